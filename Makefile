@@ -1,0 +1,77 @@
+# Everything happens in .venv; PYTHON chooses the interpreter that makes it.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+INPUTS := pyproject.toml constraints.txt
+
+# torch-scatter stays beside the environment, so that the tests run without it and with it.
+SCATTER       := $(VENV)/scatter
+SCATTER_TESTS := tests/test_package.py::test_torch_scatter_is_there_exactly_when_the_run_says_so \
+  tests/test_graph.py tests/test_model.py tests/edges tests/nodes tests/layers
+TORCH         = $$($(BIN)/python -c "import torch; print(torch.__version__)")
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench docs clean
+
+help: ## list what there is to make
+	@sed -n 's/^\([a-z]*\): .*## /\1	/p' $(MAKEFILE_LIST) | expand -t 8
+
+demo: $(VENV)/.demo ## set up, train the demonstration, write runs/demo/report.html
+	@echo "== demo: dynamic regions and their fixed-grid twin on embedded digits"
+	$(BIN)/stgraph demo
+
+test: $(VENV)/.dev lint scatter ## set up, lint, check types, run the tests with and without torch-scatter
+	@echo "== tests: graph code with torch-scatter"
+	PYTHONPATH=$(SCATTER) STGRAPH_EXPECT_SCATTER=1 $(BIN)/python -m pytest $(SCATTER_TESTS)
+	@echo "== tests: everything, without torch-scatter"
+	STGRAPH_EXPECT_SCATTER=0 $(BIN)/python -m pytest
+
+lint: $(VENV)/.dev ## ruff and mypy
+	@echo "== lint: ruff, mypy"
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev ## print the figures of benchmarks/
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+docs: $(VENV)/.docs ## build the documentation into site/
+	$(BIN)/mkdocs build --strict
+
+clean: ## remove what make and the tools made, .venv and runs excepted
+	rm -rf build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
+
+# A stamp is older than its inputs after a change of either: pip then installs again.
+$(VENV)/.demo: $(INPUTS) | $(BIN)/python
+	@echo "== set-up: stgraph with [train,viz] into $(VENV)"
+	$(PIP) install --quiet -c constraints.txt -e ".[train,viz]"
+	@touch $@
+
+$(VENV)/.dev: $(INPUTS) | $(BIN)/python
+	@echo "== set-up: stgraph with [train,video,viz,dev] into $(VENV)"
+	$(PIP) install --quiet -c constraints.txt -e ".[train,video,viz,dev]"
+	@touch $@ $(VENV)/.demo
+
+$(VENV)/.docs: $(INPUTS) | $(BIN)/python
+	@echo "== set-up: stgraph with [docs] into $(VENV)"
+	$(PIP) install --quiet -c constraints.txt -e ".[docs]"
+	@touch $@
+
+$(BIN)/python:
+	@echo "== set-up: $(VENV) from $$($(PYTHON) --version)"
+	$(PYTHON) -m venv $(VENV)
+
+# Compiled against one torch: another torch builds it, and caches its wheel, anew.
+.PHONY: scatter
+scatter: $(VENV)/.dev
+	@if [ "$$(cat $(SCATTER)/.torch 2>/dev/null)" != "$(TORCH)" ]; then \
+	  echo "== set-up: compiling torch-scatter once into $(SCATTER) (about 5 minutes)"; \
+	  rm -rf $(SCATTER); \
+	  printf '[build_ext]\nparallel = %s\n' "$$($(BIN)/python -c 'import os; print(os.cpu_count())')" > $(VENV)/build.cfg; \
+	  DIST_EXTRA_CONFIG=$(CURDIR)/$(VENV)/build.cfg \
+	  $(PIP) install --quiet -c constraints.txt --no-build-isolation --no-deps \
+	    --cache-dir "$$($(PIP) cache dir)/torch-$(TORCH)" --target $(SCATTER) torch-scatter && \
+	  echo "$(TORCH)" > $(SCATTER)/.torch; \
+	fi

@@ -1,0 +1,134 @@
+"""How many clips a second the generator makes: ids and coordinates, frames, and both.
+
+    python benchmarks/generator.py                          # one CPU core
+    python benchmarks/generator.py --device cuda --batch 512 --json generator.json
+
+MNIST is read from STGRAPH_DATA; where it is absent, random images of its size and ink stand in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from stgraph.checks import InputError
+from stgraph.datasets import DigitClips, Digits, MultiSyncMNIST, SyncMNIST, mnist, sklearn_digits
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu", help="where frames are rendered")
+    parser.add_argument("--batch", type=int, default=64, help="clips a batch")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--seconds", type=float, default=2.0, help="time for each figure")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    device = torch.device(options.device)
+    images, source = _images()
+    facts = {
+        "what": "clips a second (best of several runs)",
+        "machine": _processor(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        "threads": options.threads,
+        "batch": options.batch,
+        "images": source,
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+        "commit": _commit(),
+        "seed": options.seed,
+        "command": " ".join(["python", *sys.argv]),
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+    for name, fact in facts.items():
+        print(f"{name:9} {fact}")
+    print(f"\n{'clips a second':34}{'ids, coordinates':>18}{'frames':>10}{'whole':>10}")
+    figures = {}
+    for name, dataset in _datasets(images, options.seed).items():
+        figure = figures[name] = measure(dataset, options.batch, device, options.seconds)
+        print(
+            f"{name:34}{figure['scenes']:18,.0f}{figure['frames']:10,.0f}{figure['whole']:10,.0f}"
+        )
+    if options.json:
+        options.json.write_text(json.dumps({**facts, "clips_per_second": figures}, indent=2) + "\n")
+
+
+def measure(
+    dataset: DigitClips, batch: int, device: torch.device, seconds: float
+) -> dict[str, float]:
+    """Return clips a second of each part of the work."""
+    numbers = np.arange(batch)
+    scenes = dataset.scenes(numbers)
+    parts: dict[str, Callable[[], object]] = {
+        "scenes": lambda: dataset.scenes(numbers),
+        "frames": lambda: dataset.render(scenes.image, scenes.top_left, device),
+        "whole": lambda: dataset.batch(numbers, device),
+    }
+    return {name: batch / _best_time(work, device, seconds) for name, work in parts.items()}
+
+
+def _best_time(work: Callable[[], object], device: torch.device, seconds: float) -> float:
+    """Return the shortest time of one call; others may use the machine meanwhile."""
+    work()
+    best, start = float("inf"), time.perf_counter()
+    while (begin := time.perf_counter()) - start < seconds:
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        best = min(best, time.perf_counter() - begin)
+    return best
+
+
+def _datasets(images: Digits, seed: int) -> dict[str, DigitClips]:
+    small: dict[str, Any] = {"num_digits": 3, "num_classes": 5, "frames": 6, "step": 8}
+    return {
+        "SyncMNIST, 3 digits, 10 × 64²": SyncMNIST(images, num_digits=3, seed=seed),
+        "SyncMNIST, 5 digits, 10 × 64²": SyncMNIST(images, seed=seed),
+        "MultiSyncMNIST, 10 × 128²": MultiSyncMNIST(images, seed=seed),
+        "small task, 3 digits, 6 × 32²": SyncMNIST(
+            sklearn_digits(), **small, canvas=32, size=32, p_none=1 / 11, seed=seed
+        ),
+    }
+
+
+def _images() -> tuple[Digits, str]:
+    try:
+        return mnist(split="test"), "MNIST, test"
+    except InputError:
+        random = np.random.default_rng(0)
+        images = np.zeros((10_000, 28, 28), np.uint8)
+        ink = random.random((10_000, 20, 14)) < 0.5  # 140 pixels a digit, as MNIST has
+        images[:, 4:24, 7:21] = ink * random.integers(10, 256, ink.shape)
+        return Digits(images, np.arange(10_000) % 10, "test"), "random"
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()}, {platform.platform()}"
+
+
+def _commit() -> str:
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    result = subprocess.run(git, capture_output=True, text=True, check=False)
+    return result.stdout.strip() or "unknown"
+
+
+if __name__ == "__main__":
+    main()

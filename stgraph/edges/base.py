@@ -1,0 +1,71 @@
+"""What an edge builder is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch
+
+from stgraph.checks import InputError
+from stgraph.graph import attach_edges, layout_of, slots
+
+__all__ = ["EdgeBuilder", "template_edges"]
+
+
+class EdgeBuilder(ABC):
+    """Gives frame graphs their edges: ``(graph) → graph``.
+
+    A subclass writes :meth:`edges`. Edges run from source j to target i inside one frame; the best
+    order is by target, which lets reductions over the edges of a target read a contiguous run.
+
+    Example:
+        >>> from stgraph.edges import FullEdges
+        >>> FullEdges(loops=False)
+        FullEdges(loops=False)
+    """
+
+    @abstractmethod
+    def edges(self, graph: Batch) -> Tensor | tuple[Tensor, Tensor]:
+        """Return ``edge_index [2, E]``, or that with ``edge_attr [E, …]``, sorted by frame."""
+
+    def __call__(self, graph: Batch) -> Batch:
+        """Return the frame graphs with this builder's edges; the graph that came is unchanged."""
+        found = self.edges(graph)
+        if isinstance(found, Tensor):
+            return attach_edges(graph, found)
+        return attach_edges(graph, *found)
+
+    def __repr__(self) -> str:
+        options = (f"{k}={v!r}" for k, v in vars(self).items() if not k.startswith("_"))
+        return f"{type(self).__name__}({', '.join(options)})"
+
+
+def template_edges(adjacency: Tensor, graph: Batch) -> Tensor:
+    """Repeat one graph over the identities in every frame, between the nodes that are present.
+
+    Args:
+        adjacency: ``[N, N]`` (bool), row = target i, column = source j.
+        graph: frame graphs of N identities.
+
+    Returns:
+        ``edge_index [2, E]``, sorted by target.
+
+    Raises:
+        InputError: when the template is for another number of identities.
+    """
+    layout = layout_of(graph)
+    if tuple(adjacency.shape) != (layout.nodes, layout.nodes):
+        raise InputError("adjacency", f"[{layout.nodes}, {layout.nodes}]", list(adjacency.shape))
+    device, place = graph.node_id.device, slots(graph)
+    target, source = adjacency.nonzero(as_tuple=True)  # by target, then source
+    first = torch.arange(layout.graphs, device=device) * layout.nodes
+    pair = torch.stack([source, target]).to(device)[:, None, :] + first[:, None]  # [2, G, edges]
+    edges = pair.flatten(1)
+    if place is None:
+        return edges
+    row = torch.full((layout.slots,), -1, dtype=torch.long, device=device)
+    row = row.index_copy(0, place, torch.arange(place.numel(), device=device))
+    edges = row[edges]  # rows of the two ends; −1 where absent
+    return edges[:, (edges >= 0).all(dim=0)]

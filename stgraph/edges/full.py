@@ -1,0 +1,31 @@
+"""Every node of a frame to every node of it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch
+
+from stgraph.edges.base import EdgeBuilder, template_edges
+from stgraph.graph import layout_of
+
+__all__ = ["FullEdges"]
+
+
+class FullEdges(EdgeBuilder):
+    """All ordered pairs of nodes in a frame (DyReG §3.3: 9 nodes, fully connected).
+
+    Args:
+        loops: whether a node also sends to itself, as in the official DyReG code.
+    """
+
+    def __init__(self, loops: bool = True) -> None:
+        self.loops = loops
+
+    def edges(self, graph: Batch) -> Tensor:
+        """See :class:`EdgeBuilder`."""
+        nodes = layout_of(graph).nodes
+        adjacency = torch.ones(nodes, nodes, dtype=torch.bool)
+        if not self.loops:
+            adjacency.fill_diagonal_(False)
+        return template_edges(adjacency, graph)

@@ -1,0 +1,82 @@
+"""RSTG's rule for the cells of multi-scale grids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch
+
+from stgraph.checks import InputError, integer
+from stgraph.edges.base import EdgeBuilder, template_edges
+
+__all__ = ["GridEdges", "grid_adjacency"]
+
+
+def grid_adjacency(scales: Sequence[int], height: int = 64, width: int = 64) -> Tensor:
+    """Adjacency of the cells of s×s grids: neighbours, and overlap across scales.
+
+    Cells are closed rectangles in frame pixels with sides ⌊height/s⌋ and ⌊width/s⌋. Two are
+    connected when they overlap or share part of an edge; contact in a corner alone does not count,
+    nor does a cell with itself (RSTG §3.1; the rule is the official code's).
+
+    Args:
+        scales: grid sides, in the order of the nodes, for example ``(3, 2, 1)``.
+        height: rows of the frame in pixels.
+        width: columns of the frame in pixels.
+
+    Returns:
+        ``[N, N]`` (bool), symmetric.
+
+    Example:
+        >>> int(grid_adjacency((3, 2, 1)).sum()) // 2, int(grid_adjacency((4, 3, 2, 1)).sum()) // 2
+        (45, 153)
+    """
+
+    def spans(side: int) -> Tensor:
+        cells = torch.cat([torch.arange(s) * (side // s) for s in scales])  # starts on one axis
+        length = torch.cat([torch.full((s,), side // s) for s in scales])
+        return torch.stack([cells, cells + length], dim=-1)
+
+    def overlap(span: Tensor) -> Tensor:  # [N, N]; 0 is touching, below 0 apart
+        low, high = span.unbind(-1)
+        return torch.minimum(high[:, None], high) - torch.maximum(low[:, None], low)
+
+    axis_of = torch.tensor([sum(scales[:k]) for k in range(len(scales))])
+    rows, columns = [], []
+    for first, s in zip(axis_of.tolist(), scales, strict=True):
+        cell = torch.arange(s * s)
+        rows.append(first + cell // s)
+        columns.append(first + cell % s)
+    over_y = overlap(spans(height)[torch.cat(rows)])
+    over_x = overlap(spans(width)[torch.cat(columns)])
+    joined = (over_y >= 0) & (over_x >= 0) & ((over_y > 0) | (over_x > 0))
+    return joined.fill_diagonal_(False)
+
+
+class GridEdges(EdgeBuilder):
+    """Edges between the cells of multi-scale grids, as :func:`grid_adjacency` says (RSTG §3.1).
+
+    Args:
+        scales: grid sides, in the order of the nodes.
+        frame: rows and columns of the frame in pixels, which the rule rounds cells to.
+
+    Raises:
+        InputError: on an empty or wrong list of scales, or a grid finer than the frame.
+    """
+
+    def __init__(
+        self, scales: Sequence[int] = (3, 2, 1), frame: tuple[int, int] = (64, 64)
+    ) -> None:
+        if not scales:
+            raise InputError("scales", "at least one grid side", list(scales))
+        self.scales = tuple(integer("scales", s) for s in scales)
+        if max(self.scales) > min(frame):
+            raise InputError("scales", f"sides up to the frame's {min(frame)}", list(scales))
+        self.frame = (frame[0], frame[1])
+        self._adjacency = grid_adjacency(self.scales, *self.frame)
+
+    def edges(self, graph: Batch) -> Tensor:
+        """See :class:`EdgeBuilder`."""
+        return template_edges(self._adjacency, graph)

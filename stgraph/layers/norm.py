@@ -1,0 +1,78 @@
+"""Normalisation over all nodes, or all messages, of a frame."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch_geometric.data import Batch
+from torch_geometric.utils import scatter
+
+from stgraph.checks import integer
+from stgraph.graph import layout_of, slots
+
+__all__ = ["FrameNorm", "NodeNorm"]
+
+
+class FrameNorm(nn.Module):
+    r"""Layer normalisation over the rows and channels of a frame, with a scale a channel.
+
+    .. math:: y = \frac{x - \mathrm{E}[x]}{\sqrt{\mathrm{Var}[x] + ε}} ⊙ γ + β
+
+    Mean and variance are those of one frame: over its nodes, (N, C), or over its messages,
+    (N, N, C), as in the official code of DyReG. No parameter depends on N. It is PyG's
+    ``LayerNorm(mode="graph")`` with a dense form of the same numbers.
+
+    Args:
+        channels: C.
+        eps: ε.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.channels, self.eps = integer("channels", channels), eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor, frame: Tensor, frames: int) -> Tensor:
+        """Rows ``x [R, C]`` that belong to ``frame [R]``, a number under ``frames``."""
+        precise = x.to(torch.promote_types(x.dtype, torch.float32))
+
+        def mean(value: Tensor) -> Tensor:  # [R, C] → mean of the row's frame [R, 1]
+            per_row = value.mean(dim=-1)
+            per_frame: Tensor = scatter(per_row, frame, 0, frames, "mean")
+            return per_frame.index_select(0, frame)[:, None]
+
+        centred = precise - mean(precise)
+        return self._scale(centred * (mean(centred.square()) + self.eps).rsqrt(), x)
+
+    def dense(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Frames ``x [G, …, C]``; of the rows only those in ``mask [G, …]`` count."""
+        if mask is None:
+            sizes = list(x.shape[1:])
+            return F.layer_norm(x, sizes, eps=self.eps) * self.weight + self.bias
+        precise = x.to(torch.promote_types(x.dtype, torch.float32))
+        weight = mask.to(precise.dtype)[..., None]
+        over = tuple(range(1, x.dim()))
+        count = (weight.sum(dim=over, keepdim=True) * x.size(-1)).clamp_min(1)
+        centred = precise - (precise * weight).sum(dim=over, keepdim=True) / count
+        variance = (centred.square() * weight).sum(dim=over, keepdim=True) / count
+        return self._scale(centred * (variance + self.eps).rsqrt(), x)
+
+    def _scale(self, normed: Tensor, like: Tensor) -> Tensor:
+        return (normed * self.weight + self.bias).to(like.dtype)
+
+    def extra_repr(self) -> str:
+        """Options, as ``print(module)`` shows them."""
+        return f"{self.channels}"
+
+
+class NodeNorm(FrameNorm):
+    """:class:`FrameNorm` over the nodes of every frame, as a layer of a schedule."""
+
+    def forward(self, x: Tensor, graph: Batch) -> Tensor:  # type: ignore[override]
+        """Normalise ``x [V, C]`` frame by frame."""
+        layout = layout_of(graph)
+        if slots(graph) is None:
+            return self.dense(x.reshape(layout.graphs, layout.nodes, -1)).flatten(0, 1)
+        return super().forward(x, graph.batch, layout.graphs)

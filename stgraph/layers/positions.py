@@ -1,0 +1,89 @@
+"""Where a node is, as features."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch_geometric.data import Batch
+
+from stgraph.checks import integer
+from stgraph.graph import layout_of
+
+__all__ = ["GaussianMaps", "KernelPosition"]
+
+
+class GaussianMaps(nn.Module):
+    r"""A small map of each node's box, a Gaussian window inside it and 0 outside; no parameters.
+
+    On an S×S map, a box of relative width w takes :math:`n = ⌊S w⌋` cells (at least 1) of an axis,
+    with values :math:`\exp(-(k - (n-1)/2)^2 / 2σ^2)`, k = 0 … n−1 (official code of RSTG, S = 6,
+    σ = 2; its paper filters a map of ones).
+
+    Args:
+        size: S.
+        sigma: σ in cells.
+
+    Shapes:
+        frame graphs of V nodes → ``[V, S²]``.
+    """
+
+    def __init__(self, size: int = 6, sigma: float = 2.0) -> None:
+        super().__init__()
+        self.size, self.sigma = integer("size", size), sigma
+
+    @property
+    def out_channels(self) -> int:
+        """Values a node, S²."""
+        return self.size * self.size
+
+    def forward(self, graph: Batch) -> Tensor:
+        """See the class."""
+        low, high = graph.box[:, :2], graph.box[:, 2:]  # (x, y)
+        span = (high - low).clamp_min(1e-6)
+        cells = torch.floor(span * self.size + 1e-4).clamp_min(1)  # [V, 2]
+        first = torch.round(low / span * cells).clamp_max(self.size - 1)
+        place = torch.arange(self.size, device=low.device, dtype=low.dtype) - first[..., None]
+        off = place - (cells[..., None] - 1) / 2
+        window = torch.exp(-off.square() / (2 * self.sigma**2))  # [V, 2, S]
+        window = window * ((place >= 0) & (place < cells[..., None]))
+        return (window[:, 1, :, None] * window[:, 0, None, :]).flatten(1)  # rows, then columns
+
+    def extra_repr(self) -> str:
+        """Options, as ``print(module)`` shows them."""
+        return f"{self.size}, sigma={self.sigma}"
+
+
+class KernelPosition(nn.Module):
+    r"""Adds a linear map of the node's own kernel, :math:`v_n + W\,\mathrm{vec}(K_n) + b`.
+
+    DyReG's position embedding (§3.1): the normalised kernel says where the node looked and how
+    widely, and the position keeps a path for gradients to the window. The weights are made for maps
+    of one size; a kernel on another is average-pooled to it, as the official code does.
+
+    Args:
+        channels: C, width of the nodes.
+        height: rows that the weights are made for.
+        width: columns that the weights are made for.
+        gain: factor on the initial weights. Entries of a normalised kernel are about 1/(cells
+            covered), so a gain of some tens brings positions to the scale of features.
+    """
+
+    def __init__(self, channels: int, height: int, width: int, gain: float = 1.0) -> None:
+        super().__init__()
+        self.channels = integer("channels", channels)
+        self.height, self.width = integer("height", height), integer("width", width)
+        self.linear = nn.Linear(height * width, channels)
+        with torch.no_grad():
+            self.linear.weight.mul_(gain)
+
+    def embed(self, graph: Batch) -> Tensor:
+        """Position embeddings ``[V, C]``."""
+        layout, kernel = layout_of(graph), graph.kernel
+        if (layout.height, layout.width) != (self.height, self.width):
+            kernel = F.adaptive_avg_pool2d(kernel[:, None], (self.height, self.width))
+        return self.linear(kernel.flatten(1))  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor, graph: Batch) -> Tensor:
+        """Add the embedding to ``x [V, C]``."""
+        return x + self.embed(graph)

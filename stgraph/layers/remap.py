@@ -1,0 +1,46 @@
+"""From nodes back to feature maps."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch_geometric.data import Batch
+
+from stgraph.checks import InputError
+from stgraph.graph import to_dense
+from stgraph.kernels import spread
+
+__all__ = ["Remap"]
+
+
+class Remap(nn.Module):
+    r"""Write nodes back where their kernels read, :math:`y(p) = \sum_n K_n(p)\, v_n`.
+
+    Args:
+        normalised: with the normalised kernel, the adjoint of pooling (DyReG §3.3), or the raw one;
+            for :class:`~stgraph.nodes.GridNodes` the raw one gives the area resize of every
+            scale's grid to the map, summed over scales (RSTG-to-map).
+
+    Shapes:
+        ``x [V, C]``, frame graphs → ``[B, T, C, H, W]``.
+    """
+
+    def __init__(self, normalised: bool = True) -> None:
+        super().__init__()
+        self.normalised = normalised
+
+    def forward(self, x: Tensor, graph: Batch) -> Tensor:
+        """Spread ``x [V, C]`` over the maps that the graph came from.
+
+        Raises:
+            InputError: when the graph has no kernels, or on another number of nodes.
+        """
+        if "kernel" not in graph:
+            raise InputError("graph", "a `kernel` for every node", "none")
+        if not self.normalised:
+            x = x * graph.mass[:, None].to(x.dtype)
+        kernel = graph.kernel.to(x.dtype)
+        return spread(to_dense(x, graph), to_dense(kernel, graph))
+
+    def extra_repr(self) -> str:
+        """Options, as ``print(module)`` shows them."""
+        return f"normalised={self.normalised}"

@@ -1,0 +1,121 @@
+r"""Recurrent cells scanned over time, for every node identity of every clip alike.
+
+``torch.nn.GRU`` and ``torch.nn.LSTM`` own the parameters. Where all nodes are present their fused
+kernels run; where nodes are absent the same equations run step by step, and an absent node keeps
+its state:
+
+.. math::
+    r = σ(W_{ir} x + b_{ir} + W_{hr} h + b_{hr}), \quad z = σ(W_{iz} x + b_{iz} + W_{hz} h + b_{hz})
+
+    n = \tanh(W_{in} x + b_{in} + r ⊙ (W_{hn} h + b_{hn})), \quad h' = (1 - z) ⊙ n + z ⊙ h
+
+for the GRU; the LSTM keeps (h, c) with :math:`c' = f ⊙ c + i ⊙ g`, :math:`h' = o ⊙ \tanh c'`.
+
+``torch.compile`` breaks its graph at these cells unless ``torch._dynamo.config.allow_rnn`` is set.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stgraph.checks import InputError, shape
+
+__all__ = ["Memory", "check_cell", "scan"]
+
+Memory = tuple[Tensor, ...]
+"""What a cell remembers: (h,) for a GRU, (h, c) for an LSTM, each ``[layers, B, N, D]``."""
+
+
+def check_cell(name: str, cell: nn.Module) -> nn.GRU | nn.LSTM:
+    """Return ``cell`` if it is a GRU or LSTM that can run causally with a state.
+
+    Raises:
+        InputError: on another module, a bidirectional cell or one with ``proj_size``.
+    """
+    if not isinstance(cell, (nn.GRU, nn.LSTM)):
+        raise InputError(name, "a torch.nn.GRU or torch.nn.LSTM", type(cell).__name__)
+    if cell.bidirectional:
+        raise InputError(name, "a cell of one direction", "bidirectional=True")
+    if cell.proj_size:
+        raise InputError(name, "a cell without projection", f"proj_size={cell.proj_size}")
+    return cell
+
+
+def _step(cell: nn.GRU | nn.LSTM, layer: int, x: Tensor, memory: Memory) -> Memory:
+    """One step of one layer: ``x [R, C]`` and its memory, each ``[R, D]``, to the next memory."""
+    weights = cell.all_weights[layer]
+    w_ih, w_hh, *biases = weights
+    b_ih, b_hh = biases or (None, None)
+    from_x, from_h = F.linear(x, w_ih, b_ih), F.linear(memory[0], w_hh, b_hh)
+    if isinstance(cell, nn.GRU):
+        r_x, z_x, n_x = from_x.chunk(3, dim=-1)
+        r_h, z_h, n_h = from_h.chunk(3, dim=-1)
+        update = torch.sigmoid(z_x + z_h)
+        new = torch.tanh(n_x + torch.sigmoid(r_x + r_h) * n_h)
+        return (new + update * (memory[0] - new),)
+    gate_in, forget, value, out = (from_x + from_h).chunk(4, dim=-1)
+    kept = torch.sigmoid(forget) * memory[1] + torch.sigmoid(gate_in) * torch.tanh(value)
+    return torch.sigmoid(out) * torch.tanh(kept), kept
+
+
+def scan(
+    cell: nn.GRU | nn.LSTM, x: Tensor, memory: Memory | None = None, mask: Tensor | None = None
+) -> tuple[Tensor, Memory]:
+    """Run a cell over the frames of every node.
+
+    Args:
+        cell: a GRU or LSTM of any number of layers; its ``batch_first`` does not matter.
+        x: node features ``[B, T, N, C]``.
+        memory: what an earlier call returned; zeros without one.
+        mask: which nodes are present ``[B, T, N]`` (bool). An absent node keeps its memory, and
+            its output repeats the last one.
+
+    Returns:
+        Outputs ``[B, T, N, D]`` and the memory to go on with.
+
+    Raises:
+        InputError: when the width of ``x``, or the batch, nodes or kind of the memory do not fit.
+    """
+    clips, frames, nodes, _ = shape("x", x, f"B T N {cell.input_size}")
+    rows, depth, width = clips * nodes, cell.num_layers, cell.hidden_size
+    parts = 2 if isinstance(cell, nn.LSTM) else 1
+    if memory is None:
+        memory = (x.new_zeros(depth, clips, nodes, width),) * parts
+    if not isinstance(memory, tuple) or len(memory) != parts:
+        raise InputError("state", f"{parts} tensor(s) for a {type(cell).__name__}", type(memory))
+    for part in memory:
+        shape("state", part, f"{depth} {clips} {nodes} {width}")
+    steps = x.transpose(0, 1).reshape(frames, rows, -1)  # [T, B·N, C]
+    past = tuple(part.reshape(depth, rows, width) for part in memory)
+    if mask is None:
+        given = past if parts == 2 else past[0]
+        arranged = steps.transpose(0, 1) if cell.batch_first else steps
+        out, final = cell(arranged, given)
+        out = out.transpose(0, 1) if cell.batch_first else out
+        past = final if parts == 2 else (final,)
+    else:
+        out, past = _loop(cell, steps, past, mask)
+    out = out.unflatten(1, (clips, nodes)).transpose(0, 1)  # [B, T, N, D]
+    return out, tuple(part.unflatten(1, (clips, nodes)) for part in past)
+
+
+def _loop(
+    cell: nn.GRU | nn.LSTM, steps: Tensor, past: Memory, mask: Tensor
+) -> tuple[Tensor, Memory]:
+    """The step-by-step form of :func:`scan` on ``steps [T, R, C]``."""
+    present = mask.transpose(0, 1).flatten(1)[..., None]  # [T, R, 1]
+    layers = [tuple(part[layer] for part in past) for layer in range(cell.num_layers)]
+    outputs = []
+    for t, step in enumerate(steps):
+        value = step
+        for layer, old in enumerate(layers):
+            if layer and cell.dropout:
+                value = F.dropout(value, cell.dropout, cell.training)
+            new = _step(cell, layer, value, old)
+            new = tuple(torch.where(present[t], n, o) for n, o in zip(new, old, strict=True))
+            layers[layer], value = new, new[0]
+        outputs.append(value)
+    stacked = tuple(torch.stack(part) for part in zip(*layers, strict=True))
+    return torch.stack(outputs), stacked

@@ -1,0 +1,181 @@
+"""``stgraph fit | validate | test | predict``: runs from YAML, any part by its class path.
+
+A run has a name, and a folder ``runs/NAME`` with all that it leaves: ``config.yaml`` (resolved),
+``checkpoints/best.ckpt`` and ``last.ckpt``, ``csv/`` and ``tensorboard/``.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import set_parsing_settings
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import (
+    LearningRateMonitor,
+    ModelCheckpoint,
+    ProgressBar,
+    RichProgressBar,
+)
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+
+from stgraph.checks import InputError
+from stgraph.datasets import Digits
+from stgraph.training.checkpoints import read
+from stgraph.training.data import ClipData
+from stgraph.training.keep_last import KeepLast
+from stgraph.training.module import ClassificationModule
+from stgraph.training.quiet import quiet
+from stgraph.training.random_state import RandomState
+
+__all__ = ["Command"]
+
+
+class _SaveConfig(SaveConfigCallback):
+    """Writes the resolved configuration of a fit beside what it leaves, and of nothing else."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit":
+            folder = Path(trainer.default_root_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            self.parser.save(self.config, folder / "config.yaml", overwrite=True)
+
+
+class Command(LightningCLI):
+    """One command line, parsed and (unless ``run`` is false) carried out.
+
+    Args:
+        arguments: a subcommand and its options, as on the command line.
+        run: false leaves it at :attr:`model`, :attr:`datamodule` and :attr:`trainer`, built.
+    """
+
+    def __init__(self, arguments: Sequence[str], run: bool = True) -> None:
+        quiet()
+        self._carry_out = run
+        # A dataclass otherwise comes from its own fields only, never from stgraph.datasets.mnist.
+        set_parsing_settings(subclasses_enabled=[Digits])
+        super().__init__(
+            ClassificationModule,
+            ClipData,
+            args=list(arguments),
+            parser_kwargs={"prog": "stgraph", "description": "Train and test video graph models."},
+            trainer_defaults={"devices": 1},
+            save_config_callback=_SaveConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            # The configuration alone says what a model is; a checkpoint holds its weights.
+            load_from_checkpoint_support=False,
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Return the subcommands, without the option to unpickle arbitrary objects."""
+        return {name: {*skip, "weights_only"} for name, skip in LightningCLI.subcommands().items()}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what a run is called and where runs lie."""
+        parser.add_argument("--run", type=str, default="run", help="Name of the run.")
+        parser.add_argument("--runs", type=str, default="runs", help="Folder of all runs.")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse the arguments given, whatever ``sys.argv`` holds."""
+        self.config = parser.parse_args(args)
+
+    def _parse_ckpt_path(self) -> None:
+        """Leave the configuration as given: no checkpoint overrides it."""
+
+    @property
+    def folder(self) -> Path:
+        """Where this run leaves what it makes."""
+        return Path(self._get(self.config, "runs"), self._get(self.config, "run"))
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Build the trainer with the run's folder, loggers, checkpoints and progress bar."""
+        config = self._get(self.config_init, "trainer")
+        fitting = self.subcommand == "fit"
+        callbacks = config["callbacks"] = list(config["callbacks"] or [])
+        wants_bar = config["enable_progress_bar"] is not False
+        if wants_bar and not any(isinstance(callback, ProgressBar) for callback in callbacks):
+            callbacks.append(RichProgressBar(refresh_rate=10))
+        if config["enable_checkpointing"] is not False:
+            checkpoints = self.folder / "checkpoints"
+            callbacks += [RandomState(), KeepLast(checkpoints / "last.ckpt")]
+            if self.datamodule.val is not None:
+                callbacks.append(_best(checkpoints))
+        if config["logger"] is None or config["logger"] is True:
+            config["logger"] = fitting and [
+                CSVLogger(self.folder, name="csv"),
+                TensorBoardLogger(self.folder, name="tensorboard"),
+            ]
+        if fitting and config["logger"]:
+            callbacks.append(LearningRateMonitor())
+        return super().instantiate_trainer(default_root_dir=str(self.folder), **kwargs)
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        if self._carry_out:
+            super()._run_subcommand(subcommand)
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        arguments = super()._prepare_subcommand_kwargs(subcommand)
+        path = arguments["ckpt_path"]
+        if path in ("best", "last"):
+            path = self.folder / "checkpoints" / f"{path}.ckpt"
+        if path is not None:
+            read(path)  # a file that is none fails here, before anything is set up
+        elif subcommand == "fit":
+            self._check_new()
+        else:
+            rank_zero_info(
+                f"ckpt_path: none given, so the model is run as it was built ({self.folder})"
+            )
+        return {**arguments, "ckpt_path": path and str(path), "weights_only": True}
+
+    def _check_new(self) -> None:
+        trainer: Any = self.trainer
+        if (self.folder / "config.yaml").exists() and not trainer.fast_dev_run:
+            raise InputError(
+                "run", "a new name, or `--ckpt_path last` to go on", f"{self.folder}, which exists"
+            )
+
+    def test(self, **arguments: Any) -> None:
+        """Test, and print the result as a line of its own."""
+        for result in self.trainer.test(**arguments):
+            _print_accuracy("test", result)
+
+    def validate(self, **arguments: Any) -> None:
+        """Validate, and print the result as a line of its own."""
+        for result in self.trainer.validate(**arguments):
+            _print_accuracy("val", result)
+
+    def predict(self, **arguments: Any) -> None:
+        """Write the answer to each clip into ``predictions.csv`` in the run's folder."""
+        batches: Any = self.trainer.predict(**arguments)
+        path = self.folder / "predictions.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(batches[0])
+            for batch in batches:
+                writer.writerows(zip(*(column.tolist() for column in batch.values()), strict=True))
+        rank_zero_info(f"wrote {path}")
+
+
+def _best(folder: Path) -> ModelCheckpoint:
+    return ModelCheckpoint(
+        folder, filename="best", monitor="val/top1", mode="max", enable_version_counter=False
+    )
+
+
+@rank_zero_only
+def _print_accuracy(stage: str, result: Mapping[str, float]) -> None:
+    shares = (
+        f"{name} {100 * result[f'{stage}/top{k}']:.2f} %"
+        for name, k in (("top-1", 1), ("top-5", 5))
+        if f"{stage}/top{k}" in result
+    )
+    print(f"{stage}: {', '.join(shares)}")

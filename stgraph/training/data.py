@@ -1,0 +1,109 @@
+"""Clips for a run: which dataset each stage reads, in batches rendered on the trainer's device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import Dataset
+
+from stgraph.checks import InputError, integer
+from stgraph.datasets import ClipLoader
+
+__all__ = ["ClipData"]
+
+
+class ClipData(LightningDataModule):
+    """Datasets for fitting, validating, testing and predicting, any of which may be absent.
+
+    Args:
+        train: shuffled anew each epoch.
+        val: read in order, as are the next two.
+        test: for ``stgraph test``.
+        predict: for ``stgraph predict``; the test clips when absent.
+        batch_size: clips a training batch.
+        eval_batch_size: clips a batch elsewhere, ``batch_size`` when absent.
+        seed: of the shuffling.
+        drop_last: leave out what is too little for a whole training batch.
+    """
+
+    def __init__(
+        self,
+        # bare: with Dataset[...] the command line does not find the arguments of a subclass
+        train: Dataset | None = None,  # type: ignore[type-arg]
+        val: Dataset | None = None,  # type: ignore[type-arg]
+        test: Dataset | None = None,  # type: ignore[type-arg]
+        predict: Dataset | None = None,  # type: ignore[type-arg]
+        batch_size: int = 64,
+        eval_batch_size: int | None = None,
+        seed: int = 0,
+        drop_last: bool = False,
+    ) -> None:
+        super().__init__()
+        self.train = train
+        self.val = val
+        self.test = test
+        self.predict = predict or test
+        self.batch_size = integer("batch_size", batch_size)
+        self.eval_batch_size = integer("eval_batch_size", eval_batch_size or batch_size)
+        self.seed = seed
+        self.drop_last = drop_last
+        self._train_loader: ClipLoader | None = None
+        self._resumed: dict[str, Any] | None = None
+
+    def train_dataloader(self) -> ClipLoader:
+        """Return the loader of :attr:`train`, which goes on where a checkpoint's stood."""
+        loader = self._loader(
+            "train", self.batch_size, shuffle=True, seed=self.seed, drop_last=self.drop_last
+        )
+        if self._resumed is not None:
+            loader.load_state_dict(_next(self._resumed, len(loader)))
+            self._resumed = None
+        self._train_loader = loader
+        return loader
+
+    def val_dataloader(self) -> ClipLoader | list[ClipLoader]:
+        """Return the loader of :attr:`val`; nothing is validated without one."""
+        return [] if self.val is None else self._loader("val", self.eval_batch_size)
+
+    def test_dataloader(self) -> ClipLoader:
+        """Return the loader of :attr:`test`."""
+        return self._loader("test", self.eval_batch_size)
+
+    def predict_dataloader(self) -> ClipLoader:
+        """Return the loader of :attr:`predict`."""
+        return self._loader("predict", self.eval_batch_size)
+
+    # Lightning restores the states of loaders too, but too late: a schedule that asks for the
+    # number of steps makes it build them before.
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the training clips stand."""
+        return {} if self._train_loader is None else {"train": self._train_loader.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Let the next training loader go on from there."""
+        self._resumed = state_dict.get("train")
+
+    def _loader(self, stage: str, batch_size: int, **order: Any) -> ClipLoader:
+        dataset = getattr(self, stage)
+        if not callable(getattr(dataset, "batch", None)):
+            got = "none" if dataset is None else type(dataset).__name__
+            raise InputError(f"data.{stage}", "a dataset with batch(indices, device)", got)
+        trainer = self.trainer
+        if trainer is None:
+            return ClipLoader(dataset, batch_size, **order)
+        return ClipLoader(
+            dataset,
+            batch_size,
+            device=trainer.strategy.root_device,
+            rank=trainer.global_rank,
+            world_size=trainer.world_size,
+            **order,
+        )
+
+
+def _next(state: dict[str, Any], batches: int) -> dict[str, Any]:
+    """Turn the end of an epoch into the beginning of the next one."""
+    if state["position"] < batches:
+        return state
+    return {**state, "epoch": state["epoch"] + 1, "position": 0}

@@ -1,0 +1,43 @@
+"""The checkpoint to resume from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+__all__ = ["KeepLast"]
+
+
+class KeepLast(Checkpoint):
+    """Keeps the newest state of a fit: after each validation and at the end of each epoch.
+
+    (``save_last`` of Lightning's ``ModelCheckpoint`` writes only when there is a new best.) A file
+    is written whole before it takes the place of the one before.
+
+    Args:
+        path: where the checkpoint lies.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save within an epoch."""
+        at_end = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+        if trainer.state.fn == "fit" and not trainer.sanity_checking and not at_end:
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save after an epoch."""
+        self._save(trainer)
+
+    def _save(self, trainer: Any) -> None:
+        if trainer.fast_dev_run:
+            return
+        part = self.path.with_suffix(".part")
+        trainer.save_checkpoint(part)
+        if trainer.is_global_zero:
+            part.replace(self.path)

@@ -1,0 +1,114 @@
+"""``stgraph show``: a page of the regions and the attention that a trained model has on a clip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch
+
+from stgraph import viz
+from stgraph.checks import InputError, integer
+from stgraph.datasets.loader import BatchedClips
+from stgraph.layers import SpaceLayer
+from stgraph.training.checkpoints import load_weights
+from stgraph.training.command import Command
+from stgraph.training.module import ClassificationModule
+
+__all__ = ["run", "view"]
+
+
+def run(
+    ckpt: str,
+    config: str | None = None,
+    split: Literal["train", "val", "test"] = "test",
+    index: int = 0,
+    count: int = 1,
+    out: str = "show.html",
+) -> Path:
+    """Write a page of the regions that a model finds in a clip.
+
+    Args:
+        ckpt: checkpoint of the model.
+        config: configuration of the model and its data; the one saved beside the checkpoint's run
+            when absent.
+        split: which of the configuration's clips.
+        index: number of the first clip.
+        count: how many clips from there.
+        out: the page.
+
+    Returns:
+        The page.
+
+    Raises:
+        InputError: when a file is missing or does not fit, there is no such clip, or the model
+            makes no graphs.
+    """
+    if not Path(ckpt).is_file():
+        raise InputError("ckpt", "a checkpoint", f"{ckpt}, which does not exist")
+    found = Path(ckpt).parent.parent / "config.yaml" if config is None else Path(config)
+    if not found.is_file():
+        raise InputError("config", "a configuration", f"{found}, which does not exist")
+    options = ["--trainer.logger=false", "--trainer.enable_progress_bar=false"]
+    command = Command(["fit", "--config", str(found), *options], run=False)
+    load_weights(command.model, ckpt)
+    clips = getattr(command.datamodule, split)
+    if clips is None:
+        raise InputError(f"data.{split}", "a dataset", "none")
+    last = integer("index", index, 0) + integer("count", count)
+    views = [view(command.model, clips, number) for number in range(index, last)]
+    about = viz.about_here(f"stgraph show --ckpt {ckpt} --split {split} --index {index}")
+    page = viz.show(out, views, summary=f"{ckpt}, {split} clips from {index}", about=about)
+    print(f"wrote {page}")
+    return page
+
+
+@torch.no_grad()
+def view(module: ClassificationModule, clips: BatchedClips, index: int) -> viz.ClipView:
+    """Run a model on one clip and gather what there is to see.
+
+    Args:
+        module: the model and its scaling; run in evaluation mode, and left in its own.
+        clips: a dataset of clip batches.
+        index: number of the clip.
+
+    Raises:
+        InputError: when the model makes no graphs.
+    """
+    batch = clips.batch(np.array([index]), module.device)
+    rounds: list[tuple[SpaceLayer, Tensor, Batch]] = []
+
+    def keep(layer: SpaceLayer, arguments: tuple[Tensor, Batch]) -> None:
+        rounds.append((layer, *arguments))
+
+    layers = [layer for layer in module.modules() if isinstance(layer, SpaceLayer)]
+    hooks: list[Any] = [layer.register_forward_pre_hook(keep) for layer in layers]
+    training = module.training
+    try:
+        answer = module.eval()(batch["video"])
+    finally:
+        module.train(training)
+        for hook in hooks:
+            hook.remove()
+    if answer.graph is None:
+        raise InputError("model", "one that makes graphs", type(module.model).__name__)
+    probability, label = answer.logits[0].softmax(-1).max(-1)
+    names = getattr(clips, "label_names", None) or [str(k) for k in range(answer.logits.shape[1])]
+    alpha = None
+    if rounds:  # the last round's, of the last graph
+        layer, x, graph = rounds[-1]
+        alpha = layer.attention(x, graph)
+    return viz.ClipView.cut(
+        0,
+        batch["video"].cpu(),
+        answer.graph.cpu(),
+        alpha=None if alpha is None else alpha.cpu(),
+        box=batch["box"].cpu() if "box" in batch else None,
+        marked=batch["synchronous"].cpu() if "synchronous" in batch else None,
+        label=names[int(batch["label"][0])],
+        prediction=names[int(label)],
+        confidence=float(probability),
+    )

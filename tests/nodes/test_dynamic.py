@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from stgraph.checks import InputError
+from stgraph.kernels import normalise
+from stgraph.nodes import (
+    DynamicRegions,
+    LargeGenerator,
+    SmallGenerator,
+    Windows,
+    centre_anchors,
+    grid_anchors,
+)
+
+
+def count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+# Official sizes at the start, in cells: e⁰(H/6 + 1) + 1.
+@pytest.mark.parametrize(
+    ("side", "cells"), [(7, 3.167), (8, 3.333), (14, 4.333), (16, 4.667), (28, 6.667), (32, 7.333)]
+)
+def test_untrained_regions_have_the_official_size(side, cells):
+    graph, _ = DynamicRegions(8, generator=SmallGenerator(8))(torch.randn(1, 2, 8, side, side))
+    torch.testing.assert_close(graph.window[:, :2], torch.full((18, 2), cells), atol=1e-3, rtol=0)
+    torch.testing.assert_close(graph.window[:, 2:], torch.full((18, 2), side / 2))
+
+
+def test_untrained_regions_start_on_the_grid():
+    regions = DynamicRegions(8, generator=SmallGenerator(8), anchors=grid_anchors)
+    graph, _ = regions(torch.randn(1, 1, 8, 12, 18))
+    rows, columns = graph.window[:, 2].view(3, 3), graph.window[:, 3].view(3, 3)
+    torch.testing.assert_close(rows[:, 0], torch.tensor([2.0, 6.0, 10.0]))
+    torch.testing.assert_close(columns[0], torch.tensor([3.0, 9.0, 15.0]))
+
+
+def test_windows_follow_the_printed_equations():
+    offset = torch.randn(50, 9, 4, dtype=torch.float64)
+    anchor = torch.rand(9, 2, dtype=torch.float64)
+    centre, size = Windows.paper()(offset, anchor, 12, 18)
+    torch.testing.assert_close(size[..., 0], offset[..., 0].exp() * 2)
+    torch.testing.assert_close(size[..., 1], offset[..., 1].exp() * 3)
+    start = torch.atanh(2 * anchor[:, 0] * 12 / 12 - 1)
+    torch.testing.assert_close(centre[..., 0], 6 * torch.tanh(offset[..., 2] + start) + 6)
+    inside, _ = Windows()(10 * offset, anchor, 12, 18)
+    assert inside.min() >= 0
+    assert inside[..., 0].max() <= 11
+
+
+def test_growth_limits_the_size():
+    offset = torch.tensor([[9.0, -9.0, 0.0, 0.0]])
+    _, size = Windows(growth=0.5)(offset, centre_anchors(1), 6, 6)
+    expected = torch.tensor([0.5, -0.5]).exp() * 2 + 1
+    torch.testing.assert_close(size[0], expected)
+
+
+# Modules of f and g_i by map size: M, and the parameters of DyReG's Table 7 and 8 models.
+@pytest.mark.parametrize(
+    ("size", "side"), [(7, 5), (8, 6), (14, 6), (16, 7), (28, 6), (32, 7), (56, 6)]
+)
+def test_large_generator_has_the_official_shapes(size, side):
+    generator = LargeGenerator(8, 9, 32, size)
+    assert generator.side == side
+    assert generator(torch.randn(2, 8, size, size)).shape == (2, 9, 32)
+    assert count(generator.regions) == (16 * side * side + 1) * 9 * 32
+
+
+@pytest.mark.parametrize("size", range(5, 64))
+def test_large_generator_fits_every_size(size):
+    assert LargeGenerator(4, 2, 8, size)(torch.randn(1, 4, size, size)).shape == (1, 2, 8)
+
+
+@pytest.mark.parametrize(
+    ("channels", "size", "f", "g", "recurrence"),
+    [(32, 16, 24_448, 226_080, 6_336 + 132 + 4 + 128)],
+)
+def test_parameters_of_the_multi_sync_regions(channels, size, f, g, recurrence):
+    regions = DynamicRegions(channels, generator=LargeGenerator(channels, 9, 32, size))
+    assert count(regions.generator) - count(regions.generator.regions) == f
+    assert count(regions.generator.regions) == g
+    assert count(regions) == f + g + recurrence
+
+
+@pytest.mark.parametrize(
+    ("channels", "size", "f", "g"),
+    [(128, 28, 27_520, 664_704), (256, 14, 31_616, 664_704), (256, 7, 31_616, 461_952)],
+)
+def test_parameters_of_the_resnet50_regions(channels, size, f, g):
+    regions = DynamicRegions(channels, generator=LargeGenerator(channels, 9, 128, size))
+    assert count(regions.generator) - count(regions.generator.regions) == f
+    assert count(regions.generator.regions) == g
+    assert count(regions) == f + g + 99_072 + 516 + 4 + 512
+
+
+def test_the_closed_gate_passes_gradients_to_itself_only():
+    regions = DynamicRegions(8)
+    graph, _ = regions(torch.randn(2, 3, 8, 16, 16))
+    (graph.x * torch.randn_like(graph.x)).sum().backward()
+    assert regions.alpha.grad.abs().sum() > 0
+    assert regions.offset.weight.grad.abs().sum() == 0
+
+
+def test_permuting_the_regions_permutes_the_nodes():
+    regions = DynamicRegions(8, anchors=grid_anchors, alpha=(0.3,) * 4).double()
+    features = torch.randn(2, 3, 8, 16, 16, dtype=torch.float64)
+    before, _ = regions(features)
+    order = torch.randperm(9)
+    with torch.no_grad():
+        regions.anchor = regions.anchor[order]
+        linear = regions.generator.regions
+        linear.weight.copy_(linear.weight.view(9, 32, -1)[order].flatten(0, 1))
+        linear.bias.copy_(linear.bias.view(9, 32)[order].flatten())
+    after, _ = regions(features)
+    torch.testing.assert_close(after.x.view(6, 9, 8), before.x.view(6, 9, 8)[:, order])
+
+
+def test_kernels_carry_the_windows():
+    regions = DynamicRegions(8, alpha=(0.5,) * 4)
+    graph, _ = regions(torch.randn(1, 2, 8, 10, 14))
+    half, centre = graph.window[:, :2], graph.window[:, 2:]
+    rows = (half[:, :1] - (torch.arange(10) - centre[:, :1]).abs()).clamp_min(0)
+    columns = (half[:, 1:] - (torch.arange(14) - centre[:, 1:]).abs()).clamp_min(0)
+    expected, mass = normalise(rows[:, :, None] * columns[:, None])
+    torch.testing.assert_close(graph.kernel, expected)
+    torch.testing.assert_close(graph.mass, mass)
+
+
+def test_bad_options_are_refused():
+    with pytest.raises(InputError, match="nodes: expected a square number"):
+        DynamicRegions(8, 7, anchors=grid_anchors)
+    with pytest.raises(InputError, match="generator: expected one for 9 nodes, got one for 4"):
+        DynamicRegions(8, 9, generator=SmallGenerator(8, 4))
+    with pytest.raises(InputError, match="generator: expected a module with `out_channels`"):
+        DynamicRegions(8, generator=torch.nn.Identity())
+    with pytest.raises(InputError, match="alpha: expected 4 gates"):
+        DynamicRegions(8, alpha=(0.0,))
+    with pytest.raises(InputError, match="ratio: expected a number above 0"):
+        Windows(ratio=0)
+    with pytest.raises(InputError, match="channels: expected an even number"):
+        SmallGenerator(7)
+    with pytest.raises(InputError, match="size: expected a map of at least 5"):
+        LargeGenerator(8, size=4)
+    with pytest.raises(InputError, match=r"state: expected \[1, 3, 9, 32\]|state: expected"):
+        regions = DynamicRegions(8)
+        _, state = regions(torch.randn(2, 1, 8, 16, 16))
+        regions(torch.randn(3, 1, 8, 16, 16), state)

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import pickle
+
+import networkx as nx
+import pytest
+import torch
+from torch_geometric.data import Batch
+from torch_geometric.loader import DataLoader
+from torch_geometric.utils import to_networkx
+
+from stgraph.checks import InputError
+from stgraph.edges import FullEdges
+from stgraph.graph import (
+    Layout,
+    attach_edges,
+    frame_graphs,
+    from_dense,
+    layout_of,
+    presence,
+    slots,
+    to_dense,
+    validate,
+)
+
+LAYOUT = Layout(clips=2, frames=3, nodes=4, height=5, width=6)
+
+
+def fields():
+    return {
+        "x": torch.randn(2, 3, 4, 8),
+        "kernel": torch.rand(2, 3, 4, 5, 6),
+        "box": torch.rand(2, 3, 4, 4),
+    }
+
+
+def some() -> torch.Tensor:
+    mask = torch.rand(2, 3, 4) > 0.4
+    mask[0, 1] = False  # a frame without nodes
+    return mask
+
+
+@pytest.fixture(params=[True, False], ids=["all", "some"])
+def graph(request) -> Batch:
+    return FullEdges()(frame_graphs(fields(), LAYOUT, None if request.param else some(), clock=7))
+
+
+def test_rows_are_sorted_by_clip_frame_and_identity(graph):
+    validate(graph)
+    assert graph.num_graphs == 6
+    clip, frame = graph.batch // 3, graph.batch % 3
+    assert torch.equal(graph.time, frame + 7)
+    key = (clip * 3 + frame) * 4 + graph.node_id
+    assert (key.diff() > 0).all()
+    assert torch.equal(graph.ptr[1:] - graph.ptr[:-1], graph.batch.bincount(minlength=6))
+
+
+def test_single_graphs_and_back_again(graph):
+    back = Batch.from_data_list(graph.to_data_list())
+    assert layout_of(back) == LAYOUT
+    assert set(back.to_dict()) == set(graph.to_dict())
+    for name, value in graph.to_dict().items():
+        if name != "layout":
+            assert torch.equal(value, back[name]), name
+    validate(back)
+    graph.validate()
+    for number in range(6):
+        one = graph[number]
+        here = graph.batch == number
+        assert torch.equal(one.x, graph.x[here])
+        assert one.edge_index.size(1) == int(here.sum()) ** 2
+        if here.any():
+            assert int(one.edge_index.max()) < one.num_nodes
+        assert layout_of(one) == Layout(1, 1, 4, 5, 6, origin=(number, 2, 3))
+
+
+def test_a_part_of_the_graphs_is_a_batch_of_single_frames(graph):
+    part = Batch.from_data_list([graph[4], graph[2]])
+    assert layout_of(part) == Layout(2, 1, 4, 5, 6)
+    batches = list(DataLoader(graph.to_data_list(), batch_size=4))
+    assert [layout_of(batch).clips for batch in batches] == [4, 2]
+
+
+def test_a_frame_is_a_networkx_graph(graph):
+    one = to_networkx(graph[0], node_attrs=["node_id", "time"])
+    assert isinstance(one, nx.DiGraph)
+    assert one.number_of_nodes() == int((graph.batch == 0).sum())
+    assert all(data["time"] == 7 for _, data in one.nodes(data=True))
+
+
+def test_dense_and_back(graph):
+    dense = to_dense(graph.x, graph)
+    assert dense.shape == (2, 3, 4, 8)
+    assert torch.equal(from_dense(dense, graph), graph.x)
+    here = presence(graph)
+    if slots(graph) is None:
+        assert here is None
+    else:
+        assert here.sum() == graph.num_nodes
+        assert dense[~here].eq(0).all()
+
+
+def test_the_graph_can_be_moved_copied_and_pickled(graph):
+    twin = pickle.loads(pickle.dumps(graph.clone().to("cpu")))
+    assert layout_of(twin) == LAYOUT
+    assert torch.equal(twin[3].x, graph[3].x)
+
+
+def test_fields_of_other_sizes_are_refused():
+    wrong = fields() | {"box": torch.rand(2, 3, 5, 4)}
+    with pytest.raises(InputError, match=r"box: expected \[2, 3, 4, \.\.\.\], got \[2, 3, 5, 4\]"):
+        frame_graphs(wrong, LAYOUT)
+    with pytest.raises(InputError, match=r"mask: expected \[2, 3, 4\]"):
+        frame_graphs(fields(), LAYOUT, torch.ones(2, 3, dtype=torch.bool))
+    with pytest.raises(InputError, match="mask: expected a tensor of bool"):
+        frame_graphs(fields(), LAYOUT, torch.ones(2, 3, 4))
+
+
+def test_dense_views_refuse_other_rows(graph):
+    with pytest.raises(InputError, match="x: expected"):
+        to_dense(torch.zeros(graph.num_nodes + 1, 2), graph)
+    with pytest.raises(InputError, match="dense: expected"):
+        from_dense(torch.zeros(2, 3, 5, 1), graph)
+
+
+def test_other_graphs_are_refused():
+    from torch_geometric.data import Data
+
+    with pytest.raises(InputError, match="frame graphs with a `layout`"):
+        layout_of(Data(x=torch.zeros(2, 2)))
+
+
+@pytest.mark.parametrize(
+    ("edges", "message"),
+    [
+        ([[0, 5], [1, 1]], "edges across frames"),
+        ([[0, 99], [1, 23]], "edge_index: expected nodes in"),
+        ([[0, 0], [1, 1]], "repeated edges"),
+        ([[5, 0], [4, 1]], "another order"),
+    ],
+)
+def test_validate_finds_wrong_edges(edges, message):
+    graph = frame_graphs(fields(), LAYOUT)
+    with pytest.raises(InputError, match=message):
+        validate(attach_edges(graph, torch.tensor(edges)))
+
+
+def test_validate_finds_wrong_fields():
+    graph = frame_graphs(fields(), LAYOUT)
+    graph.node_id = graph.node_id + 1
+    with pytest.raises(InputError, match=r"node_id: expected ids in 0\.\.3, got 1\.\.4"):
+        validate(graph)
+    graph = frame_graphs(fields(), LAYOUT)
+    graph.x[3, 2] = torch.nan
+    with pytest.raises(InputError, match="x: expected finite values"):
+        validate(graph)
+    graph = frame_graphs(fields(), LAYOUT)
+    graph.node_id = graph.node_id.flip(0)
+    with pytest.raises(InputError, match="sorted by"):
+        validate(graph)
+
+
+def test_edges_of_a_wrong_form_are_refused():
+    graph = frame_graphs(fields(), LAYOUT)
+    with pytest.raises(InputError, match=r"edge_index: expected \[2, E\], got \[3, 4\]"):
+        attach_edges(graph, torch.zeros(3, 4, dtype=torch.long))
+    with pytest.raises(InputError, match="edge_index: expected a tensor of int64"):
+        attach_edges(graph, torch.zeros(2, 4))
+    with pytest.raises(InputError, match=r"edge_attr: expected \[4, \.\.\.\], got \[3, 1\]"):
+        attach_edges(graph, torch.zeros(2, 4, dtype=torch.long), torch.zeros(3, 1))

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from stgraph.checks import InputError
+from stgraph.kernels import area, normalise, pool, separable, spread, tent, window_box
+from stgraph.nodes.grid import grid_boxes, grid_cells
+
+
+def windows(count: int = 7, dtype: torch.dtype = torch.float64):
+    centre = torch.rand(count, 2, dtype=dtype) * torch.tensor([8.0, 5.0])
+    return centre, 1 + 3 * torch.rand(count, 2, dtype=dtype)
+
+
+def test_tent_is_the_printed_formula():
+    centre, size = windows()
+    kernel = separable(tent, centre, size, 9, 6)
+    for n in range(len(centre)):
+        for p in range(9):
+            for q in range(6):
+                row = max(0.0, float(size[n, 0] - abs(centre[n, 0] - p)))
+                column = max(0.0, float(size[n, 1] - abs(centre[n, 1] - q)))
+                assert kernel[n, p, q].item() == pytest.approx(row * column)
+
+
+@pytest.mark.parametrize("map_size", [(6, 6), (7, 5), (2, 3), (16, 9)])
+@pytest.mark.parametrize("scales", [(1,), (3, 2, 1), (5, 4)])
+def test_area_is_the_exact_average_of_an_enlarged_map(map_size, scales):
+    height, width = map_size
+    cells = grid_cells(scales)
+    kernel, _ = normalise(area(grid_boxes(cells, torch.float64), height, width))
+    features = torch.randn(3, height, width, dtype=torch.float64)
+    got = pool(features, kernel)
+    first = 0
+    for side in scales:  # repeat every cell `side` times, then average whole blocks
+        large = features.repeat_interleave(side, 1).repeat_interleave(side, 2)
+        expected = large.unflatten(1, (side, height)).unflatten(3, (side, width)).mean((2, 4))
+        mine = got[first : first + side * side].T.view(3, side, side)
+        torch.testing.assert_close(mine, expected)
+        first += side * side
+
+
+def test_raw_area_kernels_of_a_scale_cover_every_cell_once():
+    for side in (1, 2, 3, 4):
+        box = grid_boxes(grid_cells((side,)), torch.float64)
+        torch.testing.assert_close(area(box, 7, 10).sum(0), torch.ones(7, 10, dtype=torch.float64))
+
+
+def test_normalised_kernels_sum_to_one_and_empty_ones_stay_zero():
+    kernel = separable(tent, *windows(), 9, 6)
+    kernel[2] = 0
+    normed, mass = normalise(kernel)
+    sums = normed.sum((-1, -2))
+    expected = torch.ones(7, dtype=torch.float64)
+    expected[2] = 0
+    torch.testing.assert_close(sums, expected)
+    torch.testing.assert_close(normed * mass[:, None, None], kernel)
+    assert mass[2] == 0
+
+
+def test_normalise_survives_half_precision():
+    kernel = torch.full((2, 56, 56), 60.0, dtype=torch.float16)  # sums past what a half can hold
+    kernel[1] = 0
+    normed, _ = normalise(kernel)
+    assert normed.isfinite().all()
+    assert normed[0].sum().item() == pytest.approx(1, abs=1e-3)
+    assert normed[1].eq(0).all()
+
+
+def test_pool_and_spread_are_adjoint():
+    kernel = torch.rand(4, 3, 5, 6, dtype=torch.float64)
+    features = torch.randn(4, 8, 5, 6, dtype=torch.float64)
+    nodes = torch.randn(4, 3, 8, dtype=torch.float64)
+    left = (pool(features, kernel) * nodes).sum()
+    right = (features * spread(nodes, kernel)).sum()
+    torch.testing.assert_close(left, right)
+
+
+def test_pooling_refuses_another_map():
+    with pytest.raises(InputError, match=r"features: expected a map of \[5, 6\]"):
+        pool(torch.zeros(8, 5, 5), torch.zeros(3, 5, 6))
+
+
+def test_kernels_are_differentiable():
+    centre, size = windows(3)
+    centre, size = centre.requires_grad_(), size.requires_grad_()
+
+    def pooled(centre, size):
+        return normalise(separable(tent, centre, size, 5, 4))[0]
+
+    assert torch.autograd.gradcheck(pooled, (centre, size))
+    box = torch.tensor([[0.13, 0.21, 0.77, 0.94]], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda box: area(box, 5, 4), box)
+
+
+def test_the_box_of_a_window_holds_its_support():
+    centre, size = torch.tensor([[4.0, 2.0]]), torch.tensor([[2.0, 1.5]])
+    x1, y1, x2, y2 = window_box(centre, size, 10, 5)[0].tolist()
+    assert (y1, y2) == pytest.approx((0.25, 0.65))
+    assert (x1, x2) == pytest.approx((0.2, 0.8))
+    assert window_box(centre, size * 9, 10, 5)[0].tolist() == [0, 0, 1, 1]

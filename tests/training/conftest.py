@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+# What a user may have in a file of their own: a model, a dataset, a callback.
+PARTS = '''
+from typing import NamedTuple
+
+import torch
+from lightning.pytorch import Callback
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+
+class Answer(NamedTuple):
+    logits: Tensor
+
+
+class Tiny(nn.Module):
+    def __init__(self, width: int = 16, classes: int = 7, dropout: float = 0.0):
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Flatten(), nn.Linear(192, width), nn.BatchNorm1d(width), nn.ReLU(),
+            nn.Dropout(dropout), nn.Linear(width, classes),
+        )
+
+    def forward(self, video, state=None):
+        return Answer(self.net(video))
+
+
+def recipe(width: int = 16, dropout: float = 0.0) -> Tiny:
+    return Tiny(width, dropout=dropout)
+
+
+class Noise(Dataset):
+    """Clips of noise with labels to memorise."""
+
+    def __init__(self, clips: int = 40, seed: int = 0):
+        random = torch.Generator().manual_seed(seed)
+        self.video = torch.randint(0, 256, (clips, 3, 1, 8, 8), generator=random).byte()
+        self.label = torch.randint(0, 7, (clips,), generator=random)
+
+    def __len__(self):
+        return len(self.label)
+
+    def batch(self, indices, device=None):
+        index = torch.as_tensor(indices)
+        batch = {"video": self.video[index], "label": self.label[index], "index": index}
+        return {name: value.to(device) for name, value in batch.items()}
+
+
+class Crash(Callback):
+    def __init__(self, step: int):
+        self.step = step
+
+    def on_train_batch_start(self, trainer, *_):
+        if trainer.global_step == self.step:
+            raise OSError("the machine went down")
+'''
+
+
+@pytest.fixture
+def config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[dict[str, Any] | None], str]:
+    """Write a small configuration of user-made parts, with changes, and return its path."""
+    (tmp_path / "parts_of_a_user.py").write_text(PARTS, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    def write(changes: dict[str, Any] | None = None) -> str:
+        content: dict[str, Any] = {
+            "run": "small",
+            "trainer": {
+                "max_epochs": 2,
+                "accelerator": "cpu",
+                "enable_progress_bar": False,
+                "enable_model_summary": False,
+                "log_every_n_steps": 1,
+            },
+            "model": {"model": {"class_path": "parts_of_a_user.Tiny"}},
+            "data": {
+                "train": {"class_path": "parts_of_a_user.Noise"},
+                "val": {"class_path": "parts_of_a_user.Noise", "init_args": {"seed": 1}},
+                "test": {"class_path": "parts_of_a_user.Noise"},
+                "batch_size": 8,
+            },
+        }
+        for key, value in (changes or {}).items():
+            *path, last = key.split(".")
+            place = content
+            for part in path:
+                place = place[part]
+            place[last] = value
+        file = tmp_path / "config.yaml"
+        file.write_text(yaml.safe_dump(content), encoding="utf-8")
+        return str(file)
+
+    return write

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from stgraph.checks import InputError
+from stgraph.training import load_weights
+from stgraph.training.checkpoints import check_keys, read
+
+
+class Trap:
+    """Unpickled, it would make a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (self.path,))
+
+
+def test_weights_come_back(tmp_path: Path) -> None:
+    one, other = nn.Linear(2, 3), nn.Linear(2, 3)
+    torch.save({"state_dict": one.state_dict()}, tmp_path / "a.ckpt")
+    load_weights(other, tmp_path / "a.ckpt")
+    assert torch.equal(one.weight, other.weight)
+
+
+def test_all_differences_are_named() -> None:
+    state = {"0.weight": torch.zeros(3, 5), "2.weight": torch.zeros(1)}
+    with pytest.raises(InputError) as error:
+        check_keys(nn.Sequential(nn.Linear(4, 3)), state)
+    assert str(error.value) == (
+        "checkpoint: expected the weights of this Sequential, got those of another model "
+        "(missing: 0.bias; unexpected: 2.weight; other shapes: 0.weight [3, 5] for [3, 4])"
+    )
+
+
+def test_a_long_list_is_cut() -> None:
+    with pytest.raises(InputError, match=r"missing: 0.weight, .* and 7 more\)"):
+        check_keys(nn.Sequential(*[nn.Linear(1, 1) for _ in range(6)]), {})
+
+
+def test_nothing_is_unpickled(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}, "more": Trap(tmp_path / "made")}, tmp_path / "bad.ckpt")
+    with pytest.raises(InputError, match=r"bad.ckpt, which does not load"):
+        read(tmp_path / "bad.ckpt")
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "does not load"),
+        (b"not a checkpoint", "does not load"),
+        (pickle.dumps({"state_dict": {}}, protocol=2), "does not load"),
+        (None, "does not exist"),
+    ],
+)
+def test_a_file_that_is_no_checkpoint_is_told(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    path = tmp_path / "some.ckpt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read(path)
+
+
+def test_a_truncated_checkpoint_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "cut.ckpt"
+    torch.save({"state_dict": nn.Linear(9, 9).state_dict()}, path)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(InputError, match="does not load"):
+        read(path)
+
+
+def test_bare_weights_are_told(tmp_path: Path) -> None:
+    torch.save(nn.Linear(2, 2).state_dict(), tmp_path / "bare.ckpt")
+    with pytest.raises(InputError, match="has no state_dict"):
+        read(tmp_path / "bare.ckpt")

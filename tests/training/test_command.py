@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from stgraph.cli import main
+
+Config = Callable[..., str]
+
+
+QUICK = {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.01}}
+
+
+def weights(run: str, name: str = "last") -> dict[str, torch.Tensor]:
+    path = Path("runs") / run / "checkpoints" / f"{name}.ckpt"
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def metrics(run: str) -> list[dict[str, str]]:
+    with (Path("runs") / run / "csv" / "version_0" / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_fit_learns_and_leaves_its_folder(config: Config) -> None:
+    assert (
+        main(
+            [
+                "fit",
+                "--config",
+                config({"trainer.max_epochs": 20, "model.optimizer": QUICK}),
+                "--run",
+                "learns",
+            ]
+        )
+        == 0
+    )
+    losses = [float(row["train/loss"]) for row in metrics("learns") if row["train/loss"]]
+    accuracies = [float(row["train/top1"]) for row in metrics("learns") if row["train/top1"]]
+    assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
+    assert accuracies[-1] > 0.8 > accuracies[0]
+    folder = Path("runs/learns")
+    assert {file.name for file in folder.iterdir()} == {
+        "checkpoints",
+        "config.yaml",
+        "csv",
+        "tensorboard",
+    }
+    assert {file.name for file in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+
+
+def test_the_saved_configuration_is_resolved_and_repeats_the_run(config: Config) -> None:
+    assert main(["fit", "--config", config(), "--model.model.width", "5"]) == 0
+    saved = yaml.safe_load(Path("runs/small/config.yaml").read_text())
+    assert saved["model"]["model"]["init_args"] == {"width": 5, "classes": 7, "dropout": 0.0}
+    assert saved["model"]["schedule"]["class_path"] == "stgraph.training.WarmupCosine"
+    assert saved["seed_everything"] == 0
+    assert main(["fit", "--config", "runs/small/config.yaml", "--run", "again"]) == 0
+    assert same(weights("small"), weights("again"))
+
+
+def test_another_seed_gives_other_weights(config: Config) -> None:
+    assert main(["fit", "--config", config()]) == 0
+    assert main(["fit", "--config", config(), "--run", "other", "--seed_everything", "1"]) == 0
+    assert not same(weights("small"), weights("other"))
+
+
+@pytest.mark.parametrize(("crash", "kept"), [(8, 7), (6, 5)], ids=["within an epoch", "after one"])
+def test_a_resumed_run_ends_where_the_whole_run_ends(config: Config, crash: int, kept: int) -> None:
+    # 5 steps an epoch, kept after the 2nd, 4th and 5th; dropout draws random numbers as it goes
+    changes: dict[str, Any] = {"trainer.max_epochs": 3, "trainer.val_check_interval": 2}
+    model = {"class_path": "parts_of_a_user.Tiny", "init_args": {"dropout": 0.5}}
+    path = config({**changes, "model.model": model})
+    assert main(["fit", "--config", path, "--run", "whole"]) == 0
+    crashing = ["--trainer.callbacks+=parts_of_a_user.Crash", f"--trainer.callbacks.step={crash}"]
+    with pytest.raises(OSError, match="went down"):
+        main(["fit", "--config", path, *crashing])
+    last = torch.load("runs/small/checkpoints/last.ckpt", weights_only=True)
+    assert last["global_step"] == kept
+    assert main(["fit", "--config", path, "--ckpt_path", "last"]) == 0
+    assert not same(last["state_dict"], weights("whole"))
+    assert same(weights("small"), weights("whole"))
+
+
+def test_a_run_is_not_overwritten(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--config", config()]) == 0
+    before = weights("small")
+    assert main(["fit", "--config", config(), "--seed_everything", "1"]) == 2
+    assert "error: run: expected a new name" in capsys.readouterr().err
+    assert same(before, weights("small"))
+
+
+def test_any_part_is_swapped_by_its_class_path(config: Config) -> None:
+    changes = {
+        "model.model": {"class_path": "parts_of_a_user.recipe", "init_args": {"width": 4}},
+        "model.loss": {
+            "class_path": "torch.nn.CrossEntropyLoss",
+            "init_args": {"label_smoothing": 0.2},
+        },
+        "model.optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.25}},
+        "model.schedule": {"class_path": "stgraph.training.Constant"},
+    }
+    assert main(["fit", "--config", config(changes)]) == 0
+    assert weights("small")["model.net.1.weight"].shape == (4, 192)
+    optimizer = torch.load("runs/small/checkpoints/last.ckpt", weights_only=True)[
+        "optimizer_states"
+    ][0]["param_groups"][0]
+    assert optimizer["lr"] == 0.25
+    assert optimizer["weight_decay"] == 0  # nothing of the default optimiser stays
+
+
+def test_a_test_prints_top_1(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        main(["fit", "--config", config({"trainer.max_epochs": 20, "model.optimizer": QUICK})]) == 0
+    )
+    capsys.readouterr()
+    assert main(["test", "--config", "runs/small/config.yaml", "--ckpt_path", "last"]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith("test: top-1 ")
+    assert float(line.split()[2]) > 80  # the clips that it was trained on
+    assert ", top-5 " in line
+
+
+def test_a_validation_prints_top_1(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--config", config()]) == 0
+    capsys.readouterr()
+    assert main(["validate", "--config", config(), "--ckpt_path", "best"]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    best = max(float(row["val/top1"]) for row in metrics("small") if row["val/top1"])
+    assert line.startswith(f"val: top-1 {100 * best:.2f} %")
+
+
+def test_predictions_are_written_in_order(config: Config) -> None:
+    assert main(["fit", "--config", config()]) == 0
+    assert main(["predict", "--config", config(), "--ckpt_path", "last"]) == 0
+    with Path("runs/small/predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["index"]) for row in rows] == list(range(40))
+    assert all(0 < float(row["probability"]) <= 1 for row in rows)
+
+
+def test_a_checkpoint_of_another_model_is_told(
+    config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", "--config", config()]) == 0
+    for command in ("test", "fit"):
+        arguments = [command, "--config", config(), "--ckpt_path", "last", "--model.model.width=3"]
+        assert main(arguments) == 2
+        message = capsys.readouterr().err
+        assert "expected the weights of this ClassificationModule" in message
+        assert "model.net.1.weight [16, 192] for [3, 192]" in message
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--colour=red", "--colour"),
+        ("--model.model.widht=3", "widht"),
+        ("--model.model=parts_of_a_user.Missing", "Missing"),
+        ("--trainer.max_epochs=many", "max_epochs"),
+        ("--weights_only=false", "weights_only"),
+    ],
+)
+def test_an_unknown_option_fails_before_anything_runs(
+    config: Config, capsys: pytest.CaptureFixture[str], argument: str, message: str
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", "--config", config(), argument])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not Path("runs").exists()
+
+
+def test_bad_input_of_a_part_is_told_in_one_line(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digits = {"class_path": "stgraph.datasets.mnist", "init_args": {"root": str(tmp_path)}}
+    part = {"class_path": "stgraph.datasets.SyncMNIST", "init_args": {"digits": digits}}
+    assert main(["fit", "--config", config({"data.train": part})]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("stgraph fit: error: root: expected")
+
+
+def test_a_missing_dataset_and_a_bad_size_are_told(
+    config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["test", "--config", config({"data.test": None})]) == 2
+    assert (
+        "data.test: expected a dataset with batch(indices, device), got none"
+        in capsys.readouterr().err
+    )
+    assert main(["test", "--config", config({"data.batch_size": 0})]) == 2
+    assert "batch_size: expected a whole number" in capsys.readouterr().err

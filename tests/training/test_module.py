@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from stgraph.checks import InputError
+from stgraph.training import ClassificationModule, signed
+from stgraph.training.module import hits
+
+
+class Mean(nn.Module):
+    """Answers with a linear map of the clip's mean."""
+
+    def __init__(self, classes: int = 3) -> None:
+        super().__init__()
+        self.head = nn.Linear(1, classes)
+
+    def forward(self, video: Tensor, state: Any = None) -> Any:
+        return SimpleNamespace(logits=self.head(video.mean((1, 2, 3, 4))[:, None]), state=state)
+
+
+def test_hits_counts_the_k_largest() -> None:
+    logits = torch.tensor([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [3.0, 2.0, 1.0]])
+    label = torch.tensor([0, 1, 2])
+    assert hits(logits, label, 1).tolist() == [1, 0, 0]
+    assert hits(logits, label, 2).tolist() == [1, 1, 0]
+
+
+def test_frames_are_scaled_once() -> None:
+    video = torch.randint(0, 256, (2, 3, 1, 4, 4), dtype=torch.uint8)
+    module = ClassificationModule(Mean())
+    assert torch.equal(module(video).logits, module.model(signed(video)).logits)
+    with pytest.raises(InputError, match=r"video: expected torch.uint8, got torch.float32"):
+        module(signed(video))
+
+
+def test_the_state_goes_in_and_comes_out() -> None:
+    video = torch.zeros(1, 1, 1, 2, 2, dtype=torch.uint8)
+    assert ClassificationModule(Mean())(video, "state").state == "state"
+
+
+def test_predictions_are_the_most_likely_classes() -> None:
+    module = ClassificationModule(Mean())
+    batch = {
+        "video": torch.randint(0, 256, (4, 3, 1, 4, 4), dtype=torch.uint8),
+        "label": torch.tensor([0, 1, 2, 0]),
+        "index": torch.arange(4),
+    }
+    answer = module.predict_step(batch, 0)
+    probabilities = module(batch["video"]).logits.softmax(1)
+    assert torch.equal(answer["answer"], probabilities.argmax(1))
+    assert torch.equal(answer["probability"], probabilities.amax(1))
+
+
+def test_only_the_models_weights_are_in_the_state_dict() -> None:
+    assert set(ClassificationModule(Mean()).state_dict()) == {
+        "model.head.weight",
+        "model.head.bias",
+    }

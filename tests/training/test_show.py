@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from stgraph.checks import InputError
+from stgraph.cli import main
+from stgraph.datasets import SyncMNIST, sklearn_digits
+from stgraph.recipes import dyreg_small
+from stgraph.training import ClassificationModule
+from stgraph.training.show import view
+
+
+def clips() -> SyncMNIST:
+    return SyncMNIST(
+        sklearn_digits(), num_digits=3, num_classes=5, frames=4, canvas=32, size=32, length=8
+    )
+
+
+def test_a_view_is_of_the_clip_asked_for() -> None:
+    torch.manual_seed(0)
+    dataset, module = clips(), ClassificationModule(dyreg_small())
+    seen = view(module, dataset, 5)
+    batch = dataset.batch([5])
+    assert torch.equal(seen.video, batch["video"][0])
+    assert seen.label == dataset.label_names[int(batch["label"])]
+    module.eval()
+    logits = module(batch["video"]).logits[0].detach()
+    assert seen.prediction == dataset.label_names[int(logits.argmax())]
+    assert seen.confidence == pytest.approx(float(logits.softmax(0).max()))
+
+
+def test_its_attention_is_that_of_the_last_round_and_sums_to_one() -> None:
+    torch.manual_seed(0)
+    seen = view(ClassificationModule(dyreg_small()), clips(), 0)
+    assert seen.alpha is not None
+    sums = torch.zeros(seen.graph.num_nodes).index_add(0, seen.graph.edge_index[1], seen.alpha)
+    torch.testing.assert_close(sums, torch.ones_like(sums))
+
+
+def test_a_view_leaves_the_model_as_it_was() -> None:
+    module = ClassificationModule(dyreg_small()).train()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    view(module, clips(), 0)
+    assert module.training
+    assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+    assert not any(layer._forward_pre_hooks for layer in module.modules())
+
+
+def test_a_model_without_graphs_is_told() -> None:
+    class Blind(torch.nn.Module):
+        def forward(self, video: torch.Tensor, state: Any = None) -> Any:
+            return dyreg_small()(video)._replace(graph=None)
+
+    with pytest.raises(InputError, match="model: expected one that makes graphs, got Blind"):
+        view(ClassificationModule(Blind()), clips(), 0)
+
+
+def test_show_writes_a_page_of_a_run(
+    config: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    digits = {"class_path": "stgraph.datasets.sklearn_digits"}
+    sizes = {"num_digits": 3, "num_classes": 5, "frames": 4, "canvas": 32, "size": 32, "length": 8}
+    dataset = {
+        "class_path": "stgraph.datasets.SyncMNIST",
+        "init_args": {"digits": digits, **sizes},
+    }
+    changes = {f"data.{stage}": dataset for stage in ("train", "val", "test")}
+    path = config({**changes, "model.model": {"class_path": "stgraph.recipes.dyreg_small"}})
+    assert main(["fit", "--config", path, "--trainer.max_epochs=1"]) == 0
+    saved = yaml.safe_load(Path("runs/small/config.yaml").read_text())
+    ckpt = ["--ckpt", "runs/small/checkpoints/last.ckpt"]
+    assert main(["show", *ckpt, "--index", "2", "--out", "page.html"]) == 0
+    assert "<html" in Path("page.html").read_text()
+    assert saved == yaml.safe_load(Path("runs/small/config.yaml").read_text())
+    capsys.readouterr()
+    assert main(["show", *ckpt, "--index", "8", "--out", "other.html"]) == 2
+    assert "indices: expected clip numbers from 0 to 7" in capsys.readouterr().err
+    assert main(["show", "--ckpt", "no.ckpt"]) == 2
+    assert "no.ckpt, which does not exist" in capsys.readouterr().err
+    assert not Path("other.html").exists()
