@@ -39,6 +39,7 @@ from stgraph.nodes import (
 __all__ = [
     "dyreg_block",
     "dyreg_multi_sync_mnist",
+    "dyreg_regions",
     "dyreg_small",
     "rstg_sync_mnist",
     "small_grid",
@@ -93,9 +94,7 @@ def rstg_sync_mnist(
     return GraphClassifier(ConvStack(in_channels, channels), net, num_classes, Readout("sum"))
 
 
-def dyreg_block(
-    nodes: NodeExtractor, channels: int, map_size: int, rounds: int = 3, gain: float = 1.0
-) -> GraphBlock:
+def dyreg_block(nodes: NodeExtractor, channels: int, map_size: int, rounds: int = 3) -> GraphBlock:
     """DyReG's graph block around any extractor (DyReG §3.2–3.3 and its official code).
 
     Kernel position embedding, norm, three rounds of (GRU, messages) and a last GRU over the
@@ -106,13 +105,12 @@ def dyreg_block(
         channels: channels of the CNN's maps; projected to the graph's width where they differ.
         map_size: side of the maps, which the position embedding's weights are made for.
         rounds: spatial iterations K = 3.
-        gain: factor on the position embedding's initial weights.
     """
     width = nodes.out_channels
     net = SpaceTimeGraph(
         nodes=nodes,
         layers={
-            "position": KernelPosition(width, map_size, map_size, gain),
+            "position": KernelPosition(width, map_size, map_size),
             "norm": NodeNorm(width),
             "time": TimeLayer(nn.GRU(width, width)),
             "space": SpaceLayer(width),
@@ -123,17 +121,25 @@ def dyreg_block(
     return GraphBlock(net, channels)
 
 
+def dyreg_regions(width: int = 32, num_nodes: int = 9, map_size: int = 16) -> DynamicRegions:
+    """DyReG's full dynamic regions on maps of one size, starting on a grid, fully connected.
+
+    Args:
+        width: channels of the maps.
+        num_nodes: N, a square number.
+        map_size: side of the maps that the region generator's weights are made for.
+    """
+    return DynamicRegions(
+        width,
+        num_nodes,
+        edges=FullEdges(),
+        generator=LargeGenerator(width, num_nodes, 32, size=map_size),
+        anchors=grid_anchors,
+    )
+
+
 def dyreg_multi_sync_mnist(
-    num_classes: int = 56,
-    in_channels: int = 1,
-    width: int = 32,
-    num_nodes: int = 9,
-    generator: nn.Module | None = None,
-    anchors: Callable[[int], Tensor] = grid_anchors,
-    alpha: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
-    edges: EdgeBuilder | None = None,
-    nodes: NodeExtractor | None = None,
-    gain: float = 1.0,
+    num_classes: int = 56, in_channels: int = 1, nodes: NodeExtractor | None = None
 ) -> MapClassifier:
     """DyReG on MultiSyncMNIST (DyReG §4.1, Table 7; "full" has 3,080,992 parameters).
 
@@ -143,33 +149,14 @@ def dyreg_multi_sync_mnist(
     Args:
         num_classes: K, 56 for digits of ten classes.
         in_channels: channels of the frames.
-        width: width of the graph.
-        num_nodes: N.
-        generator: region generator; the large one ("full") by default.
-        anchors: where regions start.
-        alpha: initial gates of the regions; 0 as in the paper.
-        edges: edge builder; full with loops by default.
-        nodes: another extractor of that width in place of the dynamic regions.
-        gain: factor on the position embedding's initial weights.
+        nodes: the extractor, whose channels are the width of the graph; :func:`dyreg_regions` by
+            default, ``GridNodes(32, (3,), edges=FullEdges())`` for the fixed grid.
 
     Example:
         >>> sum(p.numel() for p in dyreg_multi_sync_mnist().parameters())
         3080992
     """
-    if nodes is None:
-        if generator is None:
-            generator = LargeGenerator(width, num_nodes, 32, size=16)
-        nodes = DynamicRegions(
-            width,
-            num_nodes,
-            edges=FullEdges() if edges is None else edges,
-            generator=generator,
-            anchors=anchors,
-            alpha=alpha,
-        )
-    elif nodes.channels != width:
-        raise InputError("nodes", f"an extractor of {width} channels", nodes.channels)
-    block = dyreg_block(nodes, 128, map_size=16, gain=gain)
+    block = dyreg_block(dyreg_regions() if nodes is None else nodes, 128, map_size=16)
     return MapClassifier(resnet_stages(in_channels), {"layer2": block}, num_classes, channels=256)
 
 

@@ -53,7 +53,7 @@ class SpaceLayer(MessagePassing):
         update: Update | None = None,
         path: str = "auto",
     ) -> None:
-        super().__init__(aggr="sum")
+        super().__init__(aggr="sum", node_dim=0)
         self.channels = integer("channels", channels)
         self.send = SumSend(channels) if send is None else send
         self.gather = DotAttention(channels) if gather is None else gather

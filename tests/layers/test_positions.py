@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import torch
+
+from stgraph.graph import Layout, frame_graphs
+from stgraph.layers import GaussianMaps, KernelPosition
+from stgraph.nodes import GridNodes
+
+
+def test_gaussian_maps_are_the_official_windows():
+    graph, _ = GridNodes(4, (3, 2, 1))(torch.randn(1, 1, 4, 6, 6))
+    maps = GaussianMaps(6)(graph).view(14, 6, 6)
+    two, three = torch.tensor([0.9692, 0.9692]), torch.tensor([0.8825, 1.0, 0.8825])
+    six = torch.tensor([0.4578, 0.7548, 0.9692, 0.9692, 0.7548, 0.4578])
+    first = 0
+    for side, window in ((3, two), (2, three), (1, six)):
+        n = len(window)
+        for row in range(side):
+            for column in range(side):
+                expected = torch.zeros(6, 6)
+                rows, columns = slice(row * n, row * n + n), slice(column * n, column * n + n)
+                expected[rows, columns] = window[:, None] * window
+                mine = maps[first + row * side + column]
+                torch.testing.assert_close(mine, expected, atol=1e-4, rtol=0)
+        first += side * side
+
+
+def test_at_four_cells_a_side_the_last_rows_stay_empty():
+    graph, _ = GridNodes(4, (4,))(torch.randn(1, 1, 4, 8, 8))
+    maps = GaussianMaps(6)(graph).view(16, 6, 6)
+    assert maps.sum((1, 2)).gt(0).all()
+    assert maps[:, 4:].eq(0).all()
+    assert maps[:, :, 4:].eq(0).all()
+
+
+def test_kernel_position_is_linear_in_the_normalised_kernel():
+    kernel = torch.rand(2, 1, 3, 4, 5)
+    fields = {"x": torch.randn(2, 1, 3, 8), "kernel": kernel}
+    graph = frame_graphs(fields, Layout(2, 1, 3, 4, 5))
+    position = KernelPosition(8, 4, 5)
+    expected = graph.x + position.linear(kernel.flatten(0, 2).flatten(1))
+    torch.testing.assert_close(position(graph.x, graph), expected)
+
+
+def test_maps_of_another_size_are_pooled_to_the_weights():
+    kernel = torch.rand(1, 1, 3, 8, 10)
+    fields = {"x": torch.randn(1, 1, 3, 8), "kernel": kernel}
+    graph = frame_graphs(fields, Layout(1, 1, 3, 8, 10))
+    position = KernelPosition(8, 4, 5)
+    pooled = kernel[0, 0].unflatten(1, (4, 2)).unflatten(3, (5, 2)).mean((2, 4))
+    torch.testing.assert_close(position.embed(graph), position.linear(pooled.flatten(1)))

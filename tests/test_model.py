@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from stgraph import GraphBlock, SpaceTimeGraph
+from stgraph.checks import InputError
+from stgraph.edges import FullEdges, GridEdges
+from stgraph.graph import to_dense
+from stgraph.layers import (
+    Displacement,
+    KernelPosition,
+    NodeNorm,
+    PerNode,
+    Readout,
+    Remap,
+    SpaceLayer,
+    TemporalLayer,
+    TimeLayer,
+)
+from stgraph.model import GraphClassifier, MapClassifier
+from stgraph.nodes import DynamicRegions, GridNodes, NodeExtractor, Regions
+
+
+def grid_net(channels: int = 8) -> SpaceTimeGraph:
+    return SpaceTimeGraph(
+        nodes=GridNodes(channels, (3, 2, 1), edges=GridEdges((3, 2, 1))),
+        layers={
+            "norm": PerNode(nn.LayerNorm(channels)),
+            "time": TimeLayer(nn.LSTM(channels, channels)),
+            "space": SpaceLayer(channels),
+            "last": TimeLayer(nn.GRU(channels, 6)),
+        },
+        schedule=("norm", *("time", "space") * 3, "last"),
+    )
+
+
+def dynamic_net(channels: int = 8) -> SpaceTimeGraph:
+    return SpaceTimeGraph(
+        nodes=DynamicRegions(channels, edges=FullEdges(), alpha=(0.2, 0.2, 0.5, 0.5)),
+        layers={
+            "position": KernelPosition(channels, 7, 9),
+            "motion": Displacement(channels),
+            "norm": NodeNorm(channels),
+            "time": TimeLayer(nn.GRU(channels, channels)),
+            "space": SpaceLayer(channels, path="sparse"),
+        },
+        schedule=("position", "motion", "norm", *("time", "space") * 2),
+    )
+
+
+NETS = {"grid": grid_net, "dynamic": dynamic_net}
+
+
+@pytest.fixture(params=NETS)
+def net(request) -> SpaceTimeGraph:
+    return NETS[request.param]().double()
+
+
+def maps(*lead: int) -> torch.Tensor:
+    return torch.randn(*lead, 8, 7, 9, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("cuts", [(1, 1, 1, 1, 1), (2, 3), (4, 1)])
+def test_streaming_equals_offline(net, cuts):
+    features = maps(2, 5)
+    whole = net(features)
+    state, pieces = None, []
+    for piece in features.split(cuts, dim=1):
+        out = net(piece, state)
+        state = out.state
+        pieces.append(to_dense(out.x, out.graph))
+    expected = to_dense(whole.x, whole.graph)
+    torch.testing.assert_close(torch.cat(pieces, 1), expected, atol=1e-10, rtol=0)
+
+
+def test_every_place_of_the_schedule_has_its_own_memory():
+    net = grid_net().double()
+    _, _, state = net(maps(1, 3))
+    assert [memory is None for memory in state.layers] == [
+        True,
+        *(False, True) * 3,
+        False,
+    ]
+    first, second = state.layers[1][0], state.layers[3][0]
+    assert not torch.equal(first, second)
+    names = dict(net.named_parameters())
+    assert sum("time" in name for name in names) == 4  # one LSTM, however often it runs
+
+
+def test_the_future_does_not_change_the_past(net):
+    features = maps(1, 4)
+    out = net(features)
+    later = features.clone()
+    later[:, 3] = torch.randn_like(later[:, 3])
+    changed = net(later)
+    before, after = to_dense(out.x, out.graph), to_dense(changed.x, changed.graph)
+    torch.testing.assert_close(after[:, :3], before[:, :3])
+    assert not torch.allclose(after[:, 3], before[:, 3])
+
+
+def test_forward_leaves_nothing_on_the_modules(net):
+    before = {name: dict(vars(module)) for name, module in net.named_modules()}
+    net(maps(1, 2))
+    for name, module in net.named_modules():
+        assert vars(module).keys() == before[name].keys(), name
+        for key, value in vars(module).items():
+            if key not in {"_parameters", "_buffers", "_modules"}:
+                assert value is before[name][key], (name, key)
+
+
+def test_a_block_is_an_identity_at_the_start(net):
+    block = GraphBlock(net).double()
+    features = maps(2, 3)
+    assert torch.equal(block(features).features, features)
+    wide = GraphBlock(net, channels=20).double()
+    features = torch.randn(2, 3, 20, 7, 9, dtype=torch.float64)
+    assert torch.equal(wide(features).features, features)
+
+
+def test_a_block_learns_from_its_first_step(net):
+    block = GraphBlock(net).double()
+    optimizer = torch.optim.SGD(block.parameters(), lr=0.1)
+    features, wanted = maps(2, 3), maps(2, 3)
+    for _ in range(2):  # the first step opens the norm, the second reaches what is behind it
+        optimizer.zero_grad()
+        (block(features).features - wanted).square().sum().backward()
+        optimizer.step()
+    assert not torch.equal(block(features).features, features)
+    extractor = [p.grad for p in block.net.nodes.parameters()]
+    assert all(grad is not None and grad.abs().sum() > 0 for grad in extractor)
+
+
+def test_blocks_stream(net):
+    block = GraphBlock(net, channels=20).double()
+    nn.init.ones_(block.norm.weight)
+    features = torch.randn(2, 4, 20, 7, 9, dtype=torch.float64)
+    whole = block(features).features
+    state, pieces = None, []
+    for t in range(4):
+        out = block(features[:, t : t + 1], state)
+        state = out.state
+        pieces.append(out.features)
+    torch.testing.assert_close(torch.cat(pieces, 1), whole, atol=1e-10, rtol=0)
+
+
+def classifiers(net: SpaceTimeGraph):
+    yield GraphClassifier(nn.Conv2d(1, 8, 3), net, 5, Readout("mean"))
+    yield GraphClassifier(nn.Conv2d(1, 8, 3), net, 5, Readout("max", time="last"))
+    stages = {
+        "stem": nn.Conv2d(1, 8, 3),
+        "head": nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+    }
+    block = GraphBlock(net)
+    nn.init.ones_(block.norm.weight)
+    yield MapClassifier(stages, {"stem": block}, 5, channels=8)
+
+
+def test_classifiers_stream(net):
+    video = torch.rand(2, 4, 1, 9, 11, dtype=torch.float64)
+    for model in classifiers(net):
+        model = model.double()
+        whole = model(video)
+        assert whole.logits.shape == (2, 5)
+        state = None
+        for t in range(4):
+            answer = model(video[:, t : t + 1], state)
+            state = answer.state
+        torch.testing.assert_close(answer.logits, whole.logits, atol=1e-10, rtol=0)
+
+
+def test_a_pipeline_of_user_classes_only():
+    class Halves(NodeExtractor):
+        def regions(self, features, state=None):
+            b, t, _, h, w = features.shape
+            kernel = features.new_zeros(b, t, 2, h, w)
+            kernel[:, :, 0, :, : w // 2] = 1
+            kernel[:, :, 1, :, w // 2 :] = 1
+            box = features.new_tensor([[0, 0, 0.5, 1], [0.5, 0, 1, 1]]).expand(b, t, 2, 4)
+            return Regions(kernel, box), None
+
+    class Mean(nn.Module):
+        def forward(self, x, graph):
+            dense = to_dense(x, graph)
+            return dense.mean(2, keepdim=True).expand_as(dense).flatten(0, 2)
+
+    class Sum(TemporalLayer):
+        def forward(self, x, graph, state=None):
+            dense = to_dense(x, graph).cumsum(1) + (0 if state is None else state)
+            return dense.flatten(0, 2), dense[:, -1:]
+
+    net = SpaceTimeGraph(Halves(8), {"a": Mean(), "b": Sum()}, ("a", "b"))
+    features = maps(1, 3)
+    x, graph, _ = net(features)
+    halves = torch.stack([features[..., :4].mean((-1, -2)), features[..., 4:].mean((-1, -2))], 2)
+    expected = halves.mean(2, keepdim=True).expand_as(halves).cumsum(1)
+    torch.testing.assert_close(to_dense(x, graph), expected)
+    assert Remap()(x, graph).shape == features.shape
+
+
+def test_bad_nets_are_refused():
+    grid = GridNodes(8)
+    space = SpaceLayer(8)
+    with pytest.raises(InputError, match=r"schedule: expected names among \['space'\], got 'time'"):
+        SpaceTimeGraph(grid, {"space": space}, ("time", "space"))
+    with pytest.raises(InputError, match=r"layers: expected layers that the schedule names"):
+        SpaceTimeGraph(grid, {"space": space, "more": space}, ("space",))
+    with pytest.raises(InputError, match="schedule: expected a tuple"):
+        SpaceTimeGraph(grid, {"space": space}, "space")
+    with pytest.raises(InputError, match=r"layers\['space'\]: expected 8 channels in, got 4"):
+        SpaceTimeGraph(grid, {"space": SpaceLayer(4)}, ("space",))
+    with pytest.raises(InputError, match=r"layers\['time'\]: expected 6 channels in, got 8"):
+        layers = {"a": TimeLayer(nn.GRU(8, 6)), "time": TimeLayer(nn.GRU(8, 8))}
+        SpaceTimeGraph(grid, layers, ("a", "time"))
+    with pytest.raises(InputError, match="blocks: expected places among"):
+        MapClassifier({"stem": nn.Identity()}, {"layer9": GraphBlock(grid_net())}, 2, 8)
+
+
+def test_bad_states_are_refused(net):
+    _, _, state = net(maps(2, 2))
+    with pytest.raises(InputError, match="state: expected"):
+        net(maps(3, 1), state)
+    with pytest.raises(InputError, match="state: expected a State of"):
+        net(maps(2, 1), (state.nodes, state.layers))
+    with pytest.raises(InputError, match="state: expected a State of"):
+        net(maps(2, 1), state._replace(layers=state.layers[:-1]))
+
+
+def test_what_needs_the_whole_clip_refuses_a_state():
+    class Centred(TemporalLayer):
+        causal = False
+
+        def forward(self, x, graph, state=None):
+            dense = to_dense(x, graph)
+            return (dense - dense.mean(1, keepdim=True)).flatten(0, 2), None
+
+    net = SpaceTimeGraph(GridNodes(8, (2,)), {"centred": Centred()}, ("centred",)).double()
+    assert not net.causal
+    _, _, state = net(maps(1, 3))
+    with pytest.raises(InputError, match=r"state: expected None: \['layers.centred'\] need the wh"):
+        net(maps(1, 1), state)
