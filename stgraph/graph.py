@@ -227,7 +227,7 @@ def to_dense(x: Tensor, graph: Batch) -> Tensor:
     place = slots(graph)
     if place is not None:
         x = x.new_zeros(layout.slots, *x.shape[1:]).index_copy(0, place, x)
-    return x.unflatten(0, (layout.clips, layout.frames, layout.nodes))
+    return x.reshape(layout.clips, layout.frames, layout.nodes, *x.shape[1:])
 
 
 def from_dense(dense: Tensor, graph: Batch) -> Tensor:

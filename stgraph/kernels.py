@@ -184,4 +184,4 @@ def spread(nodes: Tensor, kernel: Tensor) -> Tensor:
         Maps ``[..., C, H, W]``.
     """
     cells = nodes.transpose(-2, -1) @ kernel.flatten(-2)  # [..., C, H·W]
-    return cells.unflatten(-1, kernel.shape[-2:])
+    return cells.reshape(*cells.shape[:-1], *kernel.shape[-2:])

@@ -6,13 +6,13 @@ pass another part.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
 from stgraph.backbones import ConvStack, TinyCNN, resnet_stages
-from stgraph.checks import InputError, integer
-from stgraph.edges import EdgeBuilder, FullEdges, GridEdges
+from stgraph.checks import integer
+from stgraph.edges import FullEdges, GridEdges
 from stgraph.layers import (
     AdditiveAttention,
     ConcatSend,

@@ -210,8 +210,8 @@ def test_bad_nets_are_refused():
         SpaceTimeGraph(grid, {"space": space}, "space")
     with pytest.raises(InputError, match=r"layers\['space'\]: expected 8 channels in, got 4"):
         SpaceTimeGraph(grid, {"space": SpaceLayer(4)}, ("space",))
+    layers = {"a": TimeLayer(nn.GRU(8, 6)), "time": TimeLayer(nn.GRU(8, 8))}
     with pytest.raises(InputError, match=r"layers\['time'\]: expected 6 channels in, got 8"):
-        layers = {"a": TimeLayer(nn.GRU(8, 6)), "time": TimeLayer(nn.GRU(8, 8))}
         SpaceTimeGraph(grid, layers, ("a", "time"))
     with pytest.raises(InputError, match="blocks: expected places among"):
         MapClassifier({"stem": nn.Identity()}, {"layer9": GraphBlock(grid_net())}, 2, 8)

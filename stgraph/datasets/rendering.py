@@ -18,7 +18,7 @@ __all__ = ["Contrast", "Renderer", "keep_contrast", "stretch_contrast"]
 Contrast = Callable[[Tensor], Tensor]
 
 # Canvas pixels composed at once: few enough to stay in a core's cache, or in a device's memory.
-_PIXELS = {"cpu": 1 << 20}
+_PIXELS = {"cpu": 1 << 19}
 _PIXELS_ELSEWHERE = 1 << 27
 
 
@@ -122,19 +122,20 @@ class Renderer:
         stride = B * T * W
         origin = np.arange(B * T).reshape(B, T, 1) * W
         corner = origin + top_left[..., 0] * stride + top_left[..., 1]  # [B, T, M]
-        corners = torch.from_numpy(corner.transpose(2, 1, 0).copy()).to(device)  # [M, T, B]
-        total = self._covered[image].sum(0).tolist()  # known here, so the device need not be asked
-        for m in range(M):
-            which = torch.from_numpy(image[:, m].copy()).to(device)  # [B]
-            amount, begin = ink.amount[which], ink.begin[which]
-            clip = torch.repeat_interleave(amount, output_size=total[m])  # [pixels] 0 .. B-1
-            skipped = amount.cumsum(0) - amount
-            pixel = torch.arange(total[m], device=device) + (begin - skipped)[clip]
-            offset = ink.row[pixel] * stride + ink.column[pixel]
-            place = corners[m].index_select(1, clip) + offset  # [T, pixels]
-            value = ink.value[pixel].expand(T, -1)
+        # All digits, first those numbered 0, then those numbered 1, …, and the pixels of each.
+        corners = torch.from_numpy(corner.transpose(2, 0, 1).reshape(M * B, T)).to(device)
+        which = torch.from_numpy(image.T.reshape(-1)).to(device)  # [M*B]
+        totals = self._covered[image].sum(0).tolist()  # [M], so the device need not be asked
+        amount = ink.amount[which]
+        digit = torch.repeat_interleave(amount, output_size=sum(totals))  # [P] 0 .. M*B - 1
+        skipped = ink.begin[which] - (amount.cumsum(0) - amount)
+        pixel = torch.arange(sum(totals), device=device) + skipped[digit]  # [P]
+        offset = ink.row[pixel] * stride + ink.column[pixel]
+        place = corners.index_select(0, digit).add_(offset[:, None])  # [P, T]
+        value = ink.value[pixel][:, None].expand(-1, T)
+        for layer, paint in zip(*(torch.split(x, totals) for x in (place, value)), strict=True):
             # A digit covers a place at most once, so the scatter has one result.
-            canvas.scatter_(0, place.reshape(-1), value.reshape(-1))
+            canvas.scatter_(0, layer.reshape(-1), paint.reshape(-1))
         return canvas.view(H, B * T, W).transpose(0, 1)
 
     @property

@@ -97,6 +97,8 @@ class Command(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with the run's folder, loggers, checkpoints and progress bar."""
         config = self._get(self.config_init, "trainer")
+        if config["default_root_dir"] is not None:
+            raise InputError("trainer.default_root_dir", "--runs and --run", "a folder")
         fitting = self.subcommand == "fit"
         callbacks = config["callbacks"] = list(config["callbacks"] or [])
         wants_bar = config["enable_progress_bar"] is not False
@@ -127,20 +129,20 @@ class Command(LightningCLI):
             path = self.folder / "checkpoints" / f"{path}.ckpt"
         if path is not None:
             read(path)  # a file that is none fails here, before anything is set up
-        elif subcommand == "fit":
+        elif subcommand != "fit":
+            rank_zero_info("ckpt_path: none given, so the model is run as it was built")
+        if subcommand == "fit" and (path is None or not self._is_mine(Path(path))):
             self._check_new()
-        else:
-            rank_zero_info(
-                f"ckpt_path: none given, so the model is run as it was built ({self.folder})"
-            )
         return {**arguments, "ckpt_path": path and str(path), "weights_only": True}
+
+    def _is_mine(self, path: Path) -> bool:
+        return self.folder.resolve() in path.resolve().parents
 
     def _check_new(self) -> None:
         trainer: Any = self.trainer
         if (self.folder / "config.yaml").exists() and not trainer.fast_dev_run:
-            raise InputError(
-                "run", "a new name, or `--ckpt_path last` to go on", f"{self.folder}, which exists"
-            )
+            expected = "a new name (or `--ckpt_path last` to go on, or the old folder removed)"
+            raise InputError("run", expected, f"{self.folder}, which exists")
 
     def test(self, **arguments: Any) -> None:
         """Test, and print the result as a line of its own."""
@@ -154,6 +156,8 @@ class Command(LightningCLI):
 
     def predict(self, **arguments: Any) -> None:
         """Write the answer to each clip into ``predictions.csv`` in the run's folder."""
+        if self.trainer.world_size > 1:
+            raise InputError("trainer.devices", "one device", self.trainer.world_size)
         batches: Any = self.trainer.predict(**arguments)
         path = self.folder / "predictions.csv"
         path.parent.mkdir(parents=True, exist_ok=True)

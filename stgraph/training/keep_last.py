@@ -38,6 +38,6 @@ class KeepLast(Checkpoint):
         if trainer.fast_dev_run:
             return
         part = self.path.with_suffix(".part")
-        trainer.save_checkpoint(part)
+        trainer.save_checkpoint(part, weights_only=False)  # all of the state, not weights alone
         if trainer.is_global_zero:
             part.replace(self.path)

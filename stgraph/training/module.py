@@ -111,7 +111,14 @@ class ClassificationModule(LightningModule):
         loss: Tensor = self.loss(logits, label)
         size = len(label)
         fitting = stage == "train"
-        self.log(f"{stage}/loss", loss, on_step=fitting, on_epoch=not fitting, batch_size=size)
+        self.log(
+            f"{stage}/loss",
+            loss,
+            on_step=fitting,
+            on_epoch=not fitting,
+            batch_size=size,
+            sync_dist=not fitting,
+        )
         for name, k in (("top1", 1), ("top5", 5)):
             if k == 1 or logits.shape[1] > k:
                 metric: Any = self.metrics[f"{stage}_{name}"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
 __all__ = ["RandomState"]
@@ -28,8 +28,10 @@ class RandomState(Callback):
         """Keep the states until the first batch: setting up a run may draw numbers too."""
         self.loaded = state_dict
 
-    def on_train_batch_start(self, *_: Any) -> None:
-        """Go on from the states that were loaded, once."""
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        """Go on from the states that were loaded, once; they are those of the first process."""
+        if not trainer.is_global_zero:
+            return
         if "cpu" in self.loaded:
             torch.set_rng_state(self.loaded["cpu"].cpu())
         if "cuda" in self.loaded and torch.cuda.is_available():

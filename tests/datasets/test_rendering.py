@@ -61,6 +61,22 @@ def test_frames_do_not_depend_on_how_many_are_drawn_at_once(
     assert torch.equal(render(*scene, "cpu"), whole)
 
 
+def test_rendering_is_allowed_where_only_deterministic_operations_are(
+    digits: Digits,
+    scene: tuple[np.ndarray, np.ndarray],
+    device: torch.device,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    render = Renderer(digits.images, (100, 100), (64, 64), contrast=stretch_contrast)
+    video = render(*scene, device)
+    torch.use_deterministic_algorithms(True)
+    try:
+        assert torch.equal(render(*scene, device), video)
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
 def test_ink_stays_behind_when_pickled(
     digits: Digits, scene: tuple[np.ndarray, np.ndarray], device: torch.device
 ) -> None:

@@ -44,6 +44,8 @@ def test_a_clip_depends_on_its_number_alone(make: Make, digits: Digits) -> None:
     assert same(batch, make(digits, frames=3).batch(torch.tensor(numbers)))
 
 
+# From Python 3.12 on, forking a process with threads warns; the default is ours to test here.
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_a_clip_does_not_depend_on_the_worker(small: SyncMNIST, workers: int) -> None:
     numbers = list(range(0, 60, 2))

@@ -10,8 +10,8 @@ from stgraph.checks import InputError
 from stgraph.edges import FullEdges
 from stgraph.graph import attach_edges, from_dense, layout_of, slots, to_dense
 from stgraph.layers import (
-    AddUpdate,
     AdditiveAttention,
+    AddUpdate,
     ConcatSend,
     DotAttention,
     GaussianMaps,

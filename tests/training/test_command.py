@@ -96,6 +96,9 @@ def test_a_run_is_not_overwritten(config: Config, capsys: pytest.CaptureFixture[
     before = weights("small")
     assert main(["fit", "--config", config(), "--seed_everything", "1"]) == 2
     assert "error: run: expected a new name" in capsys.readouterr().err
+    assert main(["fit", "--config", config(), "--run", "other"]) == 0
+    other = "runs/other/checkpoints/last.ckpt"
+    assert main(["fit", "--config", config(), "--ckpt_path", other]) == 2
     assert same(before, weights("small"))
 
 
@@ -197,5 +200,7 @@ def test_a_missing_dataset_and_a_bad_size_are_told(
         "data.test: expected a dataset with batch(indices, device), got none"
         in capsys.readouterr().err
     )
+    assert main(["test", "--config", config(), "--trainer.default_root_dir=here"]) == 2
+    assert "trainer.default_root_dir: expected --runs and --run" in capsys.readouterr().err
     assert main(["test", "--config", config({"data.batch_size": 0})]) == 2
     assert "batch_size: expected a whole number" in capsys.readouterr().err

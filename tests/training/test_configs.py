@@ -32,8 +32,9 @@ def test_each_configuration_fits_resumes_and_tests(
         pytest.skip("needs MNIST: STGRAPH_DATA is not set")
     monkeypatch.chdir(tmp_path)
     small = ["--data.batch_size=2", "--data.eval_batch_size=2", "--trainer.accelerator=cpu"]
-    small += [f"--trainer.limit_{stage}_batches=2" for stage in ("train", "val", "test")]
+    small += [f"--trainer.limit_{stage}_batches=1" for stage in ("train", "val", "test")]
     small += ["--trainer.enable_progress_bar=false", "--trainer.log_every_n_steps=1"]
+    small.append("--trainer.num_sanity_val_steps=0")
     if "rstg" in path.stem:
         small.append("--model.model.channels=16")
     fit = ["fit", "--config", str(path), *small]
