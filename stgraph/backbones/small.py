@@ -42,6 +42,10 @@ class ConvStack(nn.Module):
                 for part in (nn.Conv2d(before, after, 3), nn.ReLU(), nn.MaxPool2d(2))
             ]
         )
+        for layer in self.layers:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""

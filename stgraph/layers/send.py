@@ -42,6 +42,13 @@ class Send(nn.Module):
         self.second = nn.Linear(channels, channels) if layers == 2 else None
         self.norm = None if norm is None else norm(channels)
 
+    def reset_parameters(self) -> None:
+        """He initialisation: messages keep their scale through ReLU, however many rounds."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.zeros_(module.bias)
+
     def ends(self, x: Tensor, graph: Batch) -> tuple[Tensor, Tensor]:
         """Share of the target and of the source in the first layer, each ``[V, C]``."""
         raise NotImplementedError
@@ -74,6 +81,7 @@ class SumSend(Send):
     ) -> None:
         super().__init__(channels, layers, norm)
         self.first = nn.Linear(channels, channels)
+        self.reset_parameters()
 
     def ends(self, x: Tensor, graph: Batch) -> tuple[Tensor, Tensor]:
         """See :class:`Send`."""
@@ -105,6 +113,7 @@ class ConcatSend(Send):
         self.position = position
         width = channels + (0 if position is None else int(position.out_channels))  # type: ignore[arg-type]
         self.first = nn.Linear(2 * width, channels)  # weight columns: source, then target
+        self.reset_parameters()
 
     def ends(self, x: Tensor, graph: Batch) -> tuple[Tensor, Tensor]:
         """See :class:`Send`."""

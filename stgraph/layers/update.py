@@ -70,6 +70,14 @@ class MLPUpdate(Update):
                 for part in (nn.Linear(before, after), nn.ReLU())
             ]
         )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """He initialisation: nodes keep their scale through ReLU, however many rounds."""
+        for module in self.mlp:
+            if isinstance(module, nn.Linear):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor, message: Tensor) -> Tensor:
         """See :class:`Update`."""

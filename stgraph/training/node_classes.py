@@ -1,0 +1,54 @@
+"""An auxiliary loss that shows regions what there is to find."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stgraph.checks import InputError, integer
+from stgraph.graph import presence, to_dense
+from stgraph.model import Answer
+
+__all__ = ["NodeClasses"]
+
+
+class NodeClasses(nn.Module):
+    r"""The nodes of a frame, taken together, must tell which classes are in the clip.
+
+    .. math::
+        \mathrm{BCE}\Bigl(\max_n W x_n + b,\; [k \text{ is in the clip}]\Bigr)
+
+    on the pooled features :math:`x_n` of every frame, before any message. It names no places: to
+    lower it, some region has to lie on every object. Of the papers, RSTG trains its CNN on the
+    classes of single digits first; DyReG uses no such labels, and needs far longer training.
+
+    Args:
+        channels: width of the extractor's node features.
+        num_classes: classes of objects, K.
+        weight: factor of the loss.
+    """
+
+    def __init__(self, channels: int, num_classes: int, weight: float = 1.0) -> None:
+        super().__init__()
+        self.head = nn.Linear(integer("channels", channels), integer("num_classes", num_classes))
+        self.weight = weight
+
+    def forward(self, answer: Answer, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return the loss of an answer to a clip batch with ``digit_class [B, M]``.
+
+        Raises:
+            InputError: when the model makes no graphs, or a class is out of range.
+        """
+        if answer.graph is None:
+            raise InputError("model", "one that makes graphs", "an answer without")
+        logits = to_dense(self.head(answer.graph.x), answer.graph)  # [B, T, N, K]
+        here = presence(answer.graph)
+        if here is not None:
+            logits = logits.masked_fill(~here[..., None], torch.finfo(logits.dtype).min)
+        best = logits.amax(dim=2)  # [B, T, K]
+        inside = torch.zeros_like(best[:, 0]).scatter(1, batch["digit_class"], 1.0)
+        loss = F.binary_cross_entropy_with_logits(best, inside[:, None].expand_as(best))
+        return self.weight * loss
