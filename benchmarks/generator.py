@@ -9,18 +9,14 @@ MNIST is read from STGRAPH_DATA; where it is absent, random images of its size a
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from facts import collect, write
 
 from stgraph.checks import InputError
 from stgraph.datasets import DigitClips, Digits, MultiSyncMNIST, SyncMNIST, mnist, sklearn_digits
@@ -38,25 +34,14 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
     images, source = _images()
-    facts = {
-        "what": "clips a second (best of several runs)",
-        "machine": _processor(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
-        "threads": options.threads,
-        "batch": options.batch,
-        "images": source,
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
-        "commit": _commit(),
-        "seed": options.seed,
-        "command": " ".join(["python", *sys.argv]),
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    }
-    for name, fact in facts.items():
-        print(f"{name:9} {fact}")
+    facts = collect(
+        device,
+        options.seed,
+        what="clips a second (best of several runs)",
+        threads=options.threads,
+        batch=options.batch,
+        images=source,
+    )
     print(f"\n{'clips a second':34}{'ids, coordinates':>18}{'frames':>10}{'whole':>10}")
     figures = {}
     for name, dataset in _datasets(images, options.seed).items():
@@ -65,7 +50,7 @@ def main() -> None:
             f"{name:34}{figure['scenes']:18,.0f}{figure['frames']:10,.0f}{figure['whole']:10,.0f}"
         )
     if options.json:
-        options.json.write_text(json.dumps({**facts, "clips_per_second": figures}, indent=2) + "\n")
+        write(options.json, facts | {"clips_per_second": figures})
 
 
 def measure(
@@ -115,19 +100,6 @@ def _images() -> tuple[Digits, str]:
         ink = random.random((10_000, 20, 14)) < 0.5  # 140 pixels a digit, as MNIST has
         images[:, 4:24, 7:21] = ink * random.integers(10, 256, ink.shape)
         return Digits(images, np.arange(10_000) % 10, "test"), "random"
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {platform.platform()}"
-
-
-def _commit() -> str:
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    result = subprocess.run(git, capture_output=True, text=True, check=False)
-    return result.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

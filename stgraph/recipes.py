@@ -16,7 +16,6 @@ from stgraph.edges import FullEdges, GridEdges
 from stgraph.layers import (
     AdditiveAttention,
     ConcatSend,
-    Displacement,
     GaussianMaps,
     KernelPosition,
     MLPUpdate,
@@ -187,13 +186,12 @@ def small_grid(width: int = 32, scales: Sequence[int] = (3,)) -> GridNodes:
 
 
 def dyreg_small(
-    num_classes: int = 11, nodes: NodeExtractor | None = None, rounds: int = 2
+    num_classes: int = 11, nodes: NodeExtractor | None = None, rounds: int = 1
 ) -> GraphClassifier:
     """A small DyReG for 32×32 clips of small digits, which trains in a minute or two on a CPU.
 
-    A CNN of 32 channels on 8×8 maps, the graph of :func:`dyreg_block` with two rounds, the change
-    of every node since the frame before (:class:`~stgraph.layers.Displacement`, not in the paper),
-    and the mean over nodes and time as the vector to classify.
+    A CNN of 32 channels on 8×8 maps, the graph of :func:`dyreg_block` with one round and messages
+    of both ends, and the mean over nodes and time as the vector to classify.
 
     Args:
         num_classes: K; 11 for pairs of 5 digit classes and none.
@@ -206,12 +204,11 @@ def dyreg_small(
         nodes=nodes,
         layers={
             "position": KernelPosition(width, 8, 8, gain=16.0),
-            "motion": Displacement(width),
             "norm": NodeNorm(width),
             "time": TimeLayer(nn.GRU(width, width)),
             "space": SpaceLayer(width, send=ConcatSend(width, layers=1)),
             "last": TimeLayer(nn.GRU(width, width)),
         },
-        schedule=("position", "motion", "norm", *("time", "space") * rounds, "last"),
+        schedule=("position", "norm", *("time", "space") * rounds, "last"),
     )
     return GraphClassifier(TinyCNN(1), net, num_classes, Readout("mean"))

@@ -3,6 +3,7 @@
 from stgraph.training.checkpoints import load_weights
 from stgraph.training.data import ClipData
 from stgraph.training.module import ClassificationModule
+from stgraph.training.node_classes import NodeClasses
 from stgraph.training.scaling import signed
 from stgraph.training.schedules import Constant, Milestones, Plateau, Schedule, WarmupCosine
 
@@ -11,6 +12,7 @@ __all__ = [
     "ClipData",
     "Constant",
     "Milestones",
+    "NodeClasses",
     "Plateau",
     "Schedule",
     "WarmupCosine",

@@ -57,6 +57,8 @@ class ClassificationModule(LightningModule):
         optimizer: from parameters to an optimiser.
         schedule: what sets the learning rate.
         scale: from the frames of a clip batch to what the model sees.
+        auxiliary: from an answer and its clip batch to a number that joins the loss in training,
+            for example :class:`~stgraph.training.NodeClasses`.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class ClassificationModule(LightningModule):
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] = adamw,
         schedule: Schedule = WarmupCosine(),  # noqa: B008 (it has no state to share)
         scale: nn.Module | Callable[[Tensor], Tensor] = signed,
+        auxiliary: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -73,6 +76,7 @@ class ClassificationModule(LightningModule):
         self.optimizer = optimizer
         self.schedule = schedule
         self.scale = scale
+        self.auxiliary = auxiliary
         # without its check of values, which would wait for the device
         names = [
             f"{stage}_{name}" for stage in ("train", "val", "test") for name in ("top1", "top5")
@@ -107,10 +111,16 @@ class ClassificationModule(LightningModule):
 
     def _step(self, batch: Mapping[str, Tensor], stage: str) -> Tensor:
         label = batch["label"]
-        logits: Tensor = self(batch["video"]).logits  # [B, K]
+        answer = self(batch["video"])
+        logits: Tensor = answer.logits  # [B, K]
         loss: Tensor = self.loss(logits, label)
         size = len(label)
         fitting = stage == "train"
+        total = loss
+        if fitting and self.auxiliary is not None:
+            extra = self.auxiliary(answer, batch)
+            self.log("train/auxiliary", extra, batch_size=size)
+            total = loss + extra
         self.log(
             f"{stage}/loss",
             loss,
@@ -131,7 +141,7 @@ class ClassificationModule(LightningModule):
                     prog_bar=k == 1,
                     batch_size=size,
                 )
-        return loss
+        return total
 
     def configure_optimizers(self) -> Any:
         """Build the optimiser over the parameters that learn, and its schedule."""

@@ -46,9 +46,14 @@ class NodeClasses(nn.Module):
             raise InputError("model", "one that makes graphs", "an answer without")
         logits = to_dense(self.head(answer.graph.x), answer.graph)  # [B, T, N, K]
         here = presence(answer.graph)
+        counts = logits.new_ones(logits.shape[:2])  # frames without nodes cannot tell
         if here is not None:
             logits = logits.masked_fill(~here[..., None], torch.finfo(logits.dtype).min)
+            counts = here.any(dim=2).to(logits.dtype)
+            logits = logits.masked_fill(counts[..., None, None] == 0, 0)
         best = logits.amax(dim=2)  # [B, T, K]
         inside = torch.zeros_like(best[:, 0]).scatter(1, batch["digit_class"], 1.0)
-        loss = F.binary_cross_entropy_with_logits(best, inside[:, None].expand_as(best))
-        return self.weight * loss
+        loss = F.binary_cross_entropy_with_logits(
+            best, inside[:, None].expand_as(best), reduction="none"
+        )
+        return self.weight * (loss.mean(dim=2) * counts).sum() / counts.sum().clamp_min(1)

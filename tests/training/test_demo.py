@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from stgraph.checks import InputError
+from stgraph.training import demo
+
+
+def small(folder, seed: int = 0) -> dict:
+    options = {"steps": 4, "warmup": 2, "batch_size": 8, "test_clips": 40, "shown": 2}
+    page = demo.run(out=str(folder), seed=seed, **options)
+    assert page == folder / "report.html"
+    assert page.stat().st_size > 50_000
+    assert (folder / "dynamic.ckpt").exists()
+    return json.loads((folder / "results.json").read_text())
+
+
+def numbers(results: dict) -> list:
+    return [(run["loss"], run["curve"], run["accuracy"]) for run in results["runs"]]
+
+
+def test_two_runs_with_one_seed_give_the_same_numbers(tmp_path):
+    first, second = small(tmp_path / "a"), small(tmp_path / "b")
+    assert [run["name"] for run in first["runs"]] == ["dynamic regions", "fixed 3×3 grid"]
+    assert numbers(first) == numbers(second)
+    assert numbers(small(tmp_path / "a", seed=1)) != numbers(first)
+
+
+def test_the_task_is_the_one_described():
+    clips = demo.clips("test", 2000)
+    assert clips.num_labels == demo.LABELS == 11
+    batch = clips.batch(range(2000))
+    assert batch["video"].shape == (2000, 6, 1, 32, 32)
+    none = (batch["label"] == 10).float().mean().item()
+    assert none == pytest.approx(1 / 11, abs=0.02)
+    assert not batch["synchronous"][batch["label"] == 10].any()
+
+
+def test_bad_numbers_are_refused(tmp_path):
+    with pytest.raises(InputError, match="steps: expected a whole number of at least 1"):
+        demo.run(out=str(tmp_path / "x"), steps=0)
+    assert not (tmp_path / "x").exists()
