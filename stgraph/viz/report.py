@@ -30,10 +30,10 @@ def demo_report(
     runs: Sequence[RunCurve],
     clips: Sequence[ClipView],
     about: About,
+    chance: float,
+    best_without_motion: float,
     title: str = "Regions that follow moving digits",
     task: str = TASK,
-    chance: float = 0.09,
-    best_without_motion: float = 0.31,
 ) -> Path:
     """Write the page of the demo.
 
@@ -43,10 +43,10 @@ def demo_report(
         clips: clips not trained on, right and wrong answers; attention is drawn of the first that
             carries it.
         about: what was run.
-        title: heading of the page.
-        task: what the models had to do.
         chance: accuracy of guessing.
         best_without_motion: accuracy of the best guess that knows the digits but not their motion.
+        title: heading of the page.
+        task: what the models had to do.
 
     Returns:
         The path.
