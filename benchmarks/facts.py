@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ def collect(device: torch.device, seed: int, **more: Any) -> dict[str, Any]:
     command = f"python {shlex.join(sys.argv)}"
     about = dataclasses.asdict(viz.about_here(command, seed=seed))
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    about["commit"] = about["commit"] or os.environ.get("COMMIT", "")  # a copy without git
     facts = {key: value for key, value in about.items() if value} | {"device": name} | more
     for key, value in facts.items():
         print(f"{key:10} {value}")

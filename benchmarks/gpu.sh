@@ -8,10 +8,11 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
+export COMMIT=${COMMIT:-$(git rev-parse --short=12 HEAD 2> /dev/null)}
 PYTHON=${PYTHON:-python3}
 RESULTS=${RESULTS:-benchmarks/results}
 RUNS=${RUNS:-runs/gpu}
-STAGES=${STAGES:-tests benchmarks rstg_3 dyreg_full dyreg_grid rstg_5}
+STAGES=${STAGES:-tests benchmarks dyreg_full dyreg_grid rstg_5}
 end=$(($(date +%s) + 60 * ${MINUTES:-600}))
 mkdir -p "$RESULTS" "$RUNS"
 
@@ -49,9 +50,6 @@ train() {
   "$PYTHON" benchmarks/result.py --run "$RUNS/$name" --json "$RESULTS/$name.json"
 }
 
-rstg_3() {
-  train rstg_3 configs/sync_mnist_5_rstg.yaml --data.train.num_digits 3 --data.val.num_digits 3
-}
 rstg_5() { train rstg_5 configs/sync_mnist_5_rstg.yaml; }
 dyreg_full() { train dyreg_full configs/multi_sync_mnist_dyreg.yaml; }
 dyreg_grid() {

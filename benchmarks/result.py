@@ -1,6 +1,6 @@
 """Test a run's best checkpoint and write what it reached.
 
-    python benchmarks/result.py --run runs/gpu/rstg_3 --json benchmarks/results/rstg_3.json
+python benchmarks/result.py --run runs/gpu/rstg_5 --json benchmarks/results/rstg_5.json
 """
 
 from __future__ import annotations

@@ -8,11 +8,12 @@ They return what they checked, so that a border reads as one line::
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Integral
 from typing import Any, TypeVar
 
 from torch import Tensor
 
-__all__ = ["InputError", "channels", "choice", "fraction", "integer", "positive", "shape"]
+__all__ = ["InputError", "channels", "choice", "flag", "fraction", "integer", "positive", "shape"]
 
 T = TypeVar("T")
 
@@ -96,9 +97,16 @@ def choice(name: str, value: T, choices: Iterable[T]) -> T:
 
 
 def integer(name: str, value: int, minimum: int = 1) -> int:
-    """Return ``value`` if it is a whole number of at least ``minimum``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+    """Return ``value``, as an ``int``, if it is a whole number of at least ``minimum``."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
         raise InputError(name, f"a whole number of at least {minimum}", repr(value))
+    return int(value)
+
+
+def flag(name: str, value: bool) -> bool:
+    """Return ``value`` if it is true or false."""
+    if not isinstance(value, bool):
+        raise InputError(name, "True or False", repr(value))
     return value
 
 

@@ -38,6 +38,7 @@ __all__ = [
     "Layout",
     "attach_edges",
     "frame_graphs",
+    "frame_of",
     "from_dense",
     "layout_of",
     "presence",
@@ -86,8 +87,8 @@ class Layout:
     def join(parts: list[Layout]) -> Layout:
         """Layout of a batch made of single graphs.
 
-        All graphs of one batch in their order give that batch's layout back; any other selection
-        is a batch of one-frame clips.
+        Whole clips, one after another with their frames in order, are clips again, whatever
+        batches they come from; any other selection is a batch of one-frame clips.
 
         Raises:
             InputError: when the parts differ in N, H or W.
@@ -95,13 +96,22 @@ class Layout:
         sizes = {(part.nodes, part.height, part.width) for part in parts}
         if len(sizes) != 1:
             raise InputError("layout", "graphs of one (nodes, height, width)", sorted(sizes))
-        clips, frames = len(parts), 1
-        first = parts[0].origin
-        if first is not None and [part.origin for part in parts] == [
-            (number, *first[1:]) for number in range(first[1] * first[2])
-        ]:
-            clips, frames = first[1:]
-        return Layout(clips, frames, *sizes.pop())
+        frames = {part.frames for part in parts}
+        if all(part.origin is None for part in parts) and len(frames) == 1:  # batches of batches
+            return Layout(sum(part.clips for part in parts), frames.pop(), *sizes.pop())
+        if any(part.graphs != 1 for part in parts):
+            raise InputError("layout", "single graphs, or batches of as many frames", "a mixture")
+        length = parts[0].origin[2] if parts[0].origin else 1
+        numbers = [part.origin[0] if part.origin else 0 for part in parts]
+        whole = len(parts) % length == 0 and all(
+            (part.origin or (0, 1, 1))[2] == length
+            and number % length == place % length
+            and number - numbers[place - place % length] == place % length
+            for place, (part, number) in enumerate(zip(parts, numbers, strict=True))
+        )
+        if not whole:
+            length = 1
+        return Layout(len(parts) // length, length, *sizes.pop())
 
 
 def layout_of(graph: Data) -> Layout:
@@ -110,14 +120,16 @@ def layout_of(graph: Data) -> Layout:
     Raises:
         InputError: when the graph carries none, so is no frame graph.
     """
-    layout = graph.layout if "layout" in graph else None
+    layout = getattr(graph, "layout", None)
     if isinstance(layout, list) and layout:  # what PyG's collate makes of plain objects
-        return Layout.join(layout)
+        return Layout.join([Layout.join(p) if isinstance(p, list) else p for p in layout])
     if not isinstance(layout, Layout):
         raise InputError("graph", "frame graphs with a `layout` (see stgraph.graph)", repr(graph))
     return layout
 
 
+# Tracing a compiler through PyG's dynamic classes fails; the graph is built outside of it.
+@torch.compiler.disable
 def frame_graphs(
     fields: Mapping[str, Tensor], layout: Layout, mask: Tensor | None = None, clock: int = 0
 ) -> Batch:
@@ -173,6 +185,7 @@ def frame_graphs(
     return batch
 
 
+@torch.compiler.disable
 def attach_edges(graph: Batch, edge_index: Tensor, edge_attr: Tensor | None = None) -> Batch:
     """Return the graph with these edges: a shallow copy, the fields are shared.
 
@@ -204,6 +217,12 @@ def attach_edges(graph: Batch, edge_index: Tensor, edge_attr: Tensor | None = No
     return out
 
 
+def frame_of(graph: Data) -> Tensor:
+    """Number of the frame graph of every row ``[V]``; a single graph is frame 0."""
+    batch: Tensor | None = getattr(graph, "batch", None)
+    return torch.zeros_like(graph.node_id) if batch is None else batch
+
+
 def slots(graph: Batch) -> Tensor | None:
     """Slot :math:`(bT + t)N + n` of every row ``[V]``; ``None`` where row v is slot v.
 
@@ -212,7 +231,8 @@ def slots(graph: Batch) -> Tensor | None:
     layout = layout_of(graph)
     if graph.node_id.size(0) == layout.slots:
         return None
-    return graph.batch * layout.nodes + graph.node_id  # type: ignore[no-any-return]
+    place: Tensor = frame_of(graph) * layout.nodes + graph.node_id
+    return place
 
 
 def to_dense(x: Tensor, graph: Batch) -> Tensor:
@@ -248,9 +268,10 @@ def presence(graph: Batch) -> Tensor | None:
 
 
 def validate(graph: Batch) -> Batch:
-    """Check everything that the contract promises of a batch of frame graphs, and return it.
+    """Check what the contract promises of frame graphs, and return them.
 
-    This reads values, so it waits for the device: call it in tests and on graphs of your own.
+    Sizes, order and identities of the rows, finite values, boxes, kernels, and edges. This reads
+    values, so it waits for the device: call it in tests and on graphs of your own.
 
     Raises:
         InputError: naming the field, what was expected and what came.
@@ -261,10 +282,11 @@ def validate(graph: Batch) -> Batch:
         >>> validate(graph).num_graphs
         2
     """
-    layout = layout_of(graph)
+    layout, frame = layout_of(graph), frame_of(graph)
     rows = graph.node_id.size(0)
-    if graph.num_graphs != layout.graphs:
-        raise InputError("num_graphs", f"{layout.graphs} (clips × frames)", graph.num_graphs)
+    graphs = getattr(graph, "num_graphs", 1)
+    if graphs != layout.graphs:
+        raise InputError("num_graphs", f"{layout.graphs} (clips × frames)", graphs)
     for name, value in graph.to_dict().items():
         if name in {"layout", "edge_index", "edge_attr", "ptr"} or not isinstance(value, Tensor):
             continue
@@ -272,31 +294,45 @@ def validate(graph: Batch) -> Batch:
             raise InputError(name, f"[{rows}, ...] (a row a node)", list(value.shape))
         if value.is_floating_point() and not bool(value.isfinite().all()):
             raise InputError(name, "finite values", "NaN or infinity")
-    if rows:
-        low, high = int(graph.node_id.min()), int(graph.node_id.max())
-        if low < 0 or high >= layout.nodes:
-            raise InputError("node_id", f"ids in 0..{layout.nodes - 1}", f"{low}..{high}")
-        place = graph.batch * layout.nodes + graph.node_id
-        if not bool((place.diff() > 0).all()):
-            raise InputError(
-                "node_id", "rows sorted by (clip, frame, id), an id once a frame", "not"
-            )
+    if not rows:
+        return graph
+    low, high = int(graph.node_id.min()), int(graph.node_id.max())
+    if low < 0 or high >= layout.nodes:
+        raise InputError("node_id", f"ids in 0..{layout.nodes - 1}", f"{low}..{high}")
+    if not bool(((frame * layout.nodes + graph.node_id).diff() > 0).all()):
+        raise InputError("node_id", "rows sorted by (clip, frame, id), an id once a frame", "not")
+    if "time" in graph and int(graph.time.min()) < 0:
+        raise InputError("time", "frame numbers from 0 on", int(graph.time.min()))
     if "kernel" in graph:
         shape("kernel", graph.kernel, f"{rows} {layout.height} {layout.width}")
+        total = graph.kernel.detach().float().sum(dim=(1, 2))
+        off = torch.minimum(total.abs(), (total - 1).abs()).max()
+        if bool((graph.kernel < 0).any()) or float(off) > 0.02:  # bfloat16 has 8 bits
+            raise InputError("kernel", "weights ≥ 0 that sum to 1, or all 0", "others")
+    if "box" in graph:
+        x1, y1, x2, y2 = graph.box.unbind(-1)
+        inside = (
+            (graph.box >= 0).all() & (graph.box <= 1).all() & (x1 <= x2).all() & (y1 <= y2).all()
+        )
+        if not bool(inside):
+            raise InputError("box", "(x1, y1, x2, y2) in 0..1, x1 ≤ x2 and y1 ≤ y2", "others")
     if "edge_index" in graph:
-        source, target = graph.edge_index
-        if (
-            source.numel()
-            and not 0 <= int(graph.edge_index.min()) <= int(graph.edge_index.max()) < rows
-        ):
-            raise InputError("edge_index", f"nodes in 0..{rows - 1}", "others")
-        owner = graph.batch[target]
-        if not bool((graph.batch[source] == owner).all()):
-            raise InputError(
-                "edge_index", "both ends of an edge in one frame", "edges across frames"
-            )
-        if not bool((owner.diff() >= 0).all()):
-            raise InputError("edge_index", "edges sorted by frame", "another order")
-        if torch.unique(source * rows + target).numel() != source.numel():
-            raise InputError("edge_index", "every edge once", "repeated edges")
+        _validate_edges(graph.edge_index, frame)
     return graph
+
+
+def _validate_edges(edge_index: Tensor, frame: Tensor) -> None:
+    """Both ends exist and lie in one frame, edges are sorted by frame, and none stands twice."""
+    if not edge_index.numel():
+        return
+    source, target = edge_index
+    rows = frame.numel()
+    if int(edge_index.min()) < 0 or int(edge_index.max()) >= rows:
+        got = f"{int(edge_index.min())}..{int(edge_index.max())}"
+        raise InputError("edge_index", f"nodes in 0..{rows - 1}", got)
+    if not bool((frame[source] == frame[target]).all()):
+        raise InputError("edge_index", "both ends of an edge in one frame", "edges across frames")
+    if not bool((frame[target].diff() >= 0).all()):
+        raise InputError("edge_index", "edges sorted by frame", "another order")
+    if torch.unique(source * rows + target).numel() != source.numel():
+        raise InputError("edge_index", "every edge once", "repeated edges")

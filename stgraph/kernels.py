@@ -34,7 +34,7 @@ AxisProfile = Callable[[Tensor, Tensor], Tensor]
 
 
 def tent(distance: Tensor, size: Tensor) -> Tensor:
-    r"""Linear profile :math:`k(d) = \max(0, s - |d|)` (DyReG §3.1, Eq. 5).
+    r"""Linear profile :math:`k(d) = \max(0, s - |d|)` (DyReG, the kernel of its best model).
 
     Args:
         distance: signed distances of the cells to the centre ``[..., H]``, in cells.

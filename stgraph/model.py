@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 
-from stgraph.checks import InputError, shape
+from stgraph.checks import InputError, integer, shape
 from stgraph.layers import Readout, Remap, RunningMean, TemporalLayer, mean_over_time
 from stgraph.nodes import NodeExtractor, NodeState
 
@@ -22,6 +22,7 @@ __all__ = [
     "SpaceTimeGraph",
     "State",
     "VideoClassifier",
+    "detached",
 ]
 
 
@@ -29,8 +30,31 @@ class State(NamedTuple):
     """All that a space-time graph carries from one piece of a clip to the next."""
 
     nodes: NodeState
+    schedule: tuple[str, ...]
+    """The schedule that it belongs to."""
     layers: tuple[Any, ...]
     """One entry a place of the schedule; ``None`` where a layer has no state."""
+
+
+def detached(state: Any) -> Any:
+    """Cut a state off the gradients behind it, for training on a stream piece by piece.
+
+    Args:
+        state: any state of this library: tuples, lists and dictionaries with tensors inside.
+
+    Example:
+        >>> import torch
+        >>> detached((torch.ones(1, requires_grad=True) * 2, 3))
+        (tensor([2.]), 3)
+    """
+    if isinstance(state, Tensor):
+        return state.detach()
+    if isinstance(state, dict):
+        return {key: detached(value) for key, value in state.items()}
+    if isinstance(state, (tuple, list)):
+        values = [detached(value) for value in state]
+        return type(state)(*values) if hasattr(state, "_fields") else type(state)(values)
+    return state
 
 
 class Output(NamedTuple):
@@ -44,7 +68,7 @@ class Output(NamedTuple):
 class SpaceTimeGraph(nn.Module):
     r"""Extract nodes, then run layers over them in the order of a schedule.
 
-    RSTG (§3.3) and DyReG (§3.2) are schedules: K rounds of a time stage and a space stage, then a
+    RSTG and DyReG are schedules: K rounds of a time stage and a space stage, then a
     last time stage, ``("time", "space") * K + ("last",)``. A name that stands again shares its
     parameters; its state belongs to the place, so each of the K time stages has a memory of its
     own. Since space stages work inside a frame, running each time stage over the whole clip is the
@@ -84,8 +108,13 @@ class SpaceTimeGraph(nn.Module):
         self, nodes: NodeExtractor, layers: Mapping[str, nn.Module], schedule: Sequence[str]
     ) -> None:
         super().__init__()
+        if not isinstance(nodes, NodeExtractor):
+            raise InputError("nodes", "a NodeExtractor", type(nodes).__name__)
         if isinstance(schedule, str):
             raise InputError("schedule", "a tuple of layer names", repr(schedule))
+        for name in layers:
+            if not name.isidentifier() or hasattr(nn.ModuleDict, name):
+                raise InputError("layers", "names that a module can have", repr(name))
         for name in schedule:
             if name not in layers:
                 raise InputError("schedule", f"names among {sorted(layers)}", repr(name))
@@ -126,10 +155,9 @@ class SpaceTimeGraph(nn.Module):
                 late = [n for n, m in self.named_modules() if getattr(m, "causal", True) is False]
                 parts = [name for name in late if name] or ["nodes"]
                 raise InputError("state", f"None: {parts} need the whole clip at once", "a state")
-            if not isinstance(state, State) or len(state.layers) != len(self.schedule):
-                raise InputError(
-                    "state", f"a State of {len(self.schedule)} places", type(state).__name__
-                )
+            came = state.schedule if isinstance(state, State) else type(state).__name__
+            if came != self.schedule:
+                raise InputError("state", f"a State of {self.schedule}", came)
         graph, nodes = self.nodes(features, None if state is None else state.nodes, **hints)
         x, states = graph.x, []
         for place, name in enumerate(self.schedule):
@@ -141,7 +169,7 @@ class SpaceTimeGraph(nn.Module):
             else:
                 x = layer(x, graph)
             states.append(after)
-        return Output(x, graph, State(nodes, tuple(states)))
+        return Output(x, graph, State(nodes, self.schedule, tuple(states)))
 
     def extra_repr(self) -> str:
         """Options, as ``print(module)`` shows them."""
@@ -169,7 +197,7 @@ class GraphBlock(nn.Module):
         x' = \mathrm{norm}(W_{in} x)
 
     The last norm is over (C, H, W) of a frame with scale and shift 0 at the start, so a block put
-    into a trained CNN changes nothing before it is trained (RSTG §3.4, DyReG §3.3).
+    into a trained CNN changes nothing before it is trained (RSTG, DyReG).
 
     Args:
         net: the space-time graph.
@@ -186,7 +214,7 @@ class GraphBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.net = net
-        self.channels = net.in_channels if channels is None else channels
+        self.channels = net.in_channels if channels is None else integer("channels", channels)
         self.remap = Remap() if remap is None else remap
         self.project_in: nn.Module = nn.Identity()
         self.project_out: nn.Module = nn.Identity()
@@ -258,7 +286,8 @@ class GraphClassifier(VideoClassifier):
         readout: Readout | None = None,
     ) -> None:
         super().__init__()
-        self.backbone, self.net, self.num_classes = backbone, net, num_classes
+        self.backbone, self.net = backbone, net
+        self.num_classes = integer("num_classes", num_classes)
         self.readout = Readout() if readout is None else readout
         self.classifier = nn.Linear(net.out_channels, num_classes)
 
@@ -296,14 +325,16 @@ class MapClassifier(VideoClassifier):
             raise InputError("blocks", f"places among {list(stages)}", unknown)
         self.stages = nn.ModuleDict(stages)
         self.blocks = nn.ModuleDict(blocks)
-        self.num_classes = num_classes
-        self.classifier = nn.Linear(channels, num_classes)
+        self.num_classes = integer("num_classes", num_classes)
+        self.classifier = nn.Linear(integer("channels", channels), num_classes)
 
     def forward(
         self, video: Tensor, state: tuple[dict[str, State], RunningMean] | None = None, **hints: Any
     ) -> Answer:
         """See :class:`VideoClassifier`."""
         shape("video", video, "B T C H W")
+        if hints and not len(self.blocks):
+            raise InputError("hints", "none, since no block would read them", sorted(hints))
         inner, mean = ({}, None) if state is None else state
         maps, x, graph, after = video, None, None, {}
         for name, stage in self.stages.items():

@@ -6,9 +6,9 @@ pass another part.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 from stgraph.backbones import ConvStack, TinyCNN, resnet_stages
 from stgraph.checks import integer
@@ -32,6 +32,7 @@ from stgraph.nodes import (
     LargeGenerator,
     NodeExtractor,
     Windows,
+    centre_anchors,
     grid_anchors,
 )
 
@@ -54,7 +55,7 @@ def rstg_sync_mnist(
     rounds: int = 3,
     positional: bool = True,
 ) -> GraphClassifier:
-    """RSTG-to-vec on SyncMNIST, the paper's best model there (RSTG §4.1; 10,565,168 parameters).
+    """RSTG-to-vec on SyncMNIST, the paper's best model there (10,565,168 parameters).
 
     A CNN of three convolutions, grids at three scales, three rounds of (LSTM, messages) and a last
     LSTM; the nodes are summed, averaged over time and classified.
@@ -94,7 +95,7 @@ def rstg_sync_mnist(
 
 
 def dyreg_block(nodes: NodeExtractor, channels: int, map_size: int, rounds: int = 3) -> GraphBlock:
-    """DyReG's graph block around any extractor (DyReG §3.2–3.3 and its official code).
+    """DyReG's graph block around any extractor (DyReG and its official code).
 
     Kernel position embedding, norm, three rounds of (GRU, messages) and a last GRU over the
     extractor's nodes, re-mapped as a residual.
@@ -120,27 +121,33 @@ def dyreg_block(nodes: NodeExtractor, channels: int, map_size: int, rounds: int 
     return GraphBlock(net, channels)
 
 
-def dyreg_regions(width: int = 32, num_nodes: int = 9, map_size: int = 16) -> DynamicRegions:
-    """DyReG's full dynamic regions on maps of one size, starting on a grid, fully connected.
+def dyreg_regions(
+    width: int = 32,
+    num_nodes: int = 9,
+    map_size: int = 16,
+    anchors: Callable[[int], Tensor] = centre_anchors,
+) -> DynamicRegions:
+    """DyReG's full dynamic regions on maps of one size, fully connected.
 
     Args:
         width: channels of the maps.
-        num_nodes: N, a square number.
+        num_nodes: N.
         map_size: side of the maps that the region generator's weights are made for.
+        anchors: where regions start; all at the centre, as in the paper's best model.
     """
     return DynamicRegions(
         width,
         num_nodes,
         edges=FullEdges(),
         generator=LargeGenerator(width, num_nodes, 32, size=map_size),
-        anchors=grid_anchors,
+        anchors=anchors,
     )
 
 
 def dyreg_multi_sync_mnist(
     num_classes: int = 56, in_channels: int = 1, nodes: NodeExtractor | None = None
 ) -> MapClassifier:
-    """DyReG on MultiSyncMNIST (DyReG §4.1, Table 7; "full" has 3,080,992 parameters).
+    """DyReG on MultiSyncMNIST (DyReG, Table 7; "full" has 3,080,992 parameters).
 
     ResNet-18 without stage 4 on frames of 128×128, the graph block after stage 2 (128 channels,
     16×16), logits averaged over frames.
@@ -209,6 +216,6 @@ def dyreg_small(
             "space": SpaceLayer(width, send=ConcatSend(width, layers=1)),
             "last": TimeLayer(nn.GRU(width, width)),
         },
-        schedule=("position", "norm", *("time", "space") * rounds, "last"),
+        schedule=("position", "norm", *("time", "space") * integer("rounds", rounds), "last"),
     )
     return GraphClassifier(TinyCNN(1), net, num_classes, Readout("mean"))

@@ -29,8 +29,8 @@ LAYOUT = Layout(clips=2, frames=3, nodes=4, height=5, width=6)
 def fields():
     return {
         "x": torch.randn(2, 3, 4, 8),
-        "kernel": torch.rand(2, 3, 4, 5, 6),
-        "box": torch.rand(2, 3, 4, 4),
+        "kernel": torch.rand(2, 3, 4, 30).softmax(-1).unflatten(-1, (5, 6)),
+        "box": torch.rand(2, 3, 4, 4).sort(-1).values,
     }
 
 
@@ -72,6 +72,25 @@ def test_single_graphs_and_back_again(graph):
         if here.any():
             assert int(one.edge_index.max()) < one.num_nodes
         assert layout_of(one) == Layout(1, 1, 4, 5, 6, origin=(number, 2, 3))
+
+
+def test_whole_clips_stay_clips_whatever_batch_they_come_from(graph):
+    other = FullEdges()(frame_graphs(fields(), LAYOUT, some()))
+    mixed = Batch.from_data_list([*graph.to_data_list(), *other.to_data_list()[3:]])
+    assert layout_of(mixed) == Layout(3, 3, 4, 5, 6)
+    assert torch.equal(to_dense(mixed.x, mixed)[:2], to_dense(graph.x, graph))
+    nested = Batch.from_data_list([graph, Batch.from_data_list(other.to_data_list())])
+    assert layout_of(nested) == Layout(4, 3, 4, 5, 6)
+    assert torch.equal(to_dense(nested.x, nested)[2:], to_dense(other.x, other))
+    skipped = Batch.from_data_list([graph[0], graph[1], graph[5]])
+    assert layout_of(skipped) == Layout(3, 1, 4, 5, 6)
+
+
+def test_a_single_graph_has_dense_views_too(graph):
+    for number in range(6):
+        one = validate(graph[number])
+        expected = to_dense(graph.x, graph)[number // 3, number % 3]
+        assert torch.equal(to_dense(one.x, one)[0, 0], expected)
 
 
 def test_a_part_of_the_graphs_is_a_batch_of_single_frames(graph):
@@ -154,6 +173,16 @@ def test_validate_finds_wrong_fields():
     graph.x[3, 2] = torch.nan
     with pytest.raises(InputError, match="x: expected finite values"):
         validate(graph)
+    for name, factor, message in [
+        ("kernel", 5, "kernel: expected weights ≥ 0 that sum to 1"),
+        ("kernel", -1, "kernel: expected weights ≥ 0 that sum to 1"),
+        ("box", 9, r"box: expected \(x1, y1, x2, y2\) in 0..1"),
+        ("time", -1, "time: expected frame numbers from 0 on, got -2"),
+    ]:
+        graph = frame_graphs(fields(), LAYOUT)
+        graph[name] = graph[name] * factor
+        with pytest.raises(InputError, match=message):
+            validate(graph)
     graph = frame_graphs(fields(), LAYOUT)
     graph.node_id = graph.node_id.flip(0)
     with pytest.raises(InputError, match="sorted by"):

@@ -9,7 +9,6 @@ from stgraph.checks import InputError
 from stgraph.edges import FullEdges, GridEdges
 from stgraph.graph import to_dense
 from stgraph.layers import (
-    Displacement,
     KernelPosition,
     NodeNorm,
     PerNode,
@@ -19,8 +18,8 @@ from stgraph.layers import (
     TemporalLayer,
     TimeLayer,
 )
-from stgraph.model import GraphClassifier, MapClassifier
-from stgraph.nodes import DynamicRegions, GridNodes, NodeExtractor, Regions
+from stgraph.model import GraphClassifier, MapClassifier, detached
+from stgraph.nodes import DynamicRegions, GridNodes, NodeExtractor, NodeState, Regions
 
 
 def grid_net(channels: int = 8) -> SpaceTimeGraph:
@@ -41,12 +40,11 @@ def dynamic_net(channels: int = 8) -> SpaceTimeGraph:
         nodes=DynamicRegions(channels, edges=FullEdges(), alpha=(0.2, 0.2, 0.5, 0.5)),
         layers={
             "position": KernelPosition(channels, 7, 9),
-            "motion": Displacement(channels),
             "norm": NodeNorm(channels),
             "time": TimeLayer(nn.GRU(channels, channels)),
             "space": SpaceLayer(channels, path="sparse"),
         },
-        schedule=("position", "motion", "norm", *("time", "space") * 2),
+        schedule=("position", "norm", *("time", "space") * 2),
     )
 
 
@@ -213,6 +211,12 @@ def test_bad_nets_are_refused():
     layers = {"a": TimeLayer(nn.GRU(8, 6)), "time": TimeLayer(nn.GRU(8, 8))}
     with pytest.raises(InputError, match=r"layers\['time'\]: expected 6 channels in, got 8"):
         SpaceTimeGraph(grid, layers, ("a", "time"))
+    with pytest.raises(InputError, match="nodes: expected a NodeExtractor, got Identity"):
+        SpaceTimeGraph(nn.Identity(), {"space": space}, ("space",))
+    with pytest.raises(InputError, match="layers: expected names that a module can have"):
+        SpaceTimeGraph(grid, {"a.b": space}, ("a.b",))
+    with pytest.raises(InputError, match="channels: expected a whole number of at least 1, got 0"):
+        GraphBlock(grid_net(), channels=0)
     with pytest.raises(InputError, match="blocks: expected places among"):
         MapClassifier({"stem": nn.Identity()}, {"layer9": GraphBlock(grid_net())}, 2, 8)
 
@@ -224,7 +228,9 @@ def test_bad_states_are_refused(net):
     with pytest.raises(InputError, match="state: expected a State of"):
         net(maps(2, 1), (state.nodes, state.layers))
     with pytest.raises(InputError, match="state: expected a State of"):
-        net(maps(2, 1), state._replace(layers=state.layers[:-1]))
+        net(maps(2, 1), state._replace(schedule=state.schedule[::-1]))
+    with pytest.raises(InputError, match="state: expected the NodeState"):
+        net.nodes(maps(2, 1), (1, 2, 3))
 
 
 def test_what_needs_the_whole_clip_refuses_a_state():
@@ -240,3 +246,32 @@ def test_what_needs_the_whole_clip_refuses_a_state():
     _, _, state = net(maps(1, 3))
     with pytest.raises(InputError, match=r"state: expected None: \['layers.centred'\] need the wh"):
         net(maps(1, 1), state)
+
+
+def test_a_classifier_without_blocks_takes_its_own_states_and_no_hints():
+    model = MapClassifier({"all": nn.Flatten()}, {}, 2, channels=4)
+    _, _, _, state = model(torch.rand(1, 2, 1, 2, 2))
+    with pytest.raises(InputError, match=r"state: expected \[3, 2\], got \[1, 2\]"):
+        model(torch.rand(3, 2, 1, 2, 2), state)
+    with pytest.raises(InputError, match=r"hints: expected none.*got \['boxes'\]"):
+        model(torch.rand(3, 2, 1, 2, 2), boxes=3)
+
+
+def test_a_detached_state_trains_on_a_stream(net):
+    state = None
+    for _ in range(3):
+        x, _, state = net(maps(1, 2), state)
+        x.sum().backward()  # would reach back into freed graphs
+        state = detached(state)
+    assert isinstance(state.nodes, NodeState)
+    assert state.nodes.clock == 6
+    assert not any(part.requires_grad for memory in state.layers if memory for part in memory)
+
+
+def test_blocks_compile(net):
+    block = GraphBlock(net).double()
+    nn.init.ones_(block.norm.weight)
+    features = maps(1, 2)
+    with torch.no_grad():
+        compiled = torch.compile(block, backend="eager")(features)
+        torch.testing.assert_close(compiled.features, block(features).features)

@@ -118,6 +118,8 @@ class ClipLoader:
                 raise InputError(f"state[{name!r}]", mine, state.get(name, "nothing"))
         self._epoch = integer("epoch", state["epoch"], 0)
         self._position = integer("position", state["position"], 0)
+        if self._position >= len(self):
+            raise InputError("state['position']", f"a batch below {len(self)}", self._position)
         self._resuming = True
 
     @property

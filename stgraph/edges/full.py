@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
+from stgraph.checks import flag
 from stgraph.edges.base import EdgeBuilder, template_edges
 from stgraph.graph import layout_of
 
@@ -13,14 +14,14 @@ __all__ = ["FullEdges"]
 
 
 class FullEdges(EdgeBuilder):
-    """All ordered pairs of nodes in a frame (DyReG §3.3: 9 nodes, fully connected).
+    """All ordered pairs of nodes in a frame (DyReG: 9 nodes, fully connected).
 
     Args:
         loops: whether a node also sends to itself, as in the official DyReG code.
     """
 
     def __init__(self, loops: bool = True) -> None:
-        self.loops = loops
+        self.loops = flag("loops", loops)
 
     def edges(self, graph: Batch) -> Tensor:
         """See :class:`EdgeBuilder`."""

@@ -19,7 +19,7 @@ def grid_adjacency(scales: Sequence[int], height: int = 64, width: int = 64) -> 
 
     Cells are closed rectangles in frame pixels with sides ⌊height/s⌋ and ⌊width/s⌋. Two are
     connected when they overlap or share part of an edge; contact in a corner alone does not count,
-    nor does a cell with itself (RSTG §3.1; the rule is the official code's).
+    nor does a cell with itself (RSTG; the rule is the official code's).
 
     Args:
         scales: grid sides, in the order of the nodes, for example ``(3, 2, 1)``.
@@ -56,7 +56,7 @@ def grid_adjacency(scales: Sequence[int], height: int = 64, width: int = 64) -> 
 
 
 class GridEdges(EdgeBuilder):
-    """Edges between the cells of multi-scale grids, as :func:`grid_adjacency` says (RSTG §3.1).
+    """Edges between the cells of multi-scale grids, as :func:`grid_adjacency` says (RSTG).
 
     Args:
         scales: grid sides, in the order of the nodes.

@@ -1,8 +1,8 @@
 """Layers: in space, along time, and between nodes and maps or vectors."""
 
-from stgraph.layers.base import PerNode, TemporalLayer
+from stgraph.layers.adapters import GraphConv, PerNode
+from stgraph.layers.base import TemporalLayer
 from stgraph.layers.gather import AdditiveAttention, DotAttention, Gather, MeanGather
-from stgraph.layers.motion import Displacement
 from stgraph.layers.norm import FrameNorm, NodeNorm
 from stgraph.layers.positions import GaussianMaps, KernelPosition
 from stgraph.layers.readout import Readout, RunningMean, mean_over_time
@@ -16,11 +16,11 @@ __all__ = [
     "AddUpdate",
     "AdditiveAttention",
     "ConcatSend",
-    "Displacement",
     "DotAttention",
     "FrameNorm",
     "Gather",
     "GaussianMaps",
+    "GraphConv",
     "KernelPosition",
     "MLPUpdate",
     "MeanGather",

@@ -13,22 +13,26 @@ from typing import Any
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 
-__all__ = ["PerNode", "TemporalLayer"]
+__all__ = ["TemporalLayer"]
 
 
 class TemporalLayer(nn.Module, ABC):
     """A layer along time, with its state as a value.
 
     Example:
-        A running mean of every node, in one file:
+        The sum of all that a node has been, in one file:
 
+        >>> import torch
         >>> from stgraph.graph import from_dense, to_dense
-        >>> class Difference(TemporalLayer):
-        ...     def forward(self, x, graph, state=None):
-        ...         dense = to_dense(x, graph)  # [B, T, N, C]
-        ...         before = dense[:, :1] if state is None else state
-        ...         past = torch.cat([before, dense[:, :-1]], dim=1)
-        ...         return from_dense(dense - past, graph), dense[:, -1:]
+        >>> from stgraph.nodes import GridNodes
+        >>> class Sum(TemporalLayer):
+        ...     def forward(self, x, graph, state=0):
+        ...         dense = to_dense(x, graph).cumsum(1) + state  # [B, T, N, C]
+        ...         return from_dense(dense, graph), dense[:, -1:]
+        >>> graph, _ = GridNodes(channels=1, scales=(1,))(torch.ones(1, 3, 1, 2, 2))
+        >>> x, state = Sum()(graph.x, graph)
+        >>> x.flatten()
+        tensor([1., 2., 3.])
     """
 
     causal: bool = True
@@ -37,19 +41,3 @@ class TemporalLayer(nn.Module, ABC):
     @abstractmethod
     def forward(self, x: Tensor, graph: Batch, state: Any = None) -> tuple[Tensor, Any]:
         """Return new node features ``[V, D]`` and the state to go on with."""
-
-
-class PerNode(nn.Module):
-    """Applies a module to every node: ``module(x [V, C])``, for example a norm or an MLP.
-
-    Args:
-        module: the module.
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, x: Tensor, graph: Batch) -> Tensor:
-        """Apply the module to ``x [V, C]``; the graph is not read."""
-        return self.module(x)  # type: ignore[no-any-return]

@@ -66,7 +66,8 @@ class Gather(nn.Module):
 class DotAttention(Gather):
     r"""Softmax over senders of dot products, :math:`α_{ij} ∝ \exp(q_i · k_j)`, unscaled.
 
-    :math:`q = W_q v + b_q`, :math:`k = W_k v + b_k` (RSTG Eq. 3–4, DyReG §3.2; neither scales).
+    :math:`q = W_q v + b_q`, :math:`k = W_k v + b_k` (RSTG Eq. 3–4, there without
+    softmax; DyReG). Neither scales.
 
     Example:
         >>> sum(p.numel() for p in DotAttention(512).parameters())

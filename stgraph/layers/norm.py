@@ -8,8 +8,8 @@ from torch.nn import functional as F
 from torch_geometric.data import Batch
 from torch_geometric.utils import scatter
 
-from stgraph.checks import integer
-from stgraph.graph import layout_of, slots
+from stgraph.checks import integer, positive
+from stgraph.graph import frame_of, layout_of, slots
 
 __all__ = ["FrameNorm", "NodeNorm"]
 
@@ -30,7 +30,7 @@ class FrameNorm(nn.Module):
 
     def __init__(self, channels: int, eps: float = 1e-5) -> None:
         super().__init__()
-        self.channels, self.eps = integer("channels", channels), eps
+        self.channels, self.eps = integer("channels", channels), positive("eps", eps)
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
@@ -50,7 +50,8 @@ class FrameNorm(nn.Module):
         """Frames ``x [G, …, C]``; of the rows only those in ``mask [G, …]`` count."""
         if mask is None:
             sizes = list(x.shape[1:])
-            return F.layer_norm(x, sizes, eps=self.eps) * self.weight + self.bias
+            scale, shift = self.weight.expand(sizes), self.bias.expand(sizes)
+            return F.layer_norm(x, sizes, scale, shift, self.eps)
         precise = x.to(torch.promote_types(x.dtype, torch.float32))
         weight = mask.to(precise.dtype)[..., None]
         over = tuple(range(1, x.dim()))
@@ -75,4 +76,4 @@ class NodeNorm(FrameNorm):
         layout = layout_of(graph)
         if slots(graph) is None:
             return self.dense(x.reshape(layout.graphs, layout.nodes, -1)).flatten(0, 1)
-        return super().forward(x, graph.batch, layout.graphs)
+        return super().forward(x, frame_of(graph), layout.graphs)

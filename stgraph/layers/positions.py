@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_geometric.data import Batch
 
-from stgraph.checks import integer
+from stgraph.checks import integer, positive
 from stgraph.graph import layout_of
 
 __all__ = ["GaussianMaps", "KernelPosition"]
@@ -18,7 +18,9 @@ class GaussianMaps(nn.Module):
 
     On an S×S map, a box of relative width w takes :math:`n = ⌊S w⌋` cells (at least 1) of an axis,
     with values :math:`\exp(-(k - (n-1)/2)^2 / 2σ^2)`, k = 0 … n−1 (official code of RSTG, S = 6,
-    σ = 2; its paper filters a map of ones).
+    σ = 2; its paper filters a map of ones). Cell number i of an s×s grid begins at cell i·n, as in
+    that code, which leaves the last cells empty where s does not divide S; any other box begins at
+    the nearest cell.
 
     Args:
         size: S.
@@ -30,7 +32,7 @@ class GaussianMaps(nn.Module):
 
     def __init__(self, size: int = 6, sigma: float = 2.0) -> None:
         super().__init__()
-        self.size, self.sigma = integer("size", size), sigma
+        self.size, self.sigma = integer("size", size), positive("sigma", sigma)
 
     @property
     def out_channels(self) -> int:
@@ -42,7 +44,12 @@ class GaussianMaps(nn.Module):
         low, high = graph.box[:, :2], graph.box[:, 2:]  # (x, y)
         span = (high - low).clamp_min(1e-6)
         cells = torch.floor(span * self.size + 1e-4).clamp_min(1)  # [V, 2]
-        first = torch.round(low / span * cells).clamp_max(self.size - 1)
+        number = low / span  # a whole number for a cell of a grid
+        of_grid = (number - number.round()).abs() < 1e-3
+        of_grid &= (1 / span - (1 / span).round()).abs() < 1e-3
+        of_grid &= span * self.size > 1 - 1e-3
+        first = torch.where(of_grid, number.round() * cells, (low * self.size).round())
+        first = torch.minimum(first, self.size - cells)
         place = torch.arange(self.size, device=low.device, dtype=low.dtype) - first[..., None]
         off = place - (cells[..., None] - 1) / 2
         window = torch.exp(-off.square() / (2 * self.sigma**2))  # [V, 2, S]
@@ -57,7 +64,7 @@ class GaussianMaps(nn.Module):
 class KernelPosition(nn.Module):
     r"""Adds a linear map of the node's own kernel, :math:`v_n + W\,\mathrm{vec}(K_n) + b`.
 
-    DyReG's position embedding (§3.1): the normalised kernel says where the node looked and how
+    DyReG's position embedding: the normalised kernel says where the node looked and how
     widely, and the position keeps a path for gradients to the window. The weights are made for maps
     of one size; a kernel on another is average-pooled to it, as the official code does.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 
-from stgraph.checks import choice
+from stgraph.checks import InputError, choice, shape
 from stgraph.graph import presence, to_dense
 
 __all__ = ["Readout", "RunningMean", "mean_over_time"]
@@ -23,8 +23,12 @@ class RunningMean(NamedTuple):
 
 def mean_over_time(x: Tensor, state: RunningMean | None = None) -> tuple[Tensor, RunningMean]:
     """Mean over all frames so far of ``x [B, T, C]``: ``[B, C]``, and the state to go on with."""
-    total, frames = x.sum(dim=1), x.size(1)
+    clips, frames, width = shape("x", x, "B T C")
+    total = x.sum(dim=1)
     if state is not None:
+        if not isinstance(state, RunningMean):
+            raise InputError("state", "a RunningMean of an earlier call", type(state).__name__)
+        shape("state", state.total, f"{clips} {width}")
         total, frames = total + state.total, frames + state.frames
     return total / frames, RunningMean(total, frames)
 

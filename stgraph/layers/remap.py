@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 
-from stgraph.checks import InputError
+from stgraph.checks import InputError, flag
 from stgraph.graph import to_dense
 from stgraph.kernels import spread
 
@@ -16,7 +16,7 @@ class Remap(nn.Module):
     r"""Write nodes back where their kernels read, :math:`y(p) = \sum_n K_n(p)\, v_n`.
 
     Args:
-        normalised: with the normalised kernel, the adjoint of pooling (DyReG §3.3), or the raw one;
+        normalised: with the normalised kernel, the adjoint of pooling (DyReG), or the raw one;
             for :class:`~stgraph.nodes.GridNodes` the raw one gives the area resize of every
             scale's grid to the map, summed over scales (RSTG-to-map).
 
@@ -26,7 +26,7 @@ class Remap(nn.Module):
 
     def __init__(self, normalised: bool = True) -> None:
         super().__init__()
-        self.normalised = normalised
+        self.normalised = flag("normalised", normalised)
 
     def forward(self, x: Tensor, graph: Batch) -> Tensor:
         """Spread ``x [V, C]`` over the maps that the graph came from.
@@ -34,7 +34,7 @@ class Remap(nn.Module):
         Raises:
             InputError: when the graph has no kernels, or on another number of nodes.
         """
-        if "kernel" not in graph:
+        if getattr(graph, "kernel", None) is None:
             raise InputError("graph", "a `kernel` for every node", "none")
         if not self.normalised:
             x = x * graph.mass[:, None].to(x.dtype)

@@ -90,7 +90,7 @@ class SumSend(Send):
 
 
 class ConcatSend(Send):
-    r"""Messages of both ends side by side, with positions or without (RSTG Eq. 2).
+    r"""Messages of both ends side by side, with positions or without (RSTG, messages).
 
     .. math:: \mathrm{msg}_{ij} = \mathrm{MLP}([v_j \| p_j \| v_i \| p_i])
 

@@ -8,7 +8,7 @@ from torch_geometric.data import Batch
 from torch_geometric.nn import MessagePassing
 
 from stgraph.checks import InputError, channels, choice, integer
-from stgraph.graph import layout_of, slots
+from stgraph.graph import frame_of, layout_of, slots
 from stgraph.layers.gather import DotAttention, Gather
 from stgraph.layers.send import Send, SumSend
 from stgraph.layers.update import AddUpdate, Update
@@ -17,7 +17,7 @@ __all__ = ["SpaceLayer"]
 
 
 class SpaceLayer(MessagePassing):
-    r"""One round of send, gather and update (RSTG §3.2, Eq. 2–5; DyReG §3.2).
+    r"""One round of send, gather and update (RSTG, DyReG).
 
     .. math::
         \mathrm{msg}_{ij} &= \mathrm{norm}(f_{send}(v_j, v_i)) \\
@@ -26,7 +26,9 @@ class SpaceLayer(MessagePassing):
 
     One set of parameters, two paths with the same numbers: *sparse*, PyG's message passing over
     ``edge_index``, and *dense*, tensors over all pairs of nodes with the adjacency as a mask. Dense
-    wins where graphs are small and well filled, sparse where they are not.
+    wins where graphs are small and well filled, sparse where they are not. Edges are a set, as
+    :func:`stgraph.graph.validate` wants them, and edge features are not read: for those see
+    :class:`~stgraph.layers.GraphConv`.
 
     Args:
         channels: C, width of the nodes.
@@ -81,12 +83,12 @@ class SpaceLayer(MessagePassing):
             size=(x.size(0), x.size(0)),
             share=(of, to),
             key=(key, query),
-            frame=graph.batch,
+            frame=frame_of(graph),
             frames=layout.graphs,
         )
         out: Tensor = self.update_nodes(x, self.gather(total))
         norm = self.update_nodes.norm
-        return out if norm is None else norm(out, graph.batch, layout.graphs)
+        return out if norm is None else norm(out, frame_of(graph), layout.graphs)
 
     def message(
         self,
@@ -116,7 +118,7 @@ class SpaceLayer(MessagePassing):
 
     def _check(self, x: Tensor, graph: Batch) -> None:
         rows = channels("x", x, self.channels)
-        if "edge_index" not in graph:
+        if getattr(graph, "edge_index", None) is None:
             raise InputError("graph", "edges (pass edges= to the extractor)", "none attached")
         if rows != graph.node_id.size(0):
             raise InputError("x", f"[{graph.node_id.size(0)}, ...] (a row a node)", list(x.shape))

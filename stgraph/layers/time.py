@@ -16,7 +16,7 @@ __all__ = ["TimeLayer"]
 class TimeLayer(TemporalLayer):
     r"""A GRU or LSTM along every node identity, :math:`h_i^t = \mathrm{RNN}(v_i^t, h_i^{t-1})`.
 
-    The cell's parameters are shared by all nodes (RSTG §3.3, DyReG §3.2). A node that is absent
+    The cell's parameters are shared by all nodes (RSTG, DyReG). A node that is absent
     from a frame keeps its state and goes on with it when it is back.
 
     Args:

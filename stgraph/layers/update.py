@@ -43,7 +43,7 @@ class AddUpdate(Update):
 
 
 class MLPUpdate(Update):
-    r"""An MLP of both, :math:`\mathrm{MLP}([v_i \| m_i])`, ReLU after each layer (RSTG Eq. 5).
+    r"""An MLP of both, :math:`\mathrm{MLP}([v_i \| m_i])`, with ReLU after each layer (RSTG).
 
     Args:
         channels: C.

@@ -18,6 +18,9 @@ from stgraph.kernels import normalise, pool
 __all__ = ["NodeExtractor", "NodeState", "Regions"]
 
 
+_RESERVED = {"node_id", "time", "ptr", "layout", "size", "num_nodes", "edge_attr"}
+
+
 @dataclass(frozen=True)
 class Regions:
     """All that the author of an extractor has to produce.
@@ -116,6 +119,8 @@ class NodeExtractor(nn.Module, ABC):
             raise InputError("features", "no size of 0", list(sizes))
         if not features.is_floating_point():
             raise InputError("features", "a floating-point tensor", features.dtype)
+        if state is not None and not isinstance(state, NodeState):
+            raise InputError("state", "the NodeState of an earlier call", type(state).__name__)
         clock, inner = (0, None) if state is None else state
         if state is not None and not self.causal:
             raise InputError(
@@ -126,14 +131,20 @@ class NodeExtractor(nn.Module, ABC):
         shape("box", regions.box, f"{clips} {frames} {nodes} 4")
         kernel, mass = normalise(regions.kernel)
         kernel = kernel.to(features.dtype)
+        x = pool(features, kernel) if regions.x is None else regions.x  # [B, T, N, D]
+        shape("x", x, f"{clips} {frames} {nodes} {self.out_channels}")
         fields = {
-            "x": pool(features, kernel) if regions.x is None else regions.x,  # [B, T, N, D]
+            "x": x,
             "pos": (regions.box[..., :2] + regions.box[..., 2:]) / 2,
             "box": regions.box,
             "kernel": kernel,
             "mass": mass,
-            **regions.extra,
         }
+        for name in regions.extra:
+            if name in _RESERVED | set(fields) or "index" in name or "batch" in name:
+                # PyG renumbers fields called …index… or …batch… when graphs are batched.
+                raise InputError("extra", "fields with names of their own", repr(name))
+        fields |= regions.extra
         layout = Layout(clips, frames, nodes, height, width)
         graph = frame_graphs(fields, layout, regions.mask, clock)
         if self.edges is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from stgraph.checks import InputError, integer
+from stgraph.checks import InputError, integer, shape
 from stgraph.edges import EdgeBuilder
 from stgraph.kernels import AxisProfile, separable, tent, window_box
 from stgraph.nodes.base import NodeExtractor, Regions
@@ -19,7 +19,7 @@ __all__ = ["DynamicRegions"]
 
 
 class DynamicRegions(NodeExtractor):
-    r"""Dynamic regions with a differentiable kernel (DyReG §3.1, Eq. 1–6).
+    r"""Dynamic regions with a differentiable kernel (DyReG, region generation).
 
     A generator describes N regions of the frame, a GRU follows each over time, and a linear map
     says how far its window is from its anchor and from its initial size:
@@ -74,9 +74,10 @@ class DynamicRegions(NodeExtractor):
         if len(alpha) != 4:
             raise InputError("alpha", "4 gates (height, width, row, column)", list(alpha))
         self.generator = LargeGenerator(channels, num_nodes) if generator is None else generator
-        made_for = getattr(self.generator, "num_nodes", num_nodes)
-        if made_for != num_nodes:
-            raise InputError("generator", f"one for {num_nodes} nodes", f"one for {made_for}")
+        for name, wanted in (("channels", channels), ("num_nodes", num_nodes)):
+            made_for = getattr(self.generator, name, wanted)
+            if made_for != wanted:
+                raise InputError("generator", f"one of {name}={wanted}", f"{name}={made_for}")
         if not isinstance(width := getattr(self.generator, "out_channels", None), int):
             raise InputError("generator", "a module with `out_channels`", type(generator).__name__)
         self.profile = profile
@@ -86,7 +87,9 @@ class DynamicRegions(NodeExtractor):
         self.norm_out = nn.GroupNorm(1, width)
         self.offset = nn.Linear(width, 4)
         self.alpha = nn.Parameter(torch.tensor([float(a) for a in alpha]))
-        self.register_buffer("anchor", anchors(num_nodes), persistent=False)
+        placed = anchors(num_nodes)
+        shape("anchors", placed, f"{num_nodes} 2")
+        self.register_buffer("anchor", placed, persistent=False)
 
     def predict(self, features: Tensor, memory: Memory | None) -> tuple[Tensor, Memory]:
         """Offsets ``[B, T, N, 4]`` of all windows, before the rule of sizes and centres."""

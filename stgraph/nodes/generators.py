@@ -1,6 +1,6 @@
 """Region generators: from a frame's map to a descriptor for each region it will have.
 
-Both are DyReG's (§3.1 and the official code): the large one, an hour-glass of convolutions with a
+Both are DyReG's (paper and official code): the large one, an hour-glass of convolutions with a
 fully connected map for every region, and the small one ("lite"), masks that regions compete for.
 """
 
@@ -64,8 +64,9 @@ class LargeGenerator(nn.Module):
         self, channels: int, num_nodes: int = 9, out_channels: int = 32, size: int = 16
     ) -> None:
         super().__init__()
-        if size < 5:
+        if integer("size", size) < 5:
             raise InputError("size", "a map of at least 5 cells a side", size)
+        self.channels = integer("channels", channels)
         self.num_nodes = integer("num_nodes", num_nodes)
         self.out_channels = integer("out_channels", out_channels)
         self.size = size

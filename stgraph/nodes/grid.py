@@ -37,7 +37,7 @@ def grid_boxes(cells: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 class GridNodes(NodeExtractor):
-    """Nodes are the cells of s×s grids at several scales (RSTG §3.1).
+    """Nodes are the cells of s×s grids at several scales (RSTG).
 
     A cell's feature is the exact fractional-overlap average of the map over it, for any map size;
     with ``Remap(normalised=False)`` nodes return as the area resize of every scale, summed.

@@ -1,7 +1,7 @@
 r"""From what a network predicts for a region to a window on the map.
 
 A prediction is :math:`o = (o_h, o_w, Δ_y, Δ_x)`; an anchor :math:`a` in 0..1 is where the region
-starts. On an axis of H cells (DyReG §3.1, Eq. 3–4):
+starts. On an axis of H cells (DyReG, region generation):
 
 .. math::
     s = e^{o} (H/λ + b) + c, \qquad

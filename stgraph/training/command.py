@@ -140,7 +140,8 @@ class Command(LightningCLI):
 
     def _check_new(self) -> None:
         trainer: Any = self.trainer
-        if (self.folder / "config.yaml").exists() and not trainer.fast_dev_run:
+        begun = (self.folder / "checkpoints" / "last.ckpt").exists()
+        if begun and not trainer.fast_dev_run:
             expected = "a new name (or `--ckpt_path last` to go on, or the old folder removed)"
             raise InputError("run", expected, f"{self.folder}, which exists")
 

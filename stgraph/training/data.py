@@ -57,7 +57,7 @@ class ClipData(LightningDataModule):
             "train", self.batch_size, shuffle=True, seed=self.seed, drop_last=self.drop_last
         )
         if self._resumed is not None:
-            loader.load_state_dict(_next(self._resumed, len(loader)))
+            loader.load_state_dict(self._resumed)
             self._resumed = None
         self._train_loader = loader
         return loader
@@ -100,10 +100,3 @@ class ClipData(LightningDataModule):
             world_size=trainer.world_size,
             **order,
         )
-
-
-def _next(state: dict[str, Any], batches: int) -> dict[str, Any]:
-    """Turn the end of an epoch into the beginning of the next one."""
-    if state["position"] < batches:
-        return state
-    return {**state, "epoch": state["epoch"] + 1, "position": 0}

@@ -50,6 +50,7 @@ def clips(split: str, length: int, frames: int = 6, seed: int = 0) -> SyncMNIST:
         size=32,
         step=8,
         p_none=NONE,
+        draw_order="random",  # so that what covers what does not tell who moves alike
         seed=seed,
         length=length,
     )
@@ -57,12 +58,15 @@ def clips(split: str, length: int, frames: int = 6, seed: int = 0) -> SyncMNIST:
 
 def module(nodes: NodeExtractor) -> ClassificationModule:
     """Return the demonstration's model around an extractor, ready to train."""
-    return ClassificationModule(
+    made = ClassificationModule(
         recipes.dyreg_small(LABELS, nodes),
-        optimizer=partial(torch.optim.AdamW, lr=5e-3, betas=(0.9, 0.98), weight_decay=0.01),
+        optimizer=partial(
+            torch.optim.AdamW, lr=5e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+        ),
         schedule=WarmupCosine(0.1),
         auxiliary=NodeClasses(nodes.out_channels, CLASSES),
     )
+    return made.to(memory_format=torch.channels_last)
 
 
 class Warmup(LightningModule):
@@ -106,10 +110,11 @@ class Curve(Callback):
         """Start the clock."""
         self._since = time.perf_counter()
 
-    def on_train_batch_end(self, trainer: Trainer, *rest: Any) -> None:
-        """Stop the clock, and keep the loss."""
+    def on_train_batch_end(self, trainer: Trainer, one: LightningModule, *_: Any) -> None:
+        """Stop the clock, and keep the loss; of the warm-up only the time counts."""
         self._trained += time.perf_counter() - self._since
-        self._losses.append(trainer.callback_metrics["train/loss"])
+        if not isinstance(one, Warmup):
+            self._losses.append(trainer.callback_metrics["train/loss"])
 
     def on_validation_end(self, trainer: Trainer, *_: Any) -> None:
         """Write down where the training stands."""
@@ -123,9 +128,9 @@ class Curve(Callback):
 def run(
     out: str = "runs/demo",
     seed: int = 0,
-    steps: int = 1000,
+    steps: int = 1300,
     warmup: int = 300,
-    batch_size: int = 64,
+    batch_size: int = 48,
     test_clips: int = 2000,
     shown: int = 6,
 ) -> Path:
@@ -194,7 +199,8 @@ def run(
         chance=1 / LABELS,
         best_without_motion=(1 - NONE) / math.comb(DIGITS, 2),  # the digits seen, any pair of them
         about=viz.about_here(
-            f"stgraph demo --seed {seed} --steps {steps} --warmup {warmup}",
+            f"stgraph demo --seed {seed} --steps {steps} --warmup {warmup} "
+            f"--batch_size {batch_size} --test_clips {test_clips} --shown {shown}",
             seed=seed,
             seconds=time.perf_counter() - begun,
         ),
@@ -217,11 +223,16 @@ def _train(
     if warmup:
         trainer = _trainer(curve)
         trainer.fit(Warmup(one), _loader(2 * batch_size, warmup, 2, seed + 2, trainer))
-    trainer = _trainer(curve, val_check_interval=max(1, steps // 10))
+    trainer = _trainer(curve, val_check_interval=_interval(steps))
     device = trainer.strategy.root_device
     train = _loader(batch_size, steps, 6, seed, trainer)
     trainer.fit(one, train, ClipLoader(unseen, 200, device=device))
     return curve, trainer
+
+
+def _interval(steps: int) -> int:
+    """Steps between measurements: about a tenth of all, and such that the last one is measured."""
+    return next(k for k in range(max(1, steps // 10), steps + 1) if steps % k == 0)
 
 
 def _trainer(curve: Curve, **options: Any) -> Trainer:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stgraph.checks import InputError, integer
+from stgraph.checks import InputError, integer, positive
 from stgraph.graph import presence, to_dense
 from stgraph.model import Answer
 
@@ -34,14 +34,16 @@ class NodeClasses(nn.Module):
     def __init__(self, channels: int, num_classes: int, weight: float = 1.0) -> None:
         super().__init__()
         self.head = nn.Linear(integer("channels", channels), integer("num_classes", num_classes))
-        self.weight = weight
+        self.weight = positive("weight", weight)
 
     def forward(self, answer: Answer, batch: Mapping[str, Tensor]) -> Tensor:
         """Return the loss of an answer to a clip batch with ``digit_class [B, M]``.
 
         Raises:
-            InputError: when the model makes no graphs, or a class is out of range.
+            InputError: when the model makes no graphs, or the batch does not say its classes.
         """
+        if "digit_class" not in batch:
+            raise InputError("batch", "`digit_class` of every digit", sorted(batch))
         if answer.graph is None:
             raise InputError("model", "one that makes graphs", "an answer without")
         logits = to_dense(self.head(answer.graph.x), answer.graph)  # [B, T, N, K]

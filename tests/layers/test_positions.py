@@ -33,6 +33,15 @@ def test_at_four_cells_a_side_the_last_rows_stay_empty():
     assert maps[:, :, 4:].eq(0).all()
 
 
+def test_the_window_of_any_other_box_lies_in_it():
+    box = torch.tensor([[0.55, 0.1, 0.85, 0.95], [0.5, 0.5, 0.5, 0.5]]).view(1, 1, 2, 4)
+    graph = frame_graphs({"x": torch.zeros(1, 1, 2, 1), "box": box}, Layout(1, 1, 2, 1, 1))
+    maps = GaussianMaps(6)(graph).view(2, 6, 6)
+    rows, columns = maps[0].sum(1).nonzero()[:, 0], maps[0].sum(0).nonzero()[:, 0]
+    assert (rows.tolist(), columns.tolist()) == ([1, 2, 3, 4, 5], [3])
+    assert maps[1].nonzero().tolist() == [[3, 3]]
+
+
 def test_kernel_position_is_linear_in_the_normalised_kernel():
     kernel = torch.rand(2, 1, 3, 4, 5)
     fields = {"x": torch.randn(2, 1, 3, 8), "kernel": kernel}

@@ -8,7 +8,7 @@ from torch import nn
 
 from stgraph.checks import InputError
 from stgraph.edges import FullEdges
-from stgraph.graph import attach_edges, from_dense, layout_of, slots, to_dense
+from stgraph.graph import attach_edges, layout_of, slots, to_dense
 from stgraph.layers import (
     AdditiveAttention,
     AddUpdate,
@@ -164,8 +164,10 @@ def test_bad_input_is_refused(graph):
         SumSend(8, layers=3)
 
 
-def test_it_is_a_pyg_layer():
-    from torch_geometric.nn import MessagePassing
-
-    assert issubclass(SpaceLayer, MessagePassing)
-    assert from_dense is not None
+@pytest.mark.parametrize("path", ["dense", "sparse"])
+def test_a_single_frame_is_a_graph_too(graph, path):
+    space = layer(path=path)
+    out = space(graph.x, graph)
+    for frame in (0, 5):
+        one = graph[frame]
+        torch.testing.assert_close(space(one.x, one), out[graph.batch == frame])

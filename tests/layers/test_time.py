@@ -6,7 +6,7 @@ from torch import nn
 
 from stgraph.checks import InputError
 from stgraph.graph import presence, to_dense
-from stgraph.layers import Displacement, PerNode, TimeLayer
+from stgraph.layers import TimeLayer
 
 
 @pytest.mark.parametrize("cell", [nn.GRU(8, 5), nn.LSTM(8, 5, num_layers=2)])
@@ -23,33 +23,8 @@ def test_every_identity_runs_by_itself(graph, cell):
                 torch.testing.assert_close(dense[clip, frames, node], alone[:, 0])
 
 
-def test_the_change_since_a_node_was_last_seen(graph):
-    layer = Displacement(8).double()
-    out, _ = layer(graph.x, graph)
-    dense, here = to_dense(out - graph.x, graph), presence(graph)
-    x = to_dense(graph.x, graph)
-    for clip in range(2):
-        for node in range(14):
-            last = None
-            for frame in range(3):
-                if here is not None and not here[clip, frame, node]:
-                    continue
-                now = x[clip, frame, node]
-                change = now - (now if last is None else last)
-                expected = layer.linear(layer.norm(change))
-                torch.testing.assert_close(dense[clip, frame, node], expected)
-                last = now
-
-
 def test_bad_input_is_refused(graph):
     with pytest.raises(InputError, match=r"cell: expected a torch\.nn\.GRU or torch\.nn\.LSTM"):
         TimeLayer(nn.Linear(8, 8))
     with pytest.raises(InputError, match=r"x: expected \[V, 9\]"):
         TimeLayer(nn.GRU(9, 9))(graph.x, graph)
-    with pytest.raises(InputError, match=r"x: expected \[V, 9\]"):
-        Displacement(9)(graph.x, graph)
-
-
-def test_per_node_modules(graph):
-    norm = nn.LayerNorm(8).double()
-    torch.testing.assert_close(PerNode(norm)(graph.x, graph), norm(graph.x))

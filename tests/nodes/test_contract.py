@@ -17,7 +17,7 @@ import stgraph.nodes
 from stgraph.checks import InputError
 from stgraph.edges import FullEdges
 from stgraph.graph import layout_of, presence, to_dense, validate
-from stgraph.nodes import NodeExtractor
+from stgraph.nodes import NodeExtractor, Regions
 
 
 def _extractors() -> list[type[NodeExtractor]]:
@@ -140,3 +140,16 @@ def test_half_precision_maps_give_finite_graphs(extractor, dtype):
     assert graph.x.isfinite().all()
     assert graph.kernel.isfinite().all()
     assert presence(graph) is None or presence(graph).any()
+
+
+@pytest.mark.parametrize("name", ["x", "time", "ptr", "size", "class_index", "my_batch"])
+def test_fields_of_an_extractor_may_not_collide(name):
+    class Extra(NodeExtractor):
+        def regions(self, features, state=None):
+            b, t, _, h, w = features.shape
+            box = features.new_tensor([0.0, 0, 1, 1]).expand(b, t, 1, 4)
+            extra = {name: features.new_zeros(b, t, 1)}
+            return Regions(features.new_ones(b, t, 1, h, w), box, extra=extra), None
+
+    with pytest.raises(InputError, match="extra: expected fields with names of their own"):
+        Extra(8)(maps(1, 1))

@@ -131,7 +131,7 @@ def test_kernels_carry_the_windows():
 def test_bad_options_are_refused():
     with pytest.raises(InputError, match="nodes: expected a square number"):
         DynamicRegions(8, 7, anchors=grid_anchors)
-    with pytest.raises(InputError, match="generator: expected one for 9 nodes, got one for 4"):
+    with pytest.raises(InputError, match="generator: expected one of num_nodes=9, got num_nodes=4"):
         DynamicRegions(8, 9, generator=SmallGenerator(8, 4))
     with pytest.raises(InputError, match="generator: expected a module with `out_channels`"):
         DynamicRegions(8, generator=torch.nn.Identity())

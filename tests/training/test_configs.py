@@ -42,3 +42,52 @@ def test_each_configuration_fits_resumes_and_tests(
     assert main([*fit, "--trainer.max_epochs=2", "--ckpt_path=last"]) == 0
     assert main(["test", "--config", str(path), *small, "--ckpt_path=best"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("test: top-1 ")
+
+
+PARTS = """
+from stgraph.nodes import NodeExtractor, Regions
+
+class Halves(NodeExtractor):
+    def regions(self, features, state=None):
+        b, t, _, h, w = features.shape
+        kernel = features.new_zeros(b, t, 2, h, w)
+        kernel[:, :, 0, :, : w // 2] = 1
+        kernel[:, :, 1, :, w // 2 :] = 1
+        box = features.new_tensor([[0, 0, 0.5, 1], [0.5, 0, 1, 1]]).expand(b, t, 2, 4)
+        return Regions(kernel, box), None
+"""
+
+
+def test_the_extractor_of_a_configuration_can_be_a_users_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The options are those of the README."""
+    monkeypatch.chdir(tmp_path)
+    Path("my_parts.py").write_text(PARTS)
+    config = str(next(path for path in CONFIGS if path.stem == "demo_dyreg"))
+    small = ["--data.batch_size=4", "--data.train.length=8", "--data.val.length=4"]
+    small += ["--data.test.length=4", "--trainer.accelerator=cpu"]
+    small += ["--trainer.num_sanity_val_steps=0", "--trainer.enable_progress_bar=false"]
+    small.append("--trainer.log_every_n_steps=1")
+    swap = ["--model.model.init_args.nodes", "my_parts.Halves"]
+    swap += ["--model.model.init_args.nodes.channels", "32"]
+    swap += ["--model.model.init_args.nodes.edges", "stgraph.edges.FullEdges"]
+    readme = (CONFIGS[0].parents[1] / "README.md").read_text(encoding="utf-8")
+    for option, value in zip(swap[::2], swap[1::2], strict=True):
+        assert f"{option} {value}" in readme
+    assert main(["fit", "--config", config, *small, *swap]) == 0
+    assert "my_parts.Halves" in Path("runs/demo_dyreg/config.yaml").read_text()
+
+
+def test_a_fit_that_failed_at_once_can_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = str(next(path for path in CONFIGS if path.stem == "demo_dyreg"))
+    small = ["--data.batch_size=4", "--data.train.length=4", "--data.val.length=4"]
+    small += ["--trainer.accelerator=cpu", "--trainer.num_sanity_val_steps=0"]
+    small += ["--trainer.enable_progress_bar=false", "--trainer.log_every_n_steps=1"]
+    wrong = ["--model.model.init_args.nodes=stgraph.nodes.GridNodes"]
+    wrong += ["--model.model.init_args.nodes.channels=32"]  # without edges
+    assert main(["fit", "--config", config, *small, *wrong]) == 2
+    assert main(["fit", "--config", config, *small]) == 0
