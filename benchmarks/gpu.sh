@@ -16,18 +16,24 @@ STAGES=${STAGES:-tests benchmarks dyreg_full dyreg_grid rstg_5}
 end=$(($(date +%s) + 60 * ${MINUTES:-600}))
 mkdir -p "$RESULTS" "$RUNS"
 
+# A measurement is of one commit: another one measures again. Training is kept.
+measured() { [ -e "$1" ] && grep -q "${COMMIT:-no commit}" "$1"; }
+
 left() { echo $((end - $(date +%s))); }
 
 tests() {
-  [ -e "$RESULTS/tests-cuda.txt" ] && return
+  measured "$RESULTS/tests-cuda.txt" && return
   timeout "$(left)" "$PYTHON" -m pytest -q -m cuda -p no:cacheprovider tests \
-    > "$RESULTS/tests-cuda.part" 2>&1 && mv "$RESULTS/tests-cuda.part" "$RESULTS/tests-cuda.txt"
+    > "$RESULTS/tests-cuda.part" 2>&1
+  local status=$?
+  echo "commit $COMMIT" >> "$RESULTS/tests-cuda.part"
+  [ "$status" = 0 ] && mv "$RESULTS/tests-cuda.part" "$RESULTS/tests-cuda.txt"
   tail -n 15 "$RESULTS"/tests-cuda.*
 }
 
 benchmarks() {
   for name in generator block; do
-    [ -e "$RESULTS/$name-cuda.json" ] && continue
+    measured "$RESULTS/$name-cuda.json" && continue
     options=(--batch 512)
     [ "$name" = block ] && options=(--clips 64)
     timeout "$(left)" "$PYTHON" "benchmarks/$name.py" --device cuda "${options[@]}" \

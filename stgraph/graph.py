@@ -128,6 +128,10 @@ def layout_of(graph: Data) -> Layout:
     return layout
 
 
+# To make one, PyG reads signatures each time; to copy one is much cheaper.
+_EMPTY = Batch(_base_cls=Data)
+
+
 # Tracing a compiler through PyG's dynamic classes fails; the graph is built outside of it.
 @torch.compiler.disable
 def frame_graphs(
@@ -175,7 +179,9 @@ def frame_graphs(
         ptr = torch.cat([count.new_zeros(1), count.cumsum(0)])
         slices = ptr
     assignment = flat.pop("batch")
-    batch = Batch(_base_cls=Data, **flat)
+    batch = copy(_EMPTY)
+    for name, value in flat.items():
+        batch[name] = value
     batch.layout = layout
     batch.batch, batch.ptr = assignment, ptr
     none = torch.zeros(graphs, dtype=torch.long)
@@ -204,9 +210,9 @@ def attach_edges(graph: Batch, edge_index: Tensor, edge_attr: Tensor | None = No
     if edge_attr is not None and (edge_attr.dim() < 1 or edge_attr.size(0) != edges):
         raise InputError("edge_attr", f"[{edges}, ...]", list(edge_attr.shape))
     out = copy(graph)
-    count = torch.zeros(graph.num_graphs + 1, dtype=torch.long, device=edge_index.device)
-    owner = graph.batch.index_select(0, edge_index[1])
-    slices = count.index_add(0, owner + 1, torch.ones_like(owner)).cumsum(0)
+    owner = graph.batch.index_select(0, edge_index[1])  # sorted, so each graph is a run
+    numbers = torch.arange(graph.num_graphs + 1, device=owner.device)
+    slices = torch.searchsorted(owner, numbers)
     out.edge_index = edge_index
     out._slice_dict = dict(graph._slice_dict) | {"edge_index": slices}
     out._inc_dict = dict(graph._inc_dict) | {"edge_index": graph.ptr[:-1]}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -49,7 +51,7 @@ def test_cuda_equals_cpu(block):
     results = []
     for device in ("cpu", "cuda"):
         block = block.double().to(device)
-        x = features.to(device).requires_grad_()
+        x = features.clone().to(device).requires_grad_()
         out = block(x).features
         block.zero_grad()
         out.square().sum().backward()
@@ -66,7 +68,9 @@ def test_nothing_waits_for_the_device(block):
     block = block.cuda()
     features = torch.randn(2, 4, 8, 12, 10, device="cuda")
     block(features)  # first calls allocate and choose algorithms
-    torch.cuda.set_sync_debug_mode("error")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says of itself that it is a prototype
+        torch.cuda.set_sync_debug_mode("error")
     try:
         graph, _ = block.net.nodes(features)
         block(features)

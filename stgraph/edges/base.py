@@ -61,7 +61,8 @@ def template_edges(adjacency: Tensor, graph: Batch) -> Tensor:
     device, place = graph.node_id.device, slots(graph)
     target, source = adjacency.nonzero(as_tuple=True)  # by target, then source
     first = torch.arange(layout.graphs, device=device) * layout.nodes
-    pair = torch.stack([source, target]).to(device)[:, None, :] + first[:, None]  # [2, G, edges]
+    pair = torch.stack([source, target]).to(device, non_blocking=True)
+    pair = pair[:, None, :] + first[:, None]  # [2, G, edges]
     edges = pair.flatten(1)
     if place is None:
         return edges

@@ -8,7 +8,7 @@ from torch_geometric.data import Batch
 
 from stgraph.checks import flag
 from stgraph.edges.base import EdgeBuilder, template_edges
-from stgraph.graph import layout_of
+from stgraph.graph import layout_of, slots
 
 __all__ = ["FullEdges"]
 
@@ -25,7 +25,12 @@ class FullEdges(EdgeBuilder):
 
     def edges(self, graph: Batch) -> Tensor:
         """See :class:`EdgeBuilder`."""
-        nodes = layout_of(graph).nodes
+        layout = layout_of(graph)
+        nodes = layout.nodes
+        if self.loops and slots(graph) is None:  # by far the commonest, straight on the device
+            target = torch.arange(layout.slots, device=graph.node_id.device)[:, None]
+            source = target - target % nodes + target[:nodes, 0]  # [V, N]
+            return torch.stack([source, target.expand_as(source)]).flatten(1)
         adjacency = torch.ones(nodes, nodes, dtype=torch.bool)
         if not self.loops:
             adjacency.fill_diagonal_(False)

@@ -34,23 +34,15 @@ def grid_adjacency(scales: Sequence[int], height: int = 64, width: int = 64) -> 
         (45, 153)
     """
 
-    def spans(side: int) -> Tensor:
-        cells = torch.cat([torch.arange(s) * (side // s) for s in scales])  # starts on one axis
-        length = torch.cat([torch.full((s,), side // s) for s in scales])
-        return torch.stack([cells, cells + length], dim=-1)
+    cells = [(row, column, s) for s in scales for row in range(s) for column in range(s)]
+    row, column, side = torch.tensor(cells).unbind(1)  # [N] each
 
-    def overlap(span: Tensor) -> Tensor:  # [N, N]; 0 is touching, below 0 apart
-        low, high = span.unbind(-1)
+    def overlap(number: Tensor, pixels: int) -> Tensor:  # [N, N]; 0 is touching, below 0 apart
+        length = pixels // side
+        low, high = number * length, (number + 1) * length
         return torch.minimum(high[:, None], high) - torch.maximum(low[:, None], low)
 
-    axis_of = torch.tensor([sum(scales[:k]) for k in range(len(scales))])
-    rows, columns = [], []
-    for first, s in zip(axis_of.tolist(), scales, strict=True):
-        cell = torch.arange(s * s)
-        rows.append(first + cell // s)
-        columns.append(first + cell % s)
-    over_y = overlap(spans(height)[torch.cat(rows)])
-    over_x = overlap(spans(width)[torch.cat(columns)])
+    over_y, over_x = overlap(row, height), overlap(column, width)
     joined = (over_y >= 0) & (over_x >= 0) & ((over_y > 0) | (over_x > 0))
     return joined.fill_diagonal_(False)
 

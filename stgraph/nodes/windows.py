@@ -101,13 +101,13 @@ class Windows:
         Returns:
             Centres and half-sizes (row, column) ``[..., N, 2]`` in cells.
         """
-        side = offset.new_tensor([height, width])
-        exponent, move = offset[..., :2], offset[..., 2:]
-        if self.growth is not None:
-            exponent = exponent.clamp(-self.growth, self.growth)
-        size = exponent.exp() * (side / self.ratio + self.cells) + self.margin
-        start = (2 * anchor.to(offset.dtype) - 1).clamp(-1 + 1e-7, 1 - 1e-7)
-        centre = side / 2 * torch.tanh(move + torch.atanh(start)) + side / 2
-        if self.inside:
-            centre = torch.minimum(centre.clamp_min(0), side - 1)
-        return centre, size
+        start = torch.atanh((2 * anchor.to(offset.dtype) - 1).clamp(-1 + 1e-7, 1 - 1e-7))
+        centres, sizes = [], []
+        for axis, cells in enumerate((height, width)):  # numbers: a tensor would be copied over
+            exponent, move = offset[..., axis], offset[..., 2 + axis]
+            if self.growth is not None:
+                exponent = exponent.clamp(-self.growth, self.growth)
+            sizes.append(exponent.exp() * (cells / self.ratio + self.cells) + self.margin)
+            centre = cells / 2 * torch.tanh(move + start[..., axis]) + cells / 2
+            centres.append(centre.clamp(0, cells - 1) if self.inside else centre)
+        return torch.stack(centres, dim=-1), torch.stack(sizes, dim=-1)

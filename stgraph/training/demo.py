@@ -8,6 +8,7 @@ fetched. The best guess that knows the digits but not their motion, any pair of 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import math
@@ -192,20 +193,21 @@ def run(
             f"{curve.seconds[-1]:.0f} s of training",
             flush=True,
         )
+    about = viz.about_here(
+        f"stgraph demo --seed {seed} --steps {steps} --warmup {warmup} "
+        f"--batch_size {batch_size} --test_clips {test_clips} --shown {shown}",
+        seed=seed,
+        seconds=time.perf_counter() - begun,
+    )
     page = viz.demo_report(
         folder / "report.html",
         runs=curves,
         clips=_telling(modules[0], unseen, shown),
         chance=1 / LABELS,
         best_without_motion=(1 - NONE) / math.comb(DIGITS, 2),  # the digits seen, any pair of them
-        about=viz.about_here(
-            f"stgraph demo --seed {seed} --steps {steps} --warmup {warmup} "
-            f"--batch_size {batch_size} --test_clips {test_clips} --shown {shown}",
-            seed=seed,
-            seconds=time.perf_counter() - begun,
-        ),
+        about=about,
     )
-    _write_json(folder / "results.json", curves, seed)
+    _write_json(folder / "results.json", curves, about)
     print(f"wrote {page}")
     return page
 
@@ -268,9 +270,9 @@ def _telling(one: ClassificationModule, unseen: SyncMNIST, shown: int) -> list[v
     return right[: shown - failures] + wrong[:failures]
 
 
-def _write_json(path: Path, curves: list[viz.RunCurve], seed: int) -> None:
+def _write_json(path: Path, curves: list[viz.RunCurve], about: viz.About) -> None:
     facts = {
-        "seed": seed,
+        **dataclasses.asdict(about),
         "runs": [
             {
                 "name": curve.name,
