@@ -24,6 +24,7 @@ MAY = {
     "model": CONTRACT | {"edges", "nodes", "layers"},
     "backbones": CONTRACT | {"edges", "nodes", "layers", "model"},
     "recipes": CORE,
+    "official": CORE,
     "datasets": CONTRACT,
     "metrics": CONTRACT,
     "viz": CONTRACT,

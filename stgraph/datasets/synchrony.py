@@ -45,7 +45,8 @@ class SyncMNIST(DigitClips):
         threshold: smallest grey level with which a digit covers what lies below.
         contrast: what happens to 8-bit frames [F, H, W] before they are resized.
         draw_order: ``"synchronous_first"`` draws the digits 0 .. M - 1 in order, so that those
-            that move alike lie below; ``"random"`` numbers, and draws, them in random order.
+            that move alike lie below (as in the original, where overlaps so give a hint that
+            needs no motion); ``"random"`` numbers, and draws, them in random order.
         seed: of all random choices.
         length: number of clips; by default ten times the images for training, once for testing.
 
