@@ -30,6 +30,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch, Data
 
 from stgraph.checks import InputError, shape
@@ -96,11 +97,10 @@ class Layout:
         sizes = {(part.nodes, part.height, part.width) for part in parts}
         if len(sizes) != 1:
             raise InputError("layout", "graphs of one (nodes, height, width)", sorted(sizes))
-        frames = {part.frames for part in parts}
-        if all(part.origin is None for part in parts) and len(frames) == 1:  # batches of batches
-            return Layout(sum(part.clips for part in parts), frames.pop(), *sizes.pop())
         if any(part.graphs != 1 for part in parts):
-            raise InputError("layout", "single graphs, or batches of as many frames", "a mixture")
+            # PyG numbers the frames of such a batch by those that have nodes, and so wrongly.
+            expected = "single graphs; batch [frame for clip in clips for frame in clip[:]]"
+            raise InputError("graph", expected, "a batch of batches")
         length = parts[0].origin[2] if parts[0].origin else 1
         numbers = [part.origin[0] if part.origin else 0 for part in parts]
         whole = len(parts) % length == 0 and all(
@@ -198,7 +198,8 @@ def attach_edges(graph: Batch, edge_index: Tensor, edge_attr: Tensor | None = No
     Args:
         graph: frame graphs.
         edge_index: source j and target i of every edge ``[2, E]``, both ends in one frame,
-            sorted by frame (so that single graphs can be cut out again).
+            sorted by frame (so that single graphs can be cut out again). Of an ``EdgeIndex`` the
+            plain tensor is kept.
         edge_attr: edge features ``[E, …]``.
 
     Raises:
@@ -213,10 +214,14 @@ def attach_edges(graph: Batch, edge_index: Tensor, edge_attr: Tensor | None = No
     owner = graph.batch.index_select(0, edge_index[1])  # sorted, so each graph is a run
     numbers = torch.arange(graph.num_graphs + 1, device=owner.device)
     slices = torch.searchsorted(owner, numbers)
-    out.edge_index = edge_index
+    out.edge_index = edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index
     out._slice_dict = dict(graph._slice_dict) | {"edge_index": slices}
     out._inc_dict = dict(graph._inc_dict) | {"edge_index": graph.ptr[:-1]}
-    if edge_attr is not None:
+    if edge_attr is None:  # those of other edges
+        for fields in (out, out._slice_dict, out._inc_dict):
+            if "edge_attr" in fields:
+                del fields["edge_attr"]
+    else:
         out.edge_attr = edge_attr
         out._slice_dict["edge_attr"] = slices
         out._inc_dict["edge_attr"] = torch.zeros(graph.num_graphs, dtype=torch.long)
@@ -324,6 +329,9 @@ def validate(graph: Batch) -> Batch:
             raise InputError("box", "(x1, y1, x2, y2) in 0..1, x1 ≤ x2 and y1 ≤ y2", "others")
     if "edge_index" in graph:
         _validate_edges(graph.edge_index, frame)
+        if "edge_attr" in graph and graph.edge_attr.size(0) != graph.edge_index.size(1):
+            expected = f"[{graph.edge_index.size(1)}, ...] (a row an edge)"
+            raise InputError("edge_attr", expected, list(graph.edge_attr.shape))
     return graph
 
 

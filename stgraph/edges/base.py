@@ -30,8 +30,23 @@ class EdgeBuilder(ABC):
     def edges(self, graph: Batch) -> Tensor | tuple[Tensor, Tensor]:
         """Return ``edge_index [2, E]``, or that with ``edge_attr [E, …]``, sorted by frame."""
 
+    @classmethod
+    def example(cls, nodes: int) -> EdgeBuilder:
+        """A builder for frames of N identities: what the contract tests try.
+
+        One whose arguments have no defaults overrides it.
+        """
+        return cls()
+
     def __call__(self, graph: Batch) -> Batch:
-        """Return the frame graphs with this builder's edges; the graph that came is unchanged."""
+        """Return the frame graphs with this builder's edges; the graph that came is unchanged.
+
+        Raises:
+            InputError: on what is no batch of frame graphs, or lacks what the builder reads.
+        """
+        layout_of(graph)
+        if not isinstance(graph, Batch):
+            raise InputError("graph", "a Batch of frame graphs", type(graph).__name__)
         found = self.edges(graph)
         if isinstance(found, Tensor):
             return attach_edges(graph, found)

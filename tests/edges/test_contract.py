@@ -1,4 +1,8 @@
-"""What every edge builder promises. A new one is found here by itself, built as ``Builder()``."""
+"""What every edge builder promises.
+
+A new one is found here by itself, built as ``Builder.example(N)``: ``Builder()``, unless it says
+otherwise.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +31,13 @@ def _builders() -> list[type[EdgeBuilder]]:
 @pytest.mark.parametrize("kind", _builders(), ids=lambda kind: kind.__name__)
 def test_edges_are_valid_within_frames_and_sorted_by_target(kind):
     bare, _ = GridNodes(4, (3, 2, 1))(torch.randn(2, 3, 4, 6, 6))
-    graph = validate(kind()(bare))
+    builder = kind.example(14)
+    graph = validate(builder(bare))
     assert "edge_index" not in bare
     assert graph.edge_index.size(1) > 0
     assert (graph.edge_index[1].diff() >= 0).all()
     for number in (0, 5):
         assert graph[number].edge_index.max() < graph[number].num_nodes
-    again = kind()(bare)
+    again = builder(bare)
     assert torch.equal(again.edge_index, graph.edge_index)
-    assert repr(kind()).startswith(kind.__name__)
+    assert repr(builder).startswith(kind.__name__)

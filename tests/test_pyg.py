@@ -1,0 +1,228 @@
+"""Frame graphs are PyG's own: its batches, loaders, transforms, layers and explainers take them."""
+
+from __future__ import annotations
+
+import networkx as nx
+import pytest
+import torch
+from torch import nn
+from torch_geometric import transforms as T
+from torch_geometric.data import Batch
+from torch_geometric.explain import Explainer, GNNExplainer
+from torch_geometric.loader import DataLoader
+from torch_geometric.nn import GATConv, TopKPooling, global_mean_pool
+from torch_geometric.utils import degree, to_networkx
+
+from stgraph import SpaceTimeGraph
+from stgraph.edges import FullEdges, GridEdges, NearestEdges, OverlapEdges, space_time_graph
+from stgraph.graph import attach_edges, layout_of, presence, to_dense, validate
+from stgraph.layers import SpaceLayer, TemporalLayer, TimeLayer
+from stgraph.nodes import DynamicRegions, GridNodes, NodeExtractor, Regions
+
+
+class Sometimes(NodeExtractor):
+    """Five random regions, of which some are absent, and in the first frame all."""
+
+    def regions(self, features, state=None):
+        clips, frames, _, height, width = features.shape
+        low = torch.rand(clips, frames, 5, 2) / 2
+        mask = torch.rand(clips, frames, 5) > 0.4
+        mask[0, 0] = False
+        kernel = torch.rand(clips, frames, 5, height, width)
+        return Regions(kernel, torch.cat([low, low + 0.5], -1), mask), None
+
+
+EXTRACTORS = {
+    "grid": lambda: GridNodes(8, (3, 2, 1), GridEdges()),
+    "dynamic": lambda: DynamicRegions(8, edges=NearestEdges(3)),
+    "sometimes": lambda: Sometimes(8, edges=OverlapEdges()),
+}
+
+
+@pytest.fixture(params=EXTRACTORS)
+def graph(request) -> Batch:
+    """Two clips of three frames, as an extractor emits them."""
+    with torch.no_grad():
+        return validate(EXTRACTORS[request.param]()(torch.randn(2, 3, 8, 9, 7))[0])
+
+
+def same(one: Batch, other: Batch) -> None:
+    assert set(one.keys()) == set(other.keys())
+    assert layout_of(one) == layout_of(other)
+    for name, value in one.to_dict().items():
+        if name != "layout":
+            assert torch.equal(value, other[name]), name
+
+
+def test_single_graphs_and_back_again(graph):
+    same(Batch.from_data_list(graph.to_data_list()), graph)
+    twice = Batch.from_data_list(Batch.from_data_list(graph.to_data_list()).to_data_list())
+    same(twice, graph)
+
+
+def test_a_loader_of_frames(graph):
+    (whole,) = DataLoader(graph.to_data_list(), batch_size=6)
+    same(whole, graph)
+    parts = list(DataLoader(graph.to_data_list(), batch_size=4))
+    assert [part.num_graphs for part in parts] == [4, 2]
+    space = SpaceLayer(8)
+    out = torch.cat([space(part.x, validate(part)) for part in parts])
+    torch.testing.assert_close(out, space(graph.x, graph))
+
+
+def test_a_loader_of_clips(graph):
+    def collate(clips):
+        return Batch.from_data_list([frame for clip in clips for frame in clip])
+
+    clips = [graph[:3], graph[3:]]
+    (whole,) = torch.utils.data.DataLoader(clips, batch_size=2, collate_fn=collate)
+    same(whole, graph)
+    parts = list(torch.utils.data.DataLoader(clips, batch_size=1, collate_fn=collate))
+    assert [layout_of(part).frames for part in parts] == [3, 3]
+    time = TimeLayer(nn.GRU(8, 8))
+    out = torch.cat([time(part.x, validate(part))[0] for part in parts])
+    torch.testing.assert_close(out, time(graph.x, graph)[0])
+
+
+def test_a_loader_of_clips_as_space_time_graphs(graph):
+    whole = space_time_graph(graph)
+    (batch,) = DataLoader(whole.to_data_list(), batch_size=2)
+    assert batch.num_graphs == 2
+    for name, value in whole.to_dict().items():
+        assert torch.equal(value, batch[name]), name
+
+
+def test_networkx(graph):
+    for number, one in enumerate(graph.to_data_list()):
+        made = to_networkx(one, node_attrs=["node_id", "pos", "box", "time"])
+        assert isinstance(made, nx.DiGraph)
+        here = graph.batch == number
+        assert [data["node_id"] for _, data in made.nodes(data=True)] == graph.node_id[
+            here
+        ].tolist()
+        assert made.number_of_edges() == int(here[graph.edge_index[1]].sum())
+
+
+TRANSFORMS = {
+    "undirected": T.ToUndirected(),
+    "self-loops": T.AddSelfLoops(),
+    "no self-loops": T.RemoveSelfLoops(),
+    "distance": T.Distance(),
+    "cartesian": T.Cartesian(),
+    "degrees": T.LocalDegreeProfile(),
+    "all of them": T.Compose(
+        [T.RemoveSelfLoops(), T.ToUndirected(), T.AddSelfLoops(), T.Distance()]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_transforms_of_single_graphs(graph, name):
+    made = [TRANSFORMS[name](one) for one in graph.to_data_list()]
+    batch = validate(Batch.from_data_list(made))
+    assert layout_of(batch) == layout_of(graph)
+    assert batch.node_id.equal(graph.node_id)
+    space = SpaceLayer(batch.x.size(1))
+    assert space(batch.x, batch).isfinite().all()
+
+
+def test_transforms_do_to_a_batch_what_they_do_to_its_graphs(graph):
+    for transform in (T.ToUndirected(), T.Distance(norm=False), T.Cartesian(norm=False)):
+        single = Batch.from_data_list([transform(one) for one in graph.to_data_list()])
+        batch = validate(transform(attach_edges(graph, graph.edge_index)))
+        torch.testing.assert_close(batch.edge_index, single.edge_index)
+        if "edge_attr" in batch:
+            torch.testing.assert_close(batch.edge_attr, single.edge_attr)
+
+
+def test_what_transforms_find(graph):
+    far = T.Distance(norm=False)(attach_edges(graph, graph.edge_index))
+    source, target = graph.edge_index
+    expected = (graph.pos[source] - graph.pos[target]).norm(dim=1, keepdim=True)
+    torch.testing.assert_close(far.edge_attr, expected)
+    profile = T.LocalDegreeProfile()(attach_edges(graph, graph.edge_index))
+    torch.testing.assert_close(profile.x[:, 8], degree(source, graph.num_nodes))
+    assert not T.RemoveSelfLoops()(attach_edges(graph, graph.edge_index)).has_self_loops()
+
+
+def test_a_subgraph_is_a_frame_graph_with_absent_nodes(graph):
+    parts = [one.subgraph(torch.arange(0, one.num_nodes, 2)) for one in graph.to_data_list()]
+    batch = validate(Batch.from_data_list(parts))
+    assert layout_of(batch) == layout_of(graph)
+    kept = graph.x[(torch.arange(graph.num_nodes) - graph.ptr[graph.batch]) % 2 == 0]
+    assert torch.equal(batch.x, kept)
+    assert torch.equal(to_dense(batch.x, batch)[presence(batch)], kept)
+    assert TimeLayer(nn.GRU(8, 8))(batch.x, batch)[0].isfinite().all()
+
+
+def test_attention_and_pooling(graph):
+    x = graph.x.requires_grad_()
+    out = GATConv(8, 8)(x, graph.edge_index).relu()
+    pooled = global_mean_pool(out, graph.batch, size=graph.num_graphs)
+    assert pooled.shape == (6, 8)
+    pooled.sum().backward()
+    assert x.grad.isfinite().all()
+    for number in range(6):
+        here = graph.batch == number
+        if here.any():
+            torch.testing.assert_close(pooled[number], out[here].mean(0))
+
+
+def test_top_k_pooling(graph):
+    pool = TopKPooling(8, ratio=0.5)
+    x, edge_index, _, batch, kept, _ = pool(graph.x, graph.edge_index, batch=graph.batch)
+    count = graph.batch.bincount(minlength=6)
+    assert torch.equal(batch.bincount(minlength=6), (count + 1) // 2)
+    assert torch.equal(batch, graph.batch[kept])
+    out = GATConv(8, 4)(x, edge_index)
+    assert global_mean_pool(out, batch, size=6).shape == (6, 4)
+
+
+class Frozen(nn.Module):
+    """The layers of a space-time network as a function of x and edges; the graph is frozen."""
+
+    def __init__(self, net: SpaceTimeGraph, graph: Batch) -> None:
+        super().__init__()
+        self.layers, self.schedule, self.graph = net.layers, net.schedule, graph
+
+    def forward(self, x, edge_index):
+        graph = attach_edges(self.graph, edge_index)
+        for name in self.schedule:
+            layer = self.layers[name]
+            x = layer(x, graph)
+            if isinstance(layer, TemporalLayer):
+                x = x[0]
+        return x
+
+
+@pytest.mark.parametrize("schedule", [("space",), ("time", "space") * 2 + ("last",)])
+def test_an_explainer_explains_a_space_time_network(graph, schedule):
+    layers = {
+        "space": SpaceLayer(8, path="sparse"),
+        "time": TimeLayer(nn.GRU(8, 8)),
+        "last": TimeLayer(nn.GRU(8, 8)),
+    }
+    layers = {name: layer for name, layer in layers.items() if name in schedule}
+    net = SpaceTimeGraph(GridNodes(8, (2,), FullEdges()), layers, schedule)
+    model = Frozen(net, graph)
+    explainer = Explainer(
+        model,
+        GNNExplainer(epochs=5),
+        explanation_type="model",
+        node_mask_type="attributes",
+        edge_mask_type="object",
+        model_config={"mode": "regression", "task_level": "node", "return_type": "raw"},
+    )
+    before = model(graph.x, graph.edge_index)
+    node = int(graph.edge_index[1, -1])  # it has a neighbour, in the last frame that has edges
+    explanation = explainer(graph.x, graph.edge_index, index=node)
+    assert explanation.validate()
+    assert explanation.edge_mask.shape == (graph.num_edges,)
+    assert explanation.node_mask.shape == graph.x.shape
+    assert explanation.edge_mask.max() > 0
+    layout, clip = layout_of(graph), graph.batch // layout_of(graph).frames
+    assert layout.frames == 3
+    reached = clip == clip[node] if "time" in schedule else graph.batch == graph.batch[node]
+    assert explanation.edge_mask[~reached[graph.edge_index[1]]].eq(0).all()
+    assert explanation.node_mask[~reached].eq(0).all()
+    torch.testing.assert_close(model(graph.x, graph.edge_index), before)  # no mask stays behind
