@@ -11,16 +11,24 @@ are adjoint, :math:`\langle \mathrm{pool}(x), v\rangle = \langle x, \mathrm{spre
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from stgraph.checks import InputError
+from stgraph.checks import InputError, positive
 
 __all__ = [
     "AxisProfile",
+    "Bilinear",
+    "Gaussian",
+    "LogLinear",
     "area",
+    "boxcar",
+    "moment_box",
     "normalise",
     "pool",
     "separable",
@@ -48,6 +56,96 @@ def tent(distance: Tensor, size: Tensor) -> Tensor:
         tensor([0.5000, 1.5000, 0.5000])
     """
     return (size - distance.abs()).clamp_min(0)
+
+
+def boxcar(distance: Tensor, size: Tensor) -> Tensor:
+    r"""Box profile: the share of each cell that the window :math:`[-s, s]` covers.
+
+    .. math:: k(d) = |[d - ½, d + ½] ∩ [-s, s]|
+
+    Cells in the window weigh 1, cells at its two edges a share, so the profile is differentiable in
+    centre and size. It is the :func:`area` kernel of the window's box.
+
+    Args:
+        distance: signed distances of the cells to the centre ``[..., H]``, in cells.
+        size: half-size s ``[..., 1]``, in cells.
+
+    Returns:
+        Weights ``[..., H]`` in 0..1.
+
+    Example:
+        >>> boxcar(torch.tensor([-2.0, -1.0, 0.0, 1.0]), torch.tensor([1.25]))
+        tensor([0.0000, 0.7500, 1.0000, 0.7500])
+    """
+    high = torch.minimum(distance + 0.5, size)
+    return (high - torch.maximum(distance - 0.5, -size)).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    r"""Gaussian profile :math:`k(d) = \exp(-d^2 / (2σ^2))` with :math:`σ = s / r` (DyReG).
+
+    The paper has r = 1; its older official code divided sizes by 2.2.
+
+    Args:
+        sigmas: r, how many standard deviations the half-size s > 0 is.
+
+    Example:
+        >>> Gaussian()(torch.tensor([0.0, 1.0, 2.0]), torch.tensor([1.0]))
+        tensor([1.0000, 0.6065, 0.1353])
+    """
+
+    sigmas: float = 1.0
+
+    def __post_init__(self) -> None:
+        positive("sigmas", self.sigmas)
+
+    def __call__(self, distance: Tensor, size: Tensor) -> Tensor:
+        """Weights ``[..., H]`` at ``distance [..., H]`` for half-sizes ``[..., 1]``."""
+        return (-0.5 * (distance * self.sigmas / size).square()).exp()
+
+
+@dataclass(frozen=True)
+class LogLinear:
+    r"""Log-linear profile :math:`k(d) = \log(1 + τ \max(0, s - |d|))` (DyReG).
+
+    The larger the temperature τ, the flatter the window; DyReG tried 1, 7 and 20.
+
+    Args:
+        tau: τ.
+
+    Example:
+        >>> LogLinear(7.0)(torch.tensor([0.0, 0.5, 1.0]), torch.tensor([1.0]))
+        tensor([2.0794, 1.5041, 0.0000])
+    """
+
+    tau: float = 1.0
+
+    def __post_init__(self) -> None:
+        positive("tau", self.tau)
+
+    def __call__(self, distance: Tensor, size: Tensor) -> Tensor:
+        """Weights ``[..., H]`` at ``distance [..., H]`` for half-sizes ``[..., 1]``."""
+        return (self.tau * tent(distance, size)).log1p()
+
+
+@dataclass(frozen=True)
+class Bilinear:
+    r"""Bilinear sampling at the centre, :math:`k(d) = \max(0, 1 - |d|)` (DyReG's ablation).
+
+    The tent of half-size exactly 1, whatever the window; extractors take it only with a rule of
+    windows that says the same.
+
+    Example:
+        >>> Bilinear()(torch.tensor([-0.75, 0.25, 1.25]), torch.tensor([4.0]))
+        tensor([0.2500, 0.7500, 0.0000])
+    """
+
+    half_size: ClassVar[float] = 1.0
+
+    def __call__(self, distance: Tensor, size: Tensor) -> Tensor:
+        """Weights ``[..., H]`` at ``distance [..., H]``; sizes give their shape only."""
+        return tent(distance, torch.full_like(size, self.half_size))
 
 
 def separable(
@@ -107,9 +205,10 @@ def area(box: Tensor, height: int, width: int) -> Tensor:
 
 
 def window_box(centre: Tensor, size: Tensor, height: int, width: int) -> Tensor:
-    """Box of a window: its full support, clipped to the frame.
+    """Box of a window: centre ± half-size, clipped to the frame.
 
-    A cell of index p spans [p, p + 1], so the centre c of a window lies at (c + 1/2) / H.
+    That is the full support of a tent and of a box profile. A cell of index p spans [p, p + 1], so
+    the centre c of a window lies at (c + 1/2) / H.
 
     Args:
         centre: centres (row, column) ``[..., 2]`` in cells.
@@ -131,6 +230,40 @@ def window_box(centre: Tensor, size: Tensor, height: int, width: int) -> Tensor:
         dim=-1,
     )
     return box.clamp(0, 1)
+
+
+def moment_box(kernel: Tensor) -> Tensor:
+    r"""Box of a kernel of any shape: the even rectangle with the same mean and variance.
+
+    .. math:: μ = \sum_p k(p)\,(p + ½), \quad σ^2 = \sum_p k(p)\,(p + ½ - μ)^2 + \tfrac{1}{12},
+        \quad μ ± \sqrt{3}\,σ
+
+    on each axis, with k the kernel's normalised sums along the other one, and 1/12 the variance
+    inside a cell. Exact for kernels that weigh whole cells of a rectangle alike; clipped to the
+    frame. An empty kernel gets half a cell in the corner.
+
+    Args:
+        kernel: weights ≥ 0 ``[..., H, W]``.
+
+    Returns:
+        Boxes (x1, y1, x2, y2) ``[..., 4]`` in 0..1.
+
+    Example:
+        >>> moment_box(torch.tensor([[0.0, 1.0, 1.0, 0.0]] * 2)).round(decimals=4)
+        tensor([0.2500, 0.0000, 0.7500, 1.0000])
+    """
+    kernel, _ = normalise(kernel)
+    ends = []
+    for axis in (-2, -1):  # rows, then columns
+        share = kernel.sum(dim=-3 - axis)  # [..., cells]
+        cells = share.size(-1)
+        place = torch.arange(cells, device=share.device, dtype=share.dtype) + 0.5
+        mean = (share * place).sum(-1)
+        variance = (share * (place - mean[..., None]).square()).sum(-1) + 1 / 12
+        half = math.sqrt(3) * variance.sqrt()
+        ends.append((((mean - half) / cells), ((mean + half) / cells)))
+    (y1, y2), (x1, x2) = ends
+    return torch.stack([x1, y1, x2, y2], dim=-1).clamp(0, 1)
 
 
 def normalise(kernel: Tensor) -> tuple[Tensor, Tensor]:

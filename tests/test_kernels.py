@@ -1,10 +1,27 @@
 from __future__ import annotations
 
+import itertools
+import math
+
 import pytest
 import torch
+from torch.nn import functional as F
 
 from stgraph.checks import InputError
-from stgraph.kernels import area, normalise, pool, separable, spread, tent, window_box
+from stgraph.kernels import (
+    Bilinear,
+    Gaussian,
+    LogLinear,
+    area,
+    boxcar,
+    moment_box,
+    normalise,
+    pool,
+    separable,
+    spread,
+    tent,
+    window_box,
+)
 from stgraph.nodes.grid import grid_boxes, grid_cells
 
 
@@ -100,3 +117,94 @@ def test_the_box_of_a_window_holds_its_support():
     assert (y1, y2) == pytest.approx((0.25, 0.65))
     assert (x1, x2) == pytest.approx((0.2, 0.8))
     assert window_box(centre, size * 9, 10, 5)[0].tolist() == [0, 0, 1, 1]
+
+
+PROFILES = [tent, boxcar, Gaussian(), Gaussian(2.2), LogLinear(), LogLinear(7.0), Bilinear()]
+
+
+def printed(profile, distance: float, size: float) -> float:
+    """The profiles' printed formulas, one number at a time."""
+    if profile == boxcar:
+        return max(0.0, min(distance + 0.5, size) - max(distance - 0.5, -size))
+    if isinstance(profile, Gaussian):
+        return math.exp(-(distance**2) / (2 * (size / profile.sigmas) ** 2))
+    if isinstance(profile, LogLinear):
+        return math.log(1 + profile.tau * max(0.0, size - abs(distance)))
+    return max(0.0, (1.0 if isinstance(profile, Bilinear) else size) - abs(distance))
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=str)
+def test_profiles_are_the_printed_formulas(profile):
+    centre, size = windows(4)
+    kernel = separable(profile, centre, size, 9, 6)
+    for n, p, q in itertools.product(range(4), range(9), range(6)):
+        row = printed(profile, p - float(centre[n, 0]), float(size[n, 0]))
+        column = printed(profile, q - float(centre[n, 1]), float(size[n, 1]))
+        assert kernel[n, p, q].item() == pytest.approx(row * column)
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=str)
+def test_profiles_are_differentiable(profile):
+    centre, size = windows(3)
+
+    def kernel(centre, size):
+        return separable(profile, centre, size, 5, 4)
+
+    assert torch.autograd.gradcheck(kernel, (centre.requires_grad_(), size.requires_grad_()))
+    assert torch.autograd.gradcheck(lambda *window: normalise(kernel(*window))[0], (centre, size))
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_profiles_survive_half_precision(profile, dtype):
+    centre, size = (value.to(dtype).requires_grad_() for value in windows())
+    kernel, _ = normalise(separable(profile, centre, size, 40, 30))
+    kernel.square().sum().backward()
+    assert kernel.isfinite().all()
+    assert centre.grad.isfinite().all()
+    assert size.grad is None or size.grad.isfinite().all()
+
+
+def test_a_box_profile_is_the_area_of_its_window():
+    centre, size = windows(50)
+    centre, size = 2 + centre, size.clamp_max(2.4)  # inside the map, where no clipping happens
+    size[:10] = 0.3  # windows inside a cell
+    box = window_box(centre, size, 14, 12)
+    torch.testing.assert_close(separable(boxcar, centre, size, 14, 12), area(box, 14, 12))
+
+
+def test_bilinear_pooling_samples_the_map():
+    centre, size = windows()
+    features = torch.randn(3, 9, 6, dtype=torch.float64)
+    got = pool(features, separable(Bilinear(), centre, size, 9, 6))
+    grid = 2 * centre.flip(-1) / torch.tensor([5.0, 8.0]) - 1
+    expected = F.grid_sample(features[None], grid[None, None], align_corners=True)
+    torch.testing.assert_close(got, expected[0, :, 0].T)
+
+
+def test_moment_boxes_of_whole_cells_are_exact():
+    corner = torch.tensor([[1, 2], [0, 0], [4, 3]])
+    box = torch.cat([corner, corner + torch.tensor([[3, 1], [8, 6], [1, 2]])], dim=1).double()
+    box = box / torch.tensor([8.0, 6.0, 8.0, 6.0])
+    torch.testing.assert_close(moment_box(area(box, 6, 8)), box)
+
+
+def test_moment_boxes_are_boxes_and_differentiable():
+    kernel = torch.rand(4, 5, 3, dtype=torch.float64)
+    kernel[1] = 0
+    kernel[2, 1:] = 0
+    box = moment_box(kernel)
+    assert (box >= 0).all()
+    assert (box <= 1).all()
+    assert (box[:, :2] < box[:, 2:]).all()
+    peak = torch.full((1, 7, 5), 0.1, dtype=torch.float64)
+    peak[0, 3, 2] = 9  # a box inside the frame
+    assert torch.autograd.gradcheck(moment_box, peak.requires_grad_())
+    assert torch.autograd.gradcheck(moment_box, kernel[:1].clone().requires_grad_())
+
+
+def test_bad_options_of_profiles_are_refused():
+    with pytest.raises(InputError, match="sigmas: expected a number above 0"):
+        Gaussian(0)
+    with pytest.raises(InputError, match="tau: expected a number above 0"):
+        LogLinear(-1.0)

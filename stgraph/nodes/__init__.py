@@ -1,20 +1,47 @@
 """Node extractors: each turns feature maps into frame graphs."""
 
 from stgraph.nodes.base import NodeExtractor, NodeState, Regions
+from stgraph.nodes.boxes import BoxNodes, WindowKernel
+from stgraph.nodes.constant import ConstantRegions
 from stgraph.nodes.dynamic import DynamicRegions
+from stgraph.nodes.fixed import FixedRegions
 from stgraph.nodes.generators import LargeGenerator, SmallGenerator
 from stgraph.nodes.grid import GridNodes
-from stgraph.nodes.windows import Windows, centre_anchors, grid_anchors
+from stgraph.nodes.points import PointNodes
+from stgraph.nodes.semantic import HourGlass, SemanticNodes, spatial_softmax
+from stgraph.nodes.slots import SlotNodes
+from stgraph.nodes.static import StaticRegions
+from stgraph.nodes.window_regions import WindowRegions
+from stgraph.nodes.windows import (
+    FixedSizeWindows,
+    WindowRule,
+    Windows,
+    centre_anchors,
+    grid_anchors,
+)
 
 __all__ = [
+    "BoxNodes",
+    "ConstantRegions",
     "DynamicRegions",
+    "FixedRegions",
+    "FixedSizeWindows",
     "GridNodes",
+    "HourGlass",
     "LargeGenerator",
     "NodeExtractor",
     "NodeState",
+    "PointNodes",
     "Regions",
+    "SemanticNodes",
+    "SlotNodes",
     "SmallGenerator",
+    "StaticRegions",
+    "WindowKernel",
+    "WindowRegions",
+    "WindowRule",
     "Windows",
     "centre_anchors",
     "grid_anchors",
+    "spatial_softmax",
 ]

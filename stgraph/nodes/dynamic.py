@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor, nn
 
-from stgraph.checks import InputError, integer, shape
 from stgraph.edges import EdgeBuilder
-from stgraph.kernels import AxisProfile, separable, tent, window_box
-from stgraph.nodes.base import NodeExtractor, Regions
-from stgraph.nodes.generators import LargeGenerator
-from stgraph.nodes.windows import Windows, centre_anchors
+from stgraph.kernels import AxisProfile, tent
+from stgraph.nodes.base import Regions
+from stgraph.nodes.generators import LargeGenerator, check_generator
+from stgraph.nodes.window_regions import WindowRegions, gates
+from stgraph.nodes.windows import WindowRule, Windows, centre_anchors
 from stgraph.recurrence import Memory, scan
 
 __all__ = ["DynamicRegions"]
 
 
-class DynamicRegions(NodeExtractor):
+class DynamicRegions(WindowRegions):
     r"""Dynamic regions with a differentiable kernel (DyReG, region generation).
 
     A generator describes N regions of the frame, a GRU follows each over time, and a linear map
@@ -32,8 +31,9 @@ class DynamicRegions(NodeExtractor):
     weights. The gate α is 0 at the start, so every region starts at its anchor with the initial
     size; it is shared by the regions.
 
-    The graph gets one field more, ``window [V, 4]``: half-height, half-width, centre row and centre
-    column in cells, as the official code orders them.
+    DyReG's "lite" regions have a :class:`SmallGenerator`; its "position-only" ones have
+    ``windows=FixedSizeWindows()``. The graph gets one field more, ``window [V, 4]``: see
+    :class:`WindowRegions`.
 
     Args:
         channels: C, channels of the feature maps.
@@ -51,12 +51,11 @@ class DynamicRegions(NodeExtractor):
         features ``[B, T, C, H, W]`` → ``Batch`` of B·T graphs of N nodes.
 
     Example:
+        >>> import torch
         >>> graph, _ = DynamicRegions(channels=32)(torch.randn(2, 4, 32, 16, 16))
         >>> graph.window[0]  # untrained: the initial size, at the centre
         tensor([4.6667, 4.6667, 8.0000, 8.0000], grad_fn=<SelectBackward0>)
     """
-
-    anchor: Tensor
 
     def __init__(
         self,
@@ -65,31 +64,19 @@ class DynamicRegions(NodeExtractor):
         edges: EdgeBuilder | None = None,
         generator: nn.Module | None = None,
         profile: AxisProfile = tent,
-        windows: Windows | None = None,
+        windows: WindowRule | None = None,
         anchors: Callable[[int], Tensor] = centre_anchors,
         alpha: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
     ) -> None:
-        super().__init__(channels, edges)
-        self.num_nodes = integer("num_nodes", num_nodes)
-        if len(alpha) != 4:
-            raise InputError("alpha", "4 gates (height, width, row, column)", list(alpha))
+        rule = Windows() if windows is None else windows
+        super().__init__(channels, num_nodes, edges, profile, rule, anchors)
         self.generator = LargeGenerator(channels, num_nodes) if generator is None else generator
-        for name, wanted in (("channels", channels), ("num_nodes", num_nodes)):
-            made_for = getattr(self.generator, name, wanted)
-            if made_for != wanted:
-                raise InputError("generator", f"one of {name}={wanted}", f"{name}={made_for}")
-        if not isinstance(width := getattr(self.generator, "out_channels", None), int):
-            raise InputError("generator", "a module with `out_channels`", type(generator).__name__)
-        self.profile = profile
-        self.windows = Windows() if windows is None else windows
+        width = check_generator(self.generator, channels, num_nodes)
         self.norm_in = nn.GroupNorm(1, width)  # over (nodes, width) of a frame
         self.rnn = nn.GRU(width, width)
         self.norm_out = nn.GroupNorm(1, width)
         self.offset = nn.Linear(width, 4)
-        self.alpha = nn.Parameter(torch.tensor([float(a) for a in alpha]))
-        placed = anchors(num_nodes)
-        shape("anchors", placed, f"{num_nodes} 2")
-        self.register_buffer("anchor", placed, persistent=False)
+        self.alpha = gates(alpha)
 
     def predict(self, features: Tensor, memory: Memory | None) -> tuple[Tensor, Memory]:
         """Offsets ``[B, T, N, 4]`` of all windows, before the rule of sizes and centres."""
@@ -102,18 +89,5 @@ class DynamicRegions(NodeExtractor):
 
     def regions(self, features: Tensor, state: Memory | None = None) -> tuple[Regions, Memory]:
         """Place the windows; the state is the GRU's memory."""
-        height, width = features.shape[-2:]
         offset, memory = self.predict(features, state)
-        # Positions in cells need more than the 8 bits of bfloat16's mantissa.
-        offset = offset.to(torch.promote_types(offset.dtype, torch.float32))
-        centre, size = self.windows(offset, self.anchor, height, width)
-        return Regions(
-            kernel=separable(self.profile, centre, size, height, width),
-            box=window_box(centre, size, height, width),
-            extra={"window": torch.cat([size, centre], dim=-1)},
-        ), memory
-
-    def extra_repr(self) -> str:
-        """Options, as ``print(module)`` shows them."""
-        profile = getattr(self.profile, "__name__", repr(self.profile))
-        return f"{self.channels}, num_nodes={self.num_nodes}, profile={profile}, {self.windows}"
+        return self.place(offset, features), memory

@@ -14,7 +14,22 @@ from torch.nn import functional as F
 
 from stgraph.checks import InputError, integer, shape
 
-__all__ = ["LargeGenerator", "SmallGenerator", "sinusoid"]
+__all__ = ["LargeGenerator", "SmallGenerator", "check_generator", "sinusoid"]
+
+
+def check_generator(generator: nn.Module, channels: int, num_nodes: int) -> int:
+    """Check that a generator fits an extractor, and return the width D of its descriptors.
+
+    Raises:
+        InputError: when it is made for other channels or regions, or has no ``out_channels``.
+    """
+    for name, wanted in (("channels", channels), ("num_nodes", num_nodes)):
+        made_for = getattr(generator, name, wanted)
+        if made_for != wanted:
+            raise InputError("generator", f"one of {name}={wanted}", f"{name}={made_for}")
+    if not isinstance(width := getattr(generator, "out_channels", None), int):
+        raise InputError("generator", "a module with `out_channels`", type(generator).__name__)
+    return width
 
 
 class _Plan(NamedTuple):

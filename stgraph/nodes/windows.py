@@ -8,11 +8,13 @@ starts. On an axis of H cells (DyReG, region generation):
     p = \tfrac{H}{2} \tanh(Δ + \operatorname{artanh}(2a - 1)) + \tfrac{H}{2}
 
 The paper has λ = 6, b = c = 0; its official code has b = c = 1 and keeps p within [0, H − 1].
+Where only positions are learned, s = H/λ + b.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +22,10 @@ from torch import Tensor
 
 from stgraph.checks import InputError, integer, positive
 
-__all__ = ["Windows", "centre_anchors", "grid_anchors"]
+__all__ = ["FixedSizeWindows", "WindowRule", "Windows", "centre_anchors", "grid_anchors"]
+
+WindowRule = Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]]
+"""``(offset [..., N, 4], anchor [N, 2], H, W) → centre, size``, each ``[..., N, 2]`` in cells."""
 
 
 def centre_anchors(nodes: int) -> Tensor:
@@ -43,6 +48,16 @@ def grid_anchors(nodes: int) -> Tensor:
         raise InputError("nodes", "a square number for grid anchors", nodes)
     cell = torch.arange(nodes)
     return (torch.stack([cell // side, cell % side], dim=-1) + 0.5) / side
+
+
+def _centres(offset: Tensor, anchor: Tensor, height: int, width: int, inside: bool) -> Tensor:
+    """Centres (row, column) ``[..., N, 2]`` in cells by the equation of the module's docstring."""
+    start = torch.atanh((2 * anchor.to(offset.dtype) - 1).clamp(-1 + 1e-7, 1 - 1e-7))
+    centres = []
+    for axis, cells in enumerate((height, width)):  # numbers: a tensor would be copied over
+        centre = cells / 2 * torch.tanh(offset[..., 2 + axis] + start[..., axis]) + cells / 2
+        centres.append(centre.clamp(0, cells - 1) if inside else centre)
+    return torch.stack(centres, dim=-1)
 
 
 @dataclass(frozen=True)
@@ -101,13 +116,61 @@ class Windows:
         Returns:
             Centres and half-sizes (row, column) ``[..., N, 2]`` in cells.
         """
-        start = torch.atanh((2 * anchor.to(offset.dtype) - 1).clamp(-1 + 1e-7, 1 - 1e-7))
-        centres, sizes = [], []
-        for axis, cells in enumerate((height, width)):  # numbers: a tensor would be copied over
-            exponent, move = offset[..., axis], offset[..., 2 + axis]
+        sizes = []
+        for axis, cells in enumerate((height, width)):
+            exponent = offset[..., axis]
             if self.growth is not None:
                 exponent = exponent.clamp(-self.growth, self.growth)
             sizes.append(exponent.exp() * (cells / self.ratio + self.cells) + self.margin)
-            centre = cells / 2 * torch.tanh(move + start[..., axis]) + cells / 2
-            centres.append(centre.clamp(0, cells - 1) if self.inside else centre)
-        return torch.stack(centres, dim=-1), torch.stack(sizes, dim=-1)
+        centre = _centres(offset, anchor, height, width, self.inside)
+        return centre, torch.stack(sizes, dim=-1)
+
+
+@dataclass(frozen=True)
+class FixedSizeWindows:
+    """Windows that move but keep their size, H/λ + b cells (DyReG, "position-only").
+
+    The predictions o_h and o_w go unread. They are still there, so that weights fit those of
+    regions that learn their size.
+
+    Args:
+        ratio: λ.
+        cells: b, cells added; the older official code has 1.
+        inside: whether centres are kept within the cell indices [0, H − 1].
+
+    Example:
+        >>> FixedSizeWindows().initial(18)
+        4.0
+        >>> FixedSizeWindows.of(1.0).initial(18)  # for bilinear sampling
+        1.0
+    """
+
+    ratio: float = 6.0
+    cells: float = 1.0
+    inside: bool = True
+
+    def __post_init__(self) -> None:
+        positive("ratio", self.ratio)
+        if not self.cells >= 0 or (math.isinf(self.ratio) and not self.cells):
+            raise InputError("cells", "at least 0, and a size above 0", self.cells)
+
+    @classmethod
+    def of(cls, cells: float, inside: bool = True) -> FixedSizeWindows:
+        """Windows whose half-size is so many cells on maps of every size."""
+        return cls(math.inf, cells, inside)
+
+    def initial(self, cells: int) -> float:
+        """Half-size of a region on an axis of so many cells."""
+        return cells / self.ratio + self.cells
+
+    def __call__(
+        self, offset: Tensor, anchor: Tensor, height: int, width: int
+    ) -> tuple[Tensor, Tensor]:
+        """Apply the rule; arguments and results as for :class:`Windows`."""
+        centre = _centres(offset, anchor, height, width, self.inside)
+        rows, columns = centre.unbind(-1)
+        sizes = [
+            torch.full_like(rows, self.initial(height)),
+            torch.full_like(columns, self.initial(width)),
+        ]
+        return centre, torch.stack(sizes, dim=-1)

@@ -117,6 +117,23 @@ def test_gradients_reach_the_maps_and_every_parameter(extractor):
         assert parameter.grad.abs().sum() > 0, name
 
 
+def test_gradients_are_those_of_finite_differences(extractor):
+    if "alpha" in dict(extractor.named_parameters()):
+        torch.nn.init.constant_(extractor.alpha, 0.3)
+    features = maps(1, 2, height=4, width=3).requires_grad_()
+    hints = extractor.example_hints(features)
+    names = [name for name, _ in extractor.named_parameters()]
+    parameters = [parameter for _, parameter in extractor.named_parameters()]
+
+    def graphs(features, *values):
+        given = dict(zip(names, values, strict=True))
+        graph, _ = torch.func.functional_call(extractor, given, (features,), hints)
+        return graph.x, graph.kernel, graph.mass, graph.box, graph.pos
+
+    # A small step, so that it hardly ever crosses the kink of a ReLU.
+    assert torch.autograd.gradcheck(graphs, (features, *parameters), eps=1e-7, fast_mode=True)
+
+
 def test_wrong_features_are_refused(extractor):
     for wrong, message in [
         (

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from stgraph.checks import InputError
-from stgraph.kernels import normalise
+from stgraph.kernels import Bilinear, Gaussian, LogLinear, boxcar, normalise, separable
 from stgraph.nodes import (
     DynamicRegions,
+    FixedSizeWindows,
     LargeGenerator,
     SmallGenerator,
     Windows,
@@ -55,6 +56,47 @@ def test_growth_limits_the_size():
     _, size = Windows(growth=0.5)(offset, centre_anchors(1), 6, 6)
     expected = torch.tensor([0.5, -0.5]).exp() * 2 + 1
     torch.testing.assert_close(size[0], expected)
+
+
+def test_position_only_regions_move_and_keep_their_size():
+    regions = DynamicRegions(8, windows=FixedSizeWindows(), alpha=(0.5,) * 4)
+    graph, _ = regions(torch.randn(1, 3, 8, 12, 18))
+    torch.testing.assert_close(graph.window[:, 0], torch.full((27,), 3.0))  # H/6 + 1
+    torch.testing.assert_close(graph.window[:, 1], torch.full((27,), 4.0))
+    assert graph.window[:, 2].std() > 0
+    full = DynamicRegions(8, alpha=(0.5,) * 4)  # the same weights fit, with the same centres
+    full.load_state_dict(regions.state_dict())
+    assert set(full.state_dict()) == set(regions.state_dict())
+    assert FixedSizeWindows.of(2.5).initial(7) == FixedSizeWindows.of(2.5).initial(70) == 2.5
+
+
+def test_fixed_sizes_share_the_centres_of_learned_ones():
+    offset, anchor = torch.randn(5, 9, 4), grid_anchors(9)
+    for inside in (True, False):
+        centre, size = FixedSizeWindows(8.0, 0.5, inside)(offset, anchor, 16, 24)
+        expected, _ = Windows(inside=inside)(offset, anchor, 16, 24)
+        torch.testing.assert_close(centre, expected)
+        assert (size == torch.tensor([2.5, 3.5])).all()
+
+
+@pytest.mark.parametrize("profile", [boxcar, Gaussian(2.2), LogLinear(20.0)], ids=str)
+def test_any_profile_makes_the_kernels(profile):
+    regions = DynamicRegions(8, profile=profile, alpha=(0.5,) * 4)
+    graph, _ = regions(torch.randn(1, 2, 8, 10, 14))
+    half, centre = graph.window[:, :2], graph.window[:, 2:]
+    expected, _ = normalise(separable(profile, centre, half, 10, 14))
+    torch.testing.assert_close(graph.kernel, expected)
+    assert "profile=" in repr(regions)
+
+
+def test_bilinear_regions_have_size_one():
+    rule = FixedSizeWindows.of(1.0)
+    graph, _ = DynamicRegions(8, profile=Bilinear(), windows=rule)(torch.randn(1, 1, 8, 11, 7))
+    assert (graph.window[:, :2] == 1).all()
+    assert ((graph.kernel > 0).sum((1, 2)) <= 4).all()
+    for wrong in (None, FixedSizeWindows(ratio=16.0, cells=1.0)):
+        with pytest.raises(InputError, match=r"windows: expected FixedSizeWindows.*Bilinear"):
+            DynamicRegions(8, profile=Bilinear(), windows=wrong)
 
 
 # Modules of f and g_i by map size: M, and the parameters of DyReG's Table 7 and 8 models.
@@ -139,6 +181,10 @@ def test_bad_options_are_refused():
         DynamicRegions(8, alpha=(0.0,))
     with pytest.raises(InputError, match="ratio: expected a number above 0"):
         Windows(ratio=0)
+    with pytest.raises(InputError, match="cells: expected at least 0"):
+        FixedSizeWindows(cells=-1.0)
+    with pytest.raises(InputError, match=r"cells: expected .* a size above 0"):
+        FixedSizeWindows.of(0.0)
     with pytest.raises(InputError, match="channels: expected an even number"):
         SmallGenerator(7)
     with pytest.raises(InputError, match="size: expected a map of at least 5"):
