@@ -20,11 +20,14 @@ from stgraph.layers import (
     Gather,
     KernelPosition,
     MeanGather,
+    MLPUpdate,
     NodeNorm,
     Send,
     SpaceLayer,
     SumSend,
+    SumUpdate,
     TimeLayer,
+    Update,
 )
 from stgraph.model import GraphBlock, SpaceTimeGraph
 from stgraph.nodes import DynamicRegions, LargeGenerator, SmallGenerator
@@ -49,7 +52,7 @@ def block_from_official(state: Mapping[str, Tensor], rounds: int = 3) -> GraphBl
 
     Read off the weights: width, channels and projections, number of regions and their anchors, size
     of the map, region generator (large or small), GRU or LSTM, messages (one or two layers, sum or
-    concatenation of the ends), attention or mean.
+    concatenation of the ends), attention or mean, and the update (none, one or two layers).
 
     Args:
         state: state dict of one official block (``DynamicGraphWrapper``), with its own names,
@@ -115,7 +118,7 @@ def _build(state: Mapping[str, Tensor], rounds: int) -> GraphBlock:
             "norm": NodeNorm(width),
             "time": TimeLayer(_cell(state, "internal", width)),
             "space": SpaceLayer(
-                width, _send(state, width), _gather(state, width), AddUpdate(width)
+                width, _send(state, width), _gather(state, width), _update(state, width)
             ),
             "last": TimeLayer(_cell(state, "external", width)),
         },
@@ -150,6 +153,17 @@ def _gather(state: Mapping[str, Tensor], width: int) -> Gather:
     return DotAttention(width) if has_attention else MeanGather(width)
 
 
+def _update(state: Mapping[str, Tensor], width: int) -> Update:
+    first = state.get("dynamic_graph.rstg.update_mlp.0.weight")
+    if first is None:
+        return AddUpdate(width)
+    layers = 2 if "dynamic_graph.rstg.update_mlp.2.weight" in state else 1
+    kinds: dict[int, type[SumUpdate] | type[MLPUpdate]] = {width: SumUpdate, 2 * width: MLPUpdate}
+    if first.shape[1] not in kinds:
+        raise InputError("update_mlp", f"{width} or {2 * width} columns", list(first.shape))
+    return kinds[first.shape[1]](width, layers)
+
+
 def _names(block: GraphBlock) -> dict[str, str]:
     """Official name of every parameter that a converted block may have."""
     graph, nodes, space = "dynamic_graph.", "net.nodes.", "net.layers.space."
@@ -171,6 +185,8 @@ def _names(block: GraphBlock) -> dict[str, str]:
         "net.layers.position.linear": "kernel_projection1",
         f"{space}send.first": "rstg.send_mlp.0",
         f"{space}send.second": "rstg.send_mlp.2",
+        f"{space}update_nodes.mlp.0": "rstg.update_mlp.0",
+        f"{space}update_nodes.mlp.2": "rstg.update_mlp.2",
         f"{space}gather.query": "rstg.att_q",
         f"{space}gather.key": "rstg.att_k",
         "project_in.0": "project_i3d_linear",

@@ -61,7 +61,11 @@ def _step(cell: nn.GRU | nn.LSTM, layer: int, x: Tensor, memory: Memory) -> Memo
 
 
 def scan(
-    cell: nn.GRU | nn.LSTM, x: Tensor, memory: Memory | None = None, mask: Tensor | None = None
+    cell: nn.GRU | nn.LSTM,
+    x: Tensor,
+    memory: Memory | None = None,
+    mask: Tensor | None = None,
+    fresh: Tensor | None = None,
 ) -> tuple[Tensor, Memory]:
     """Run a cell over the frames of every node.
 
@@ -71,6 +75,7 @@ def scan(
         memory: what an earlier call returned; zeros without one.
         mask: which nodes are present ``[B, T, N]`` (bool). An absent node keeps its memory, and
             its output repeats the last one.
+        fresh: where a node starts anew ``[B, T, N]`` (bool): its memory is 0 before that frame.
 
     Returns:
         Outputs ``[B, T, N, D]`` and the memory to go on with.
@@ -89,23 +94,30 @@ def scan(
         shape("state", part, f"{depth} {clips} {nodes} {width}")
     steps = x.transpose(0, 1).reshape(frames, rows, -1)  # [T, B·N, C]
     past = tuple(part.reshape(depth, rows, width) for part in memory)
-    if mask is None:
+    if mask is None and fresh is None:
         given = past if parts == 2 else past[0]
         arranged = steps.transpose(0, 1) if cell.batch_first else steps
         out, final = cell(arranged, given)
         out = out.transpose(0, 1) if cell.batch_first else out
         past = final if parts == 2 else (final,)
     else:
-        out, past = _loop(cell, steps, past, mask)
+        out, past = _loop(cell, steps, past, mask, fresh)
     out = out.unflatten(1, (clips, nodes)).transpose(0, 1)  # [B, T, N, D]
     return out, tuple(part.unflatten(1, (clips, nodes)) for part in past)
 
 
 def _loop(
-    cell: nn.GRU | nn.LSTM, steps: Tensor, past: Memory, mask: Tensor
+    cell: nn.GRU | nn.LSTM,
+    steps: Tensor,
+    past: Memory,
+    mask: Tensor | None,
+    fresh: Tensor | None,
 ) -> tuple[Tensor, Memory]:
     """The step-by-step form of :func:`scan` on ``steps [T, R, C]``."""
-    present = mask.transpose(0, 1).flatten(1)[..., None]  # [T, R, 1]
+    present, anew = (
+        None if each is None else each.transpose(0, 1).flatten(1)[..., None]  # [T, R, 1]
+        for each in (mask, fresh)
+    )
     layers = [tuple(part[layer] for part in past) for layer in range(cell.num_layers)]
     outputs = []
     for t, step in enumerate(steps):
@@ -113,8 +125,11 @@ def _loop(
         for layer, old in enumerate(layers):
             if layer and cell.dropout:
                 value = F.dropout(value, cell.dropout, cell.training)
+            if anew is not None:
+                old = tuple(part.masked_fill(anew[t], 0) for part in old)
             new = _step(cell, layer, value, old)
-            new = tuple(torch.where(present[t], n, o) for n, o in zip(new, old, strict=True))
+            if present is not None:
+                new = tuple(torch.where(present[t], n, o) for n, o in zip(new, old, strict=True))
             layers[layer], value = new, new[0]
         outputs.append(value)
     stacked = tuple(torch.stack(part) for part in zip(*layers, strict=True))

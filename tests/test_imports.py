@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "stgraph"
 
 # What each room may import of stgraph, besides itself. A new room is written down here.
 CONTRACT = {"checks", "kernels", "graph", "recurrence"}
-CORE = CONTRACT | {"edges", "nodes", "layers", "model", "backbones", "recipes"}
+CORE = CONTRACT | {"edges", "nodes", "layers", "schedules", "model", "backbones", "recipes"}
 MAY = {
     "checks": set(),
     "kernels": {"checks"},
@@ -21,6 +21,7 @@ MAY = {
     "edges": CONTRACT,
     "nodes": CONTRACT | {"edges"},  # an extractor takes an edge builder, so it knows the base class
     "layers": CONTRACT,
+    "schedules": {"checks"},
     "model": CONTRACT | {"edges", "nodes", "layers"},
     "backbones": CONTRACT | {"edges", "nodes", "layers", "model"},
     "recipes": CORE,

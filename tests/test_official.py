@@ -62,6 +62,7 @@ def random_weights(
     small: bool = False,
     gates: int = 3,
     send: tuple[int, ...] = (8,),
+    update: tuple[int, ...] = (),
 ) -> dict[str, torch.Tensor]:
     """Weights under official names, of shapes that the options of the official code give."""
     from stgraph.nodes import LargeGenerator
@@ -97,6 +98,8 @@ def random_weights(
         inner |= norm(f"rstg.norm_dict.{name}", width)
     for place, columns in enumerate(send):
         inner |= linear(f"rstg.send_mlp.{2 * place}", width, columns)
+    for place, columns in enumerate(update):
+        inner |= linear(f"rstg.update_mlp.{2 * place}", width, columns)
     if channels != width:
         inner |= linear("project_i3d_linear", width, channels, 1, 1)
         inner |= linear("project_back_i3d_linear", channels, width, 1, 1)
@@ -135,8 +138,8 @@ def random_weights(
         {},
         {"small": True, "gates": 4},
         {"channels": 8, "send": (8, 8)},
-        {"send": (16,)},
-        {"send": (16, 8), "gates": 4},
+        {"send": (16,), "update": (8,)},
+        {"send": (16, 8), "gates": 4, "update": (16, 8)},
     ],
     ids=str,
 )
@@ -149,6 +152,8 @@ def test_the_structure_is_read_off_the_weights(size, options):
     space, layers = block.net.layers["space"], block.net.layers
     assert isinstance(block.net.nodes.generator, SmallGenerator) == options.get("small", False)
     assert type(layers["time"].cell).__name__ == ("LSTM" if options.get("gates") == 4 else "GRU")
+    updates = {(): "AddUpdate", (8,): "SumUpdate", (16, 8): "MLPUpdate"}
+    assert type(space.update_nodes).__name__ == updates[options.get("update", ())]
     assert space.send.layers == len(options.get("send", (8,)))
     unused = {"buf", "offset_location_emb"}
     trained = sum(v.numel() for k, v in state.items() if not any(u in k for u in unused))

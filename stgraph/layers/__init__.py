@@ -1,37 +1,73 @@
 """Layers: in space, along time, and between nodes and maps or vectors."""
 
 from stgraph.layers.adapters import GraphConv, PerNode
+from stgraph.layers.attention_time import AttentionTime, Recent
 from stgraph.layers.base import TemporalLayer
-from stgraph.layers.gather import AdditiveAttention, DotAttention, Gather, MeanGather
+from stgraph.layers.gather import (
+    AdditiveAttention,
+    DotAttention,
+    Gather,
+    LeakingAdditiveAttention,
+    LeakingDotAttention,
+    MeanGather,
+    RawDotAttention,
+    SumGather,
+)
+from stgraph.layers.homogeneous import HomogeneousLayer, Previous
+from stgraph.layers.mean_time import ClipMeanTime, MeanTime, NodeMeans
 from stgraph.layers.norm import FrameNorm, NodeNorm
-from stgraph.layers.positions import GaussianMaps, KernelPosition
-from stgraph.layers.readout import Readout, RunningMean, mean_over_time
+from stgraph.layers.positions import BoxPosition, GaussianMaps, KernelEmbedding, KernelPosition
+from stgraph.layers.readout import AggregateReadout, Readout, RunningMean, mean_over_time
 from stgraph.layers.remap import Remap
 from stgraph.layers.send import ConcatSend, Send, SumSend
 from stgraph.layers.space import SpaceLayer
 from stgraph.layers.time import TimeLayer
-from stgraph.layers.update import AddUpdate, MLPUpdate, Update
+from stgraph.layers.update import (
+    AddUpdate,
+    MLPUpdate,
+    ReplaceUpdate,
+    ScaleUpdate,
+    SumUpdate,
+    Update,
+)
 
 __all__ = [
     "AddUpdate",
     "AdditiveAttention",
+    "AggregateReadout",
+    "AttentionTime",
+    "BoxPosition",
+    "ClipMeanTime",
     "ConcatSend",
     "DotAttention",
     "FrameNorm",
     "Gather",
     "GaussianMaps",
     "GraphConv",
+    "HomogeneousLayer",
+    "KernelEmbedding",
     "KernelPosition",
+    "LeakingAdditiveAttention",
+    "LeakingDotAttention",
     "MLPUpdate",
     "MeanGather",
+    "MeanTime",
+    "NodeMeans",
     "NodeNorm",
     "PerNode",
+    "Previous",
+    "RawDotAttention",
     "Readout",
+    "Recent",
     "Remap",
+    "ReplaceUpdate",
     "RunningMean",
+    "ScaleUpdate",
     "Send",
     "SpaceLayer",
+    "SumGather",
     "SumSend",
+    "SumUpdate",
     "TemporalLayer",
     "TimeLayer",
     "Update",

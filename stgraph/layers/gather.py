@@ -3,19 +3,42 @@ r"""Gathering: how much node i takes of each message, and what it makes of the s
 .. math:: m_i = \mathrm{ReLU}\Bigl(\sum_{j ∈ \mathcal{N}(i)} α_{ij}\, \mathrm{msg}_{ij} + b\Bigr)
 
 Each class has two forms of the same weights α: over a list of edges, and over all pairs of nodes
-with an adjacency that masks.
+with an adjacency that masks. With several heads the channels of a message are split among them, and
+every head has weights of its own.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_geometric.utils import degree, softmax
 
-from stgraph.checks import integer
+from stgraph.checks import InputError, integer, positive
+from stgraph.layers.norm import FrameNorm
 
-__all__ = ["AdditiveAttention", "DotAttention", "Gather", "MeanGather"]
+__all__ = [
+    "AdditiveAttention",
+    "DotAttention",
+    "Gather",
+    "LeakingAdditiveAttention",
+    "LeakingDotAttention",
+    "MeanGather",
+    "RawDotAttention",
+    "SumGather",
+    "weighted",
+]
+
+
+def weighted(alpha: Tensor, message: Tensor) -> Tensor:
+    """Messages ``[…, C]`` times weights ``[…, heads]``, each head on its share of the channels."""
+    heads = alpha.size(-1)
+    if heads == 1:
+        return alpha * message
+    split = message.reshape(*message.shape[:-1], heads, message.size(-1) // heads)
+    return (alpha[..., None] * split).flatten(-2)
 
 
 class Gather(nn.Module):
@@ -23,73 +46,172 @@ class Gather(nn.Module):
 
     Args:
         channels: C, width of nodes and messages.
+        heads: how many weights a pair has; each is for C/heads channels.
+        norm: maker of a norm over a frame's nodes, between bias and ReLU, or ``None``. The official
+            code of RSTG has one in its "simple" attention.
+
+    Raises:
+        InputError: when the heads do not divide the channels.
     """
 
-    def __init__(self, channels: int) -> None:
+    norm: FrameNorm | None
+
+    leaks: bool = False
+    """Whether all pairs of present nodes exchange messages, and edges only change their scores."""
+
+    def __init__(
+        self,
+        channels: int,
+        heads: int = 1,
+        norm: Callable[[int], FrameNorm] | None = None,
+    ) -> None:
         super().__init__()
-        self.channels = integer("channels", channels)
-        self.bias = nn.Parameter(torch.zeros(channels))
+        self.channels, self.heads = integer("channels", channels), integer("heads", heads)
+        if channels % heads:
+            raise InputError("heads", f"a divisor of {channels} channels", heads)
+        self.bias: nn.Parameter | None = nn.Parameter(torch.zeros(channels))
+        self.norm = None if norm is None else norm(channels)
 
     def ends(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Query of the target and key of the source, each ``[V, …]``, once a node."""
         raise NotImplementedError
 
     def score(self, query_i: Tensor, key_j: Tensor) -> Tensor:
-        """Scores ``[E]`` of edges from their ends."""
+        """Scores ``[E, heads]`` of edges from their ends."""
         raise NotImplementedError
 
     def score_pairs(self, query: Tensor, key: Tensor) -> Tensor:
-        """Scores ``[G, N, N]`` (target i, source j) of all pairs, from ``[G, N, …]``."""
+        """Scores ``[G, heads, N, N]`` (target i, source j) of all pairs, from ``[G, N, …]``."""
         raise NotImplementedError
 
     def weigh(self, score: Tensor, target: Tensor, nodes: int) -> Tensor:
-        """Weights ``[E]``: a softmax over the edges of each ``target [E]``."""
+        """Weights ``[E, heads]``: a softmax over the edges of each ``target [E]``."""
         alpha: Tensor = softmax(score, target, num_nodes=nodes)
         return alpha
 
-    def weigh_pairs(self, score: Tensor, adjacency: Tensor | None) -> Tensor:
-        """Weights ``[G, N, N]``: the same over pairs; outside the adjacency they are 0."""
-        if adjacency is None:
+    def weigh_pairs(self, score: Tensor, allowed: Tensor | None) -> Tensor:
+        """Weights ``[G, heads, N, J]`` of pairs; 0 outside of ``allowed [G, N, J]`` (bool)."""
+        if allowed is None:
             return score.softmax(dim=-1)
+        allowed = allowed[:, None]
         lowest = torch.finfo(score.dtype).min
-        return score.masked_fill(~adjacency, lowest).softmax(dim=-1) * adjacency
+        return score.masked_fill(~allowed, lowest).softmax(dim=-1) * allowed
 
-    def forward(self, total: Tensor) -> Tensor:
-        """What a node makes of the weighted sum ``[…, C]``: bias and ReLU."""
-        return (total + self.bias).relu()
+    def leak(self, score: Tensor, adjacency: Tensor) -> Tensor:
+        """Scores of all pairs given the adjacency, both ``[G, heads, N, J]``, where it leaks."""
+        raise NotImplementedError
+
+    def forward(self, total: Tensor, normalise: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """What a node makes of the weighted sum ``[…, C]``: bias, ReLU.
+
+        Args:
+            total: weighted sums of messages.
+            normalise: :attr:`norm` on the frames that the sums belong to, where there is one.
+        """
+        if self.bias is not None:
+            total = total + self.bias
+        return (total if normalise is None else normalise(total)).relu()
 
     def extra_repr(self) -> str:
         """Options, as ``print(module)`` shows them."""
-        return f"{self.channels}"
+        return f"{self.channels}, heads={self.heads}"
 
 
 class DotAttention(Gather):
-    r"""Softmax over senders of dot products, :math:`α_{ij} ∝ \exp(q_i · k_j)`, unscaled.
+    r"""Softmax over senders of dot products, :math:`α_{ij} ∝ \exp(s\, q_i · k_j)`.
 
     :math:`q = W_q v + b_q`, :math:`k = W_k v + b_k` (RSTG Eq. 3–4, there without
-    softmax; DyReG). Neither scales.
+    softmax; DyReG). Neither scales. With several heads each has its share of q and k.
+
+    Args:
+        channels: C, width of nodes and messages.
+        heads: number of heads; the official code of RSTG knows 8, its configurations have 1.
+        scale: s; ``(channels // heads) ** -0.5`` is that of a transformer.
+        norm: maker of a norm between bias and ReLU, or ``None``.
 
     Example:
         >>> sum(p.numel() for p in DotAttention(512).parameters())
         525824
     """
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels)
+    def __init__(
+        self,
+        channels: int,
+        heads: int = 1,
+        scale: float = 1.0,
+        norm: Callable[[int], FrameNorm] | None = None,
+    ) -> None:
+        super().__init__(channels, heads, norm)
+        self.scale = positive("scale", scale)
         self.query = nn.Linear(channels, channels)
         self.key = nn.Linear(channels, channels)
 
     def ends(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Gather`."""
-        return self.query(x), self.key(x)
+        query, key = self.query(x), self.key(x)
+        return (query if self.scale == 1 else query * self.scale), key
 
     def score(self, query_i: Tensor, key_j: Tensor) -> Tensor:
         """See :class:`Gather`."""
-        return (query_i * key_j).sum(dim=-1)
+        product = query_i * key_j  # [E, C]
+        if self.heads == 1:
+            return product.sum(dim=-1, keepdim=True)
+        share = self.channels // self.heads
+        return product.reshape(product.size(0), self.heads, share).sum(dim=-1)
 
     def score_pairs(self, query: Tensor, key: Tensor) -> Tensor:
         """See :class:`Gather`."""
-        return query @ key.transpose(-2, -1)
+        split = (*query.shape[:2], self.heads, self.channels // self.heads)
+        query, key = query.reshape(split).transpose(1, 2), key.reshape(split).transpose(1, 2)
+        return query @ key.transpose(-2, -1)  # [G, heads, N, N]
+
+    def extra_repr(self) -> str:
+        """Options, as ``print(module)`` shows them."""
+        return f"{super().extra_repr()}, scale={self.scale}"
+
+
+class RawDotAttention(DotAttention):
+    r"""Dot products as weights, as printed: no softmax, no bias, no ReLU (RSTG Eq. 3–4).
+
+    .. math:: m_i = \sum_{j ∈ \mathcal{N}(i)} (q_i · k_j)\, \mathrm{msg}_{ij}
+
+    Args:
+        channels: C, width of nodes and messages.
+        heads: number of heads.
+        scale: factor of the products, 1 in the paper.
+    """
+
+    def __init__(self, channels: int, heads: int = 1, scale: float = 1.0) -> None:
+        super().__init__(channels, heads, scale)
+        self.bias = None
+
+    def weigh(self, score: Tensor, target: Tensor, nodes: int) -> Tensor:
+        """See :class:`Gather`."""
+        return score
+
+    def weigh_pairs(self, score: Tensor, allowed: Tensor | None) -> Tensor:
+        """See :class:`Gather`."""
+        return score if allowed is None else score * allowed[:, None]
+
+    def forward(self, total: Tensor, normalise: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """The weighted sum itself."""
+        return total
+
+
+class LeakingDotAttention(DotAttention):
+    r"""Dot attention as the official code of RSTG runs it: the adjacency A is no mask.
+
+    .. math:: α_{ij} = \mathrm{softmax}_j(A_{ij}\, q_i · k_j)
+
+    over all nodes j of the frame. Nodes that are no neighbours, and the node itself, keep the score
+    0 and send messages too. Takes the dense path only.
+    """
+
+    leaks = True
+
+    def leak(self, score: Tensor, adjacency: Tensor) -> Tensor:
+        """See :class:`Gather`."""
+        return score * adjacency
 
 
 class AdditiveAttention(Gather):
@@ -97,17 +219,27 @@ class AdditiveAttention(Gather):
 
     .. math:: α_{ij} ∝ \exp(\mathrm{LeakyReLU}_{0.2}(w_q v_i + w_k v_j))
 
-    Two scalars a node (official code of RSTG, its SyncMNIST configuration).
+    Two scalars a node and head (official code of RSTG, its SyncMNIST configuration).
+
+    Args:
+        channels: C, width of nodes and messages.
+        heads: number of heads.
+        norm: maker of a norm between bias and ReLU, or ``None``.
 
     Example:
         >>> sum(p.numel() for p in AdditiveAttention(512).parameters())
         1538
     """
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels)
-        self.query = nn.Linear(channels, 1)
-        self.key = nn.Linear(channels, 1)
+    def __init__(
+        self,
+        channels: int,
+        heads: int = 1,
+        norm: Callable[[int], FrameNorm] | None = None,
+    ) -> None:
+        super().__init__(channels, heads, norm)
+        self.query = nn.Linear(channels, heads)
+        self.key = nn.Linear(channels, heads)
 
     def ends(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Gather`."""
@@ -115,30 +247,68 @@ class AdditiveAttention(Gather):
 
     def score(self, query_i: Tensor, key_j: Tensor) -> Tensor:
         """See :class:`Gather`."""
-        return F.leaky_relu(query_i + key_j, 0.2).squeeze(-1)
+        return F.leaky_relu(query_i + key_j, 0.2)
 
     def score_pairs(self, query: Tensor, key: Tensor) -> Tensor:
         """See :class:`Gather`."""
-        return F.leaky_relu(query + key.transpose(-2, -1), 0.2)
+        query, key = query.transpose(1, 2), key.transpose(1, 2)  # [G, heads, N]
+        return F.leaky_relu(query[..., None] + key[..., None, :], 0.2)
+
+
+class LeakingAdditiveAttention(AdditiveAttention):
+    r"""Additive attention as the official code of RSTG runs it: the adjacency A is no mask.
+
+    .. math:: α_{ij} = \mathrm{softmax}_j(\mathrm{LeakyReLU}_{0.2}(A_{ij}(a_i + b_j)) + A_{ij})
+
+    over all nodes j of the frame: all that a neighbour gains is 1 on its score. Takes the dense
+    path only.
+    """
+
+    leaks = True
+
+    def leak(self, score: Tensor, adjacency: Tensor) -> Tensor:
+        """See :class:`Gather`; LeakyReLU(A s) = A LeakyReLU(s), since A is 0 or 1."""
+        return (score + 1) * adjacency
 
 
 class MeanGather(Gather):
-    """The mean of the messages, without attention."""
+    """The mean of the messages, without attention (DyReG's official code calls it "sum").
+
+    Args:
+        channels: C, width of nodes and messages.
+        norm: maker of a norm between bias and ReLU, or ``None``.
+    """
+
+    def __init__(self, channels: int, norm: Callable[[int], FrameNorm] | None = None) -> None:
+        super().__init__(channels, 1, norm)
 
     def ends(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Gather`."""
-        nothing = x[..., :1].detach() * 0
+        nothing = torch.zeros_like(x[..., :1])
         return nothing, nothing
 
     def score(self, query_i: Tensor, key_j: Tensor) -> Tensor:
         """See :class:`Gather`."""
-        return query_i.squeeze(-1)
+        return query_i
 
     def score_pairs(self, query: Tensor, key: Tensor) -> Tensor:
         """See :class:`Gather`."""
-        return query + key.transpose(-2, -1)
+        return (query + key.transpose(-2, -1))[:, None]
 
     def weigh(self, score: Tensor, target: Tensor, nodes: int) -> Tensor:
         """See :class:`Gather`."""
         count: Tensor = degree(target, nodes, dtype=score.dtype)
-        return count.reciprocal().index_select(0, target)
+        return count.reciprocal().index_select(0, target)[:, None]
+
+
+class SumGather(MeanGather):
+    """The sum of the messages, without attention."""
+
+    def weigh(self, score: Tensor, target: Tensor, nodes: int) -> Tensor:
+        """See :class:`Gather`."""
+        return torch.ones_like(score)
+
+    def weigh_pairs(self, score: Tensor, allowed: Tensor | None) -> Tensor:
+        """See :class:`Gather`."""
+        ones = torch.ones_like(score)
+        return ones if allowed is None else ones * allowed[:, None]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch
+from torch_geometric.nn.aggr import Aggregation
+from torch_geometric.nn.resolver import aggregation_resolver
 
 from stgraph.checks import InputError, choice, shape
-from stgraph.graph import presence, to_dense
+from stgraph.graph import frame_of, layout_of, presence, to_dense
 
-__all__ = ["Readout", "RunningMean", "mean_over_time"]
+__all__ = ["AggregateReadout", "Readout", "RunningMean", "mean_over_time"]
 
 
 class RunningMean(NamedTuple):
@@ -89,3 +92,60 @@ class Readout(nn.Module):
     def extra_repr(self) -> str:
         """Options, as ``print(module)`` shows them."""
         return f"nodes={self.nodes!r}, time={self.time!r}"
+
+
+class AggregateReadout(Readout):
+    """:class:`Readout` with any PyG aggregation over the nodes of a frame.
+
+    Args:
+        nodes: a ``torch_geometric.nn.aggr.Aggregation``, or its name as PyG resolves it. A frame
+            without nodes gives 0. Aggregations that pad (LSTM, SortAggregation, …) pad to N.
+        time: over frames, ``"mean"`` or ``"last"``.
+
+    Shapes:
+        ``x [V, C]``, frame graphs → ``[B, D]``, with the width D that the aggregation makes.
+
+    Raises:
+        InputError: on an unknown name, or another kind of module.
+
+    Example:
+        >>> from torch_geometric.nn import MultiAggregation
+        >>> AggregateReadout(MultiAggregation(["mean", "std"]), time="last").time
+        'last'
+    """
+
+    def __init__(self, nodes: Aggregation | str, time: str = "mean") -> None:
+        super().__init__(time=time)
+        self.nodes = type(nodes).__name__ if isinstance(nodes, Aggregation) else nodes
+        self.aggregation = nodes if isinstance(nodes, Aggregation) else _resolve(nodes)
+        # Aggregations that pad sets pad them to N, whatever else is in the batch; not told how far,
+        # they would ask the device for the largest set.
+        known = signature(self.aggregation.forward).parameters
+        self.padded = "max_num_elements" in known
+
+    def frames(self, x: Tensor, graph: Batch) -> Tensor:
+        """One vector a frame, ``[B, T, D]``.
+
+        Raises:
+            InputError: when ``x`` has another number of rows than the graph has nodes.
+        """
+        layout, frame = layout_of(graph), frame_of(graph)
+        if x.size(0) != frame.size(0):
+            raise InputError("x", f"[{frame.size(0)}, ...] (a row a node)", list(x.shape))
+        more = {"max_num_elements": layout.nodes} if self.padded else {}
+        out = self.aggregation(x, index=frame, dim_size=layout.graphs, dim=0, **more)  # [G, D]
+        present = presence(graph)
+        if present is not None:
+            out = torch.where(present.flatten(0, 1).any(dim=1)[:, None], out, 0)
+        return torch.reshape(out, (layout.clips, layout.frames, out.size(-1)))
+
+
+def _resolve(name: str) -> Aggregation:
+    """The aggregation that PyG knows by a name."""
+    expected = "an Aggregation of PyG or its name"
+    if not isinstance(name, str):
+        raise InputError("nodes", expected, type(name).__name__)
+    try:
+        return aggregation_resolver(name)
+    except (TypeError, ValueError) as error:
+        raise InputError("nodes", expected, repr(name)) from error

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 
-from stgraph.checks import choice, integer
+from stgraph.checks import InputError, choice, integer
 from stgraph.layers.norm import FrameNorm
 
 __all__ = ["ConcatSend", "Send", "SumSend"]
@@ -98,8 +98,13 @@ class ConcatSend(Send):
         channels: C, width of nodes and messages.
         layers: linear layers, 1 or 2 (RSTG has 2), each followed by ReLU.
         norm: maker of the norm over a frame's messages, or ``None``.
-        position: module ``graph → [V, P]`` with ``out_channels`` P, whose values join both ends
+        position: module ``graph → [V, P]`` with ``out_channels`` P, whose values join the messages
             (RSTG's "positional" messages), or ``None``.
+        position_of: whose position joins: of ``"both"`` ends (RSTG's slides and official code) or
+            of the ``"sender"`` alone (its paper).
+
+    Raises:
+        InputError: on another option, or a position without ``out_channels``.
     """
 
     def __init__(
@@ -108,19 +113,32 @@ class ConcatSend(Send):
         layers: int = 2,
         norm: Callable[[int], FrameNorm] | None = FrameNorm,
         position: nn.Module | None = None,
+        position_of: str = "both",
     ) -> None:
         super().__init__(channels, layers, norm)
         self.position = position
-        width = channels + (0 if position is None else int(position.out_channels))  # type: ignore[arg-type]
-        self.first = nn.Linear(2 * width, channels)  # weight columns: source, then target
+        self.position_of = choice("position_of", position_of, ("both", "sender"))
+        extra = 0 if position is None else getattr(position, "out_channels", None)
+        if not isinstance(extra, int):
+            raise InputError("position", "a module with `out_channels`", type(position).__name__)
+        # Columns of the weight: the source, then the target.
+        self.widths = [channels + extra, channels + (extra if position_of == "both" else 0)]
+        self.first = nn.Linear(sum(self.widths), channels)
         self.reset_parameters()
 
     def ends(self, x: Tensor, graph: Batch) -> tuple[Tensor, Tensor]:
         """See :class:`Send`."""
+        of_source, of_target = torch.split(self.first.weight, self.widths, dim=1)
+        source = target = x
         if self.position is not None:
-            x = torch.cat([x, self.position(graph).to(x.dtype)], dim=-1)
-        of_source, of_target = self.first.weight.chunk(2, dim=1)
+            source = torch.cat([x, self.position(graph).to(x.dtype)], dim=-1)
+            target = source if self.position_of == "both" else x
         return (
-            nn.functional.linear(x, of_target, self.first.bias),
-            nn.functional.linear(x, of_source),
+            nn.functional.linear(target, of_target, self.first.bias),
+            nn.functional.linear(source, of_source),
         )
+
+    def extra_repr(self) -> str:
+        """Options, as ``print(module)`` shows them."""
+        at = "" if self.position is None else f", position_of={self.position_of!r}"
+        return super().extra_repr() + at

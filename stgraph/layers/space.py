@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 from torch_geometric.nn import MessagePassing
 
 from stgraph.checks import InputError, channels, choice, integer
-from stgraph.graph import frame_of, layout_of, slots
-from stgraph.layers.gather import DotAttention, Gather
+from stgraph.graph import frame_of, from_dense, layout_of, slots, to_dense
+from stgraph.layers.gather import DotAttention, Gather, weighted
+from stgraph.layers.norm import FrameNorm
 from stgraph.layers.send import Send, SumSend
 from stgraph.layers.update import AddUpdate, Update
 
 __all__ = ["SpaceLayer"]
+
+
+class Ends(NamedTuple):
+    """What messages and weights are made of, once a node."""
+
+    to: Tensor
+    """Share of a target in the first layer of a message ``[…, C]``."""
+    of: Tensor
+    """Share of a source ``[…, C]``."""
+    query: Tensor
+    key: Tensor
+
+
+class Past(NamedTuple):
+    """One more source for every node: itself, some time ago."""
+
+    of: Tensor
+    """Its share ``[G, N, C]``."""
+    key: Tensor
+    present: Tensor
+    """Where there is one ``[G, N]`` (bool)."""
 
 
 class SpaceLayer(MessagePassing):
@@ -36,10 +61,14 @@ class SpaceLayer(MessagePassing):
         gather: attention; :class:`DotAttention` by default.
         update: update; :class:`AddUpdate` by default.
         path: ``"dense"``, ``"sparse"``, or ``"auto"``: dense where edges fill at least a quarter
-            of all pairs.
+            of all pairs. A gather that leaks, as :class:`LeakingDotAttention`, is always dense.
 
     Shapes:
         ``x [V, C]``, frame graphs of V nodes → ``[V, C]``.
+
+    Raises:
+        InputError: on parts of another width, another path, or the sparse path where the gather
+            leaks.
 
     Example:
         >>> layer = SpaceLayer(32)
@@ -65,6 +94,9 @@ class SpaceLayer(MessagePassing):
             width = getattr(part, "channels", channels)
             if width != channels:
                 raise InputError(name, f"a part of {channels} channels", f"one of {width}")
+        if path == "sparse" and self.gather.leaks:
+            leaking = f"since {type(self.gather).__name__} weighs nodes that no edge joins"
+            raise InputError("path", f"'auto' or 'dense', {leaking}", "'sparse'")
 
     def forward(self, x: Tensor, graph: Batch) -> Tensor:
         """Run one round on ``x [V, C]``.
@@ -72,10 +104,10 @@ class SpaceLayer(MessagePassing):
         Raises:
             InputError: when the graph has no edges attached, or on another width.
         """
-        self._check(x, graph)
+        self.check(x, graph)
         if self._is_dense(graph):
             return self._dense(x, graph)[0]
-        layout = layout_of(graph)
+        layout, frame = layout_of(graph), frame_of(graph)
         to, of = self.send.ends(x, graph)
         query, key = self.gather.ends(x)
         total = self.propagate(
@@ -83,12 +115,22 @@ class SpaceLayer(MessagePassing):
             size=(x.size(0), x.size(0)),
             share=(of, to),
             key=(key, query),
-            frame=frame_of(graph),
+            frame=frame,
             frames=layout.graphs,
         )
-        out: Tensor = self.update_nodes(x, self.gather(total))
-        norm = self.update_nodes.norm
-        return out if norm is None else norm(out, frame_of(graph), layout.graphs)
+
+        def over_nodes(norm: FrameNorm | None) -> Callable[[Tensor], Tensor] | None:
+            return None if norm is None else lambda rows: norm(rows, frame, layout.graphs)
+
+        message = self.gather(total, over_nodes(self.gather.norm))
+        if self.update_nodes.by_identity:
+            both = to_dense(x, graph), to_dense(message, graph)
+            updated = self.update_nodes(*(one.flatten(0, 1) for one in both))
+            out = from_dense(updated.reshape(both[0].shape), graph)
+        else:
+            out = self.update_nodes(x, message)
+        normalise = over_nodes(self.update_nodes.norm)
+        return out if normalise is None else normalise(out)
 
     def message(
         self,
@@ -106,17 +148,29 @@ class SpaceLayer(MessagePassing):
         if self.send.norm is not None:
             message = self.send.norm(message, frame_i, frames)
         alpha: Tensor = self.gather.weigh(self.gather.score(key_i, key_j), index, dim_size)
-        return alpha[:, None] * message
+        return weighted(alpha, message)
 
     def attention(self, x: Tensor, graph: Batch) -> Tensor:
-        """Weights α of the edges ``[E]`` on the features ``x [V, C]`` that go into a round."""
-        self._check(x, graph)
+        """Weights α of the edges ``[E]`` on the features ``x [V, C]`` that go into a round.
+
+        The mean over heads, where there are several. Where attention leaks, the weights of a
+        target's edges are not all of its weights.
+        """
+        self.check(x, graph)
         source, target = graph.edge_index
+        if self.gather.leaks:
+            layout, place = layout_of(graph), slots(graph)
+            pairs = self._dense(x, graph)[1].mean(dim=1)  # [G, N, N]
+            if place is not None:
+                source, target = place[source], place[target]
+            nodes = layout.nodes
+            return pairs.flatten(0, 1)[target, source % nodes]
         query, key = self.gather.ends(x)
         score = self.gather.score(query[target], key[source])
-        return self.gather.weigh(score, target, x.size(0))
+        return self.gather.weigh(score, target, x.size(0)).mean(dim=-1)
 
-    def _check(self, x: Tensor, graph: Batch) -> None:
+    def check(self, x: Tensor, graph: Batch) -> None:
+        """Refuse ``x`` of another width or number of rows, and a graph without edges."""
         rows = channels("x", x, self.channels)
         if getattr(graph, "edge_index", None) is None:
             raise InputError("graph", "edges (pass edges= to the extractor)", "none attached")
@@ -126,40 +180,85 @@ class SpaceLayer(MessagePassing):
     def _is_dense(self, graph: Batch) -> bool:
         if self.path != "auto":
             return self.path == "dense"
+        if self.gather.leaks:
+            return True
         layout = layout_of(graph)
         edges: int = graph.edge_index.size(1)
         return 4 * edges >= layout.slots * layout.nodes
 
     def _dense(self, x: Tensor, graph: Batch) -> tuple[Tensor, Tensor]:
-        """The dense path: new features ``[V, C]`` and weights ``[B·T, N, N]``."""
-        layout = layout_of(graph)
-        place = slots(graph)
+        """The dense path: new features ``[V, C]`` and weights ``[B·T, heads, N, N]``."""
+
+        layout, place = layout_of(graph), slots(graph)
 
         def dense(rows: Tensor) -> Tensor:  # [V, D] → [G, N, D]
             if place is not None:
                 rows = rows.new_zeros(layout.slots, rows.size(1)).index_copy(0, place, rows)
             return rows.reshape(layout.graphs, layout.nodes, -1)
 
-        adjacency = self._adjacency(graph, place)
-        to, of = map(dense, self.send.ends(x, graph))
-        query, key = map(dense, self.gather.ends(x))
-        message = self.send(to[:, :, None] + of[:, None])  # [G, N, N, C], target first
-        if self.send.norm is not None:
-            message = self.send.norm.dense(message, adjacency)
-        alpha = self.gather.weigh_pairs(self.gather.score_pairs(query, key), adjacency)
-        total = (alpha[..., None] * message).sum(dim=2)  # [G, N, C]; faster here than matmul
-        out = self.update_nodes(dense(x), self.gather(total))
-        if self.update_nodes.norm is not None:
-            present = None
-            if place is not None:
-                present = torch.zeros(layout.slots, dtype=torch.bool, device=x.device)
-                present = present.index_fill(0, place, True).view(layout.graphs, layout.nodes)
-            out = self.update_nodes.norm.dense(out, present)
+        ends = Ends(*map(dense, (*self.send.ends(x, graph), *self.gather.ends(x))))
+        present = None
+        if place is not None:
+            present = torch.zeros(layout.slots, dtype=torch.bool, device=x.device)
+            present = present.index_fill(0, place, True).view(layout.graphs, layout.nodes)
+        out, alpha = self.over_pairs(dense(x), ends, self.adjacency(graph, place), present)
         rows = out.flatten(0, 1)
         return (rows if place is None else rows.index_select(0, place)), alpha
 
+    def over_pairs(
+        self,
+        x: Tensor,
+        ends: Ends,
+        adjacency: Tensor | None,
+        present: Tensor | None,
+        past: Past | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """The dense path on G frames of N slots.
+
+        Args:
+            x: node features ``[G, N, C]``.
+            ends: shares and keys of the nodes, each ``[G, N, …]``.
+            adjacency: target, source ``[G, N, N]`` (bool); ``None`` when every pair is an edge.
+            present: which slots hold a node ``[G, N]`` (bool); ``None`` when all do.
+            past: one more source for every node, J = N + 1 (else J = N).
+
+        Returns:
+            New features ``[G, N, C]`` and weights ``[G, heads, N, J]``.
+        """
+        pairs = None if present is None else present[:, :, None] & present[:, None]
+        total = ends.to[:, :, None] + ends.of[:, None]  # [G, N, N, C], target first
+        score = self.gather.score_pairs(ends.query, ends.key)  # [G, heads, N, N]
+        if past is not None:
+            total = torch.cat([total, (ends.to + past.of)[:, :, None]], dim=2)
+            own = self.gather.score(ends.query.flatten(0, 1), past.key.flatten(0, 1))
+            own = own.reshape(*x.shape[:2], own.size(-1)).transpose(1, 2)  # [G, heads, N]
+            score = torch.cat([score, own[..., None]], dim=-1)
+            everyone = past.present.new_ones(*x.shape[:2], x.size(1))
+            there = past.present[..., None]
+            adjacency = torch.cat([everyone if adjacency is None else adjacency, there], dim=2)
+            pairs = torch.cat([everyone if pairs is None else pairs, there], dim=2)
+        if not self.gather.leaks:
+            pairs = adjacency
+        elif adjacency is not None:
+            score = self.gather.leak(score, adjacency[:, None])
+        else:
+            score = self.gather.leak(score, score.new_ones(()))
+        message = self.send(total)
+        if self.send.norm is not None:
+            message = self.send.norm.dense(message, pairs)
+        alpha = self.gather.weigh_pairs(score, pairs)
+        # [G, N, C]; multiply and sum, faster here than matmul
+        gathered = weighted(alpha.permute(0, 2, 3, 1), message).sum(dim=2)
+
+        def over_nodes(norm: FrameNorm | None) -> Callable[[Tensor], Tensor] | None:
+            return None if norm is None else lambda nodes: norm.dense(nodes, present)
+
+        out = self.update_nodes(x, self.gather(gathered, over_nodes(self.gather.norm)))
+        normalise = over_nodes(self.update_nodes.norm)
+        return (out if normalise is None else normalise(out)), alpha
+
     @staticmethod
-    def _adjacency(graph: Batch, place: Tensor | None) -> Tensor | None:
+    def adjacency(graph: Batch, place: Tensor | None) -> Tensor | None:
         """Adjacency ``[G, N, N]`` (target, source); ``None`` when every pair is an edge."""
         layout = layout_of(graph)
         nodes, pairs = layout.nodes, layout.slots * layout.nodes

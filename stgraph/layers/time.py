@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 
-from stgraph.checks import channels
+from stgraph.checks import InputError, channels, integer, shape
 from stgraph.graph import from_dense, presence, to_dense
 from stgraph.layers.base import TemporalLayer
 from stgraph.recurrence import Memory, check_cell, scan
@@ -13,17 +14,44 @@ from stgraph.recurrence import Memory, check_cell, scan
 __all__ = ["TimeLayer"]
 
 
+def absences(present: Tensor, away: Tensor) -> tuple[Tensor, Tensor]:
+    """Count for how many frames in a row a node has been away.
+
+    Args:
+        present: which nodes are present ``[B, T, N]`` (bool).
+        away: that number before the first frame ``[B, N]`` (int64).
+
+    Returns:
+        The number before each frame ``[B, T, N]``, and that after the last ``[B, N]``.
+
+    Example:
+        >>> here = torch.tensor([False, True, False, False, True]).view(1, 5, 1)
+        >>> before, after = absences(here, torch.tensor([[2]]))
+        >>> before.flatten().tolist(), after.tolist()
+        ([2, 3, 0, 1, 2], [[0]])
+    """
+    frames = present.size(1)
+    number = torch.arange(frames, device=present.device)[:, None]  # [T, 1]
+    start = (-1 - away)[:, None]  # when it was last there, [B, 1, N]
+    last = torch.where(present, number, start).cummax(dim=1).values
+    last = torch.cat([start, last], dim=1)  # before each frame, and after all: [B, T + 1, N]
+    return number - 1 - last[:, :-1], frames - 1 - last[:, -1]
+
+
 class TimeLayer(TemporalLayer):
     r"""A GRU or LSTM along every node identity, :math:`h_i^t = \mathrm{RNN}(v_i^t, h_i^{t-1})`.
 
     The cell's parameters are shared by all nodes (RSTG, DyReG). A node that is absent
-    from a frame keeps its state and goes on with it when it is back.
+    from a frame keeps its state and goes on with it when it is back, unless it was away for longer
+    than ``forget_after`` frames: then it starts anew.
 
     Args:
         cell: ``torch.nn.GRU`` or ``torch.nn.LSTM``, of one direction.
+        forget_after: frames of absence that a memory outlasts; ``None`` is any number.
 
     Shapes:
-        ``x [V, C]`` → ``[V, D]``; state ``(h,)`` or ``(h, c)``, each ``[layers, B, N, D]``.
+        ``x [V, C]`` → ``[V, D]``; state ``(h,)`` or ``(h, c)``, each ``[layers, B, N, D]``; with
+        ``forget_after`` also the frames that each node has been away, ``[B, N]``, as the last.
 
     Raises:
         InputError: on another kind of cell.
@@ -35,9 +63,12 @@ class TimeLayer(TemporalLayer):
         )
     """
 
-    def __init__(self, cell: nn.Module) -> None:
+    def __init__(self, cell: nn.Module, forget_after: int | None = None) -> None:
         super().__init__()
         self.cell = check_cell("cell", cell)
+        self.forget_after = (
+            None if forget_after is None else integer("forget_after", forget_after, minimum=0)
+        )
 
     @property
     def in_channels(self) -> int:
@@ -58,5 +89,27 @@ class TimeLayer(TemporalLayer):
             InputError: on another width, or a state of another batch size, N or kind.
         """
         channels("x", x, self.in_channels)
-        out, state = scan(self.cell, to_dense(x, graph), state, presence(graph))
-        return from_dense(out, graph), state
+        dense, here = to_dense(x, graph), presence(graph)  # [B, T, N, C]
+        if self.forget_after is None:
+            out, state = scan(self.cell, dense, state, here)
+            return from_dense(out, graph), state
+        clips, _, nodes, _ = dense.shape
+        if state is None:
+            memory, away = None, torch.zeros(clips, nodes, dtype=torch.long, device=x.device)
+        elif isinstance(state, tuple) and len(state) > 1:
+            *parts, away = state
+            memory = tuple(parts)
+            shape("state", away, f"{clips} {nodes}")
+        else:
+            raise InputError("state", "a memory and how long nodes have been away", type(state))
+        if here is None and state is None:  # nobody has been away: fused kernels
+            out, memory = scan(self.cell, dense)
+        else:
+            here = torch.ones_like(dense[..., 0], dtype=torch.bool) if here is None else here
+            before, away = absences(here, away)
+            out, memory = scan(self.cell, dense, memory, here, here & (before > self.forget_after))
+        return from_dense(out, graph), (*memory, away)
+
+    def extra_repr(self) -> str:
+        """Options, as ``print(module)`` shows them."""
+        return "" if self.forget_after is None else f"forget_after={self.forget_after}"

@@ -28,6 +28,12 @@ def _mask() -> torch.Tensor:
     return mask
 
 
+@pytest.fixture
+def make_graph():
+    """``(edge builder, mask=None) → graph``, as :func:`_graph`."""
+    return _graph
+
+
 @pytest.fixture(params=["full", "full without loops", "grid", "some nodes", "some of the grid"])
 def graph(request):
     return {

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
+from stgraph.checks import InputError
 from stgraph.graph import Layout, frame_graphs
-from stgraph.layers import GaussianMaps, KernelPosition
+from stgraph.layers import BoxPosition, GaussianMaps, KernelEmbedding, KernelPosition
 from stgraph.nodes import GridNodes
 
 
@@ -58,3 +60,33 @@ def test_maps_of_another_size_are_pooled_to_the_weights():
     position = KernelPosition(8, 4, 5)
     pooled = kernel[0, 0].unflatten(1, (4, 2)).unflatten(3, (5, 2)).mean((2, 4))
     torch.testing.assert_close(position.embed(graph), position.linear(pooled.flatten(1)))
+
+
+def test_a_kernel_embedding_is_what_kernel_position_adds():
+    fields = {"x": torch.randn(2, 1, 3, 8), "kernel": torch.rand(2, 1, 3, 4, 5)}
+    graph = frame_graphs(fields, Layout(2, 1, 3, 4, 5))
+    embedding, position = KernelEmbedding(8, 4, 5), KernelPosition(8, 4, 5)
+    position.load_state_dict(embedding.state_dict())
+    torch.testing.assert_close(graph.x + embedding(graph), position(graph.x, graph))
+    assert embedding(graph).shape == (6, embedding.out_channels)
+
+
+def test_boxes_are_positions():
+    box = torch.rand(2, 3, 4, 4)
+    graph = frame_graphs({"x": torch.randn(2, 3, 4, 8), "box": box}, Layout(2, 3, 4, 2, 2))
+    x1, y1, x2, y2 = box.flatten(0, 2).unbind(1)
+    assert torch.equal(BoxPosition()(graph), torch.stack([x1, y1, x2, y2], 1))
+    expected = torch.stack([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1], 1)
+    assert torch.equal(BoxPosition("centre")(graph), expected)
+
+
+def test_bad_input_is_refused():
+    graph = frame_graphs({"x": torch.randn(1, 1, 4, 8)}, Layout(1, 1, 4, 2, 2))
+    with pytest.raises(InputError, match="form: expected one of 'corners', 'centre', got 'polar'"):
+        BoxPosition("polar")
+    with pytest.raises(InputError, match="graph: expected a `box` for every node, got none"):
+        BoxPosition()(graph)
+    with pytest.raises(InputError, match="graph: expected a `kernel` for every node, got none"):
+        KernelEmbedding(8, 2, 2)(graph)
+    with pytest.raises(InputError, match="gain: expected a number above 0"):
+        KernelPosition(8, 2, 2, gain=0)

@@ -2,11 +2,19 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch_geometric.nn.aggr import (
+    AttentionalAggregation,
+    LSTMAggregation,
+    MedianAggregation,
+    MultiAggregation,
+    SetTransformerAggregation,
+    SoftmaxAggregation,
+)
 
 from stgraph.checks import InputError
 from stgraph.graph import presence, to_dense
 from stgraph.kernels import spread
-from stgraph.layers import Readout, Remap
+from stgraph.layers import AggregateReadout, Readout, Remap
 
 
 @pytest.mark.parametrize("nodes", ["sum", "mean", "max"])
@@ -21,6 +29,40 @@ def test_readouts_reduce_present_nodes_then_time(graph, nodes, time):
     frames = frames.view(2, 3, 8)
     expected = frames.mean(1) if time == "mean" else frames[:, -1]
     torch.testing.assert_close(vector, expected)
+
+
+@pytest.mark.parametrize("nodes", ["sum", "mean", "max"])
+@pytest.mark.parametrize("time", ["mean", "last"])
+def test_pyg_aggregations_reduce_alike(graph, nodes, time):
+    vector, state = AggregateReadout(nodes, time).accumulate(graph.x, graph)
+    expected, end = Readout(nodes, time).accumulate(graph.x, graph)
+    torch.testing.assert_close(vector, expected)
+    torch.testing.assert_close(state.total, end.total)
+
+
+AGGREGATIONS = {
+    "median": lambda: MedianAggregation(),
+    "several": lambda: MultiAggregation(["mean", "std", "max"]),
+    "softmax": lambda: SoftmaxAggregation(learn=True),
+    "attentional": lambda: AttentionalAggregation(torch.nn.Linear(8, 1)),
+    "lstm": lambda: LSTMAggregation(8, 6),
+    "transformer": lambda: SetTransformerAggregation(8, heads=2),
+}
+
+
+@pytest.mark.parametrize("name", AGGREGATIONS)
+def test_any_pyg_aggregation_is_a_readout(graph, name):
+    """Frame by frame it is the aggregation on that frame's nodes, and 0 on none."""
+    part = AGGREGATIONS[name]().double().eval()
+    frames = AggregateReadout(part).frames(graph.x, graph).flatten(0, 1)
+    for frame in range(6):
+        x = graph.x[graph.batch == frame]
+        if len(x):
+            more = {"max_num_elements": 14} if name in {"lstm", "transformer"} else {}
+            alone = part(x, torch.zeros(len(x), dtype=torch.long), dim_size=1, **more)[0]
+            torch.testing.assert_close(frames[frame], alone)
+        else:
+            assert frames[frame].eq(0).all()
 
 
 def test_remap_spreads_with_the_graphs_own_kernels(graph):
@@ -44,6 +86,12 @@ def test_bad_input_is_refused(graph):
         Readout("median")
     with pytest.raises(InputError, match="time: expected one of 'mean', 'last'"):
         Readout(time="first")
+    with pytest.raises(InputError, match="nodes: expected an Aggregation of PyG or its name"):
+        AggregateReadout("nonsense")
+    with pytest.raises(InputError, match="nodes: expected an Aggregation of PyG or its name"):
+        AggregateReadout(torch.nn.Linear(8, 8))
+    with pytest.raises(InputError, match="a row a node"):
+        AggregateReadout("sum")(graph.x[:3], graph)
     bare = graph.clone()
     del bare.kernel
     with pytest.raises(InputError, match="graph: expected a `kernel`"):

@@ -7,19 +7,29 @@ import torch
 from torch import nn
 
 from stgraph.checks import InputError
-from stgraph.edges import FullEdges
+from stgraph.edges import FullEdges, GridEdges, grid_adjacency
 from stgraph.graph import attach_edges, layout_of, slots, to_dense
 from stgraph.layers import (
     AdditiveAttention,
     AddUpdate,
+    BoxPosition,
     ConcatSend,
     DotAttention,
+    FrameNorm,
     GaussianMaps,
+    KernelEmbedding,
+    LeakingAdditiveAttention,
+    LeakingDotAttention,
     MeanGather,
     MLPUpdate,
     NodeNorm,
+    RawDotAttention,
+    ReplaceUpdate,
+    ScaleUpdate,
     SpaceLayer,
+    SumGather,
     SumSend,
+    SumUpdate,
 )
 
 SENDS = {
@@ -27,17 +37,39 @@ SENDS = {
     "sum, two layers, no norm": lambda: SumSend(8, layers=2, norm=None),
     "concat": lambda: ConcatSend(8),
     "positions": lambda: ConcatSend(8, layers=1, norm=None, position=GaussianMaps(6)),
+    "kernels": lambda: ConcatSend(8, position=KernelEmbedding(3, 5, 6)),
+    "boxes of senders": lambda: ConcatSend(8, position=BoxPosition(), position_of="sender"),
 }
-GATHERS = {"dot": DotAttention, "additive": AdditiveAttention, "mean": MeanGather}
+GATHERS = {
+    "dot": DotAttention,
+    "dot, heads": lambda channels: DotAttention(channels, heads=4, scale=0.5),
+    "dot, norm": lambda channels: DotAttention(channels, norm=FrameNorm),
+    "additive": AdditiveAttention,
+    "additive, heads": lambda channels: AdditiveAttention(channels, heads=2, norm=FrameNorm),
+    "raw": RawDotAttention,
+    "raw, heads": lambda channels: RawDotAttention(channels, heads=2),
+    "mean": MeanGather,
+    "sum": SumGather,
+}
+LEAKING = {
+    "dot": LeakingDotAttention,
+    "dot, heads": lambda channels: LeakingDotAttention(channels, heads=2),
+    "additive": LeakingAdditiveAttention,
+    "additive, heads": lambda channels: LeakingAdditiveAttention(channels, 2, norm=FrameNorm),
+}
 UPDATES = {
     "add": lambda: AddUpdate(8),
+    "replace": lambda: ReplaceUpdate(8),
+    "sum": lambda: SumUpdate(8, layers=2),
     "mlp": lambda: MLPUpdate(8),
     "mlp, no norm": lambda: MLPUpdate(8, layers=1, norm=None),
+    "scale": lambda: ScaleUpdate(8, (3, 2, 1)),
 }
 
 
 def layer(send="sum", gather="dot", update="add", path="auto") -> SpaceLayer:
-    made = SpaceLayer(8, SENDS[send](), GATHERS[gather](8), UPDATES[update](), path).double()
+    part = (GATHERS | {f"leaking {name}": part for name, part in LEAKING.items()})[gather]
+    made = SpaceLayer(8, SENDS[send](), part(8), UPDATES[update](), path).double()
     for parameter in made.parameters():
         nn.init.normal_(parameter, std=0.5)
     return made
@@ -49,9 +81,11 @@ def both(space: SpaceLayer) -> tuple[SpaceLayer, SpaceLayer]:
     return dense, sparse
 
 
-@pytest.mark.parametrize("send", SENDS)
-@pytest.mark.parametrize("gather", GATHERS)
-@pytest.mark.parametrize("update", UPDATES)
+@pytest.mark.parametrize(
+    ("send", "gather", "update"),
+    [(send, gather, "add") for send in SENDS for gather in GATHERS]
+    + [("concat", gather, update) for gather in ("dot", "raw, heads") for update in UPDATES],
+)
 def test_dense_equals_sparse(graph, send, gather, update):
     results = []
     for one in both(layer(send, gather, update)):
@@ -86,6 +120,100 @@ def test_a_round_is_the_printed_equations():
         torch.testing.assert_close(space(x, graph)[i], expected)
 
 
+def loops(space: SpaceLayer, x: torch.Tensor, adjacency: torch.Tensor, weigh) -> torch.Tensor:
+    """A round on one frame, node by node: ``weigh(scores, edges) → weights`` over all nodes j."""
+    send, gather, update = space.send.first, space.gather, space.update_nodes
+    gathered = []
+    for i in range(len(x)):
+        raw = torch.stack([gather.query(x[i]) * gather.key(x[j]) for j in range(len(x))])
+        if isinstance(gather, AdditiveAttention):
+            raw = torch.stack([gather.query(x[i]) + gather.key(x[j]) for j in range(len(x))])
+        score = raw.unflatten(-1, (gather.heads, -1)).sum(-1)  # [N, heads]
+        alpha = weigh(score, adjacency[i, :, None].double())
+        alpha = alpha.repeat_interleave(8 // gather.heads, dim=1)  # each head on its channels
+        gathered.append(sum(alpha[j] * send(x[i] + x[j]).relu() for j in range(len(x))))
+    total = torch.stack(gathered)
+    return update(x, total if gather.bias is None else (total + gather.bias).relu())
+
+
+RULES = {
+    "dot, heads": (DotAttention, lambda s, a: s.masked_fill(a == 0, -torch.inf).softmax(0)),
+    "raw": (RawDotAttention, lambda s, a: s * a),
+    "leaking dot": (LeakingDotAttention, lambda s, a: (a * s).softmax(0)),
+    "leaking additive": (
+        LeakingAdditiveAttention,
+        lambda s, a: (nn.functional.leaky_relu(a * s, 0.2) + a).softmax(0),
+    ),
+}
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize("rule", RULES)
+def test_weights_are_the_printed_ones(make_graph, rule, heads):
+    """Against loops over nodes, on the 14 cells of RSTG's grids."""
+    make, weigh = RULES[rule]
+    graph = make_graph(GridEdges())[0]
+    space = SpaceLayer(8, SumSend(8, norm=None), make(8, heads), AddUpdate(8, norm=None)).double()
+    adjacency = grid_adjacency((3, 2, 1))
+    torch.testing.assert_close(space(graph.x, graph), loops(space, graph.x, adjacency, weigh))
+
+
+def test_mean_and_sum_count_the_edges(graph):
+    """Of messages that are all 1."""
+    degrees = torch.zeros(graph.num_nodes).double()
+    degrees = degrees.index_add(0, graph.edge_index[1], torch.ones(graph.num_edges).double())
+    for part, expected in ((SumGather(8), degrees), (MeanGather(8), (degrees > 0).double())):
+        for path in ("dense", "sparse"):
+            send = SumSend(8, norm=None)
+            space = SpaceLayer(8, send, part, ReplaceUpdate(8, norm=None), path).double()
+            nn.init.zeros_(send.first.weight)
+            nn.init.ones_(send.first.bias)
+            out = space(graph.x, graph)
+            torch.testing.assert_close(out, expected[:, None].expand_as(out))
+
+
+@pytest.mark.parametrize("gather", LEAKING)
+def test_leaking_attention_hears_all_that_are_present(graph, gather):
+    space = layer(gather=f"leaking {gather}")
+    _, alpha = space._dense(graph.x, graph)
+    layout, row = layout_of(graph), slots(graph)
+    here = torch.zeros(layout.slots, dtype=torch.bool)
+    here[torch.arange(graph.num_nodes) if row is None else row] = True
+    here = here.view(layout.graphs, layout.nodes)
+    pairs = here[:, :, None] & here[:, None]
+    assert torch.equal(alpha > 0, pairs[:, None].expand_as(alpha))
+    torch.testing.assert_close(alpha.sum(-1), here[:, None].double().expand(alpha.shape[:3]))
+    source, target = graph.edge_index if row is None else row[graph.edge_index]
+    picked = alpha.mean(1)[target // layout.nodes, target % layout.nodes, source % layout.nodes]
+    torch.testing.assert_close(space.attention(graph.x, graph), picked)
+    with pytest.raises(InputError, match=r"path: expected 'auto' or 'dense', since Leaking.*Atten"):
+        layer(gather=f"leaking {gather}", path="sparse")
+
+
+def test_every_scale_has_an_update_of_its_own(graph):
+    update = ScaleUpdate(8, (3, 2, 1), norm=None).double()
+    space = SpaceLayer(8, update=update).double()
+    out = space(graph.x, graph)
+    nn.init.zeros_(update.mlps[1][2].weight)  # the last layer of the 2×2 grid: cells 9..12
+    changed = space(graph.x, graph)
+    of_two = (graph.node_id >= 9) & (graph.node_id < 13)
+    assert changed[of_two].eq(0).all()
+    assert torch.equal(changed[~of_two], out[~of_two])
+    with pytest.raises(InputError, match=r"x: expected 5 identities \(scales \(2, 1\)\), got 14"):
+        SpaceLayer(8, update=ScaleUpdate(8, (2, 1))).double()(graph.x, graph)
+
+
+def test_positions_of_senders_alone_do_not_reach_the_target(make_graph):
+    send = ConcatSend(8, position=BoxPosition(), position_of="sender").double()
+    graph = make_graph(FullEdges())
+    to, of = send.ends(graph.x, graph)
+    graph.box = graph.box.flip(0)
+    other_to, other_of = send.ends(graph.x, graph)
+    assert torch.equal(to, other_to)
+    assert not torch.allclose(of, other_of)
+    assert send.first.in_features == 2 * 8 + 4
+
+
 @pytest.mark.parametrize("path", ["dense", "sparse"])
 @pytest.mark.parametrize("gather", GATHERS)
 def test_renaming_the_nodes_renames_the_result(path, gather):
@@ -112,8 +240,9 @@ def test_frames_do_not_touch_each_other(graph):
     torch.testing.assert_close(changed[here], out[here])
 
 
-def test_attention_weighs_the_edges_of_each_target(graph):
-    space = layer()
+@pytest.mark.parametrize("gather", ["dot", "dot, heads", "additive", "mean"])
+def test_attention_weighs_the_edges_of_each_target(graph, gather):
+    space = layer(gather=gather)
     alpha = space.attention(graph.x, graph)
     total = torch.zeros(graph.num_nodes).double().index_add(0, graph.edge_index[1], alpha)
     has_edges = torch.zeros(graph.num_nodes).double()
@@ -123,6 +252,7 @@ def test_attention_weighs_the_edges_of_each_target(graph):
     _, pairs = space._dense(graph.x, graph)
     row = torch.arange(graph.num_nodes) if slots(graph) is None else slots(graph)
     source, target = row[graph.edge_index]
+    pairs = pairs.mean(dim=1)  # of the heads
     picked = pairs[target // layout.nodes, target % layout.nodes, source % layout.nodes]
     torch.testing.assert_close(picked, alpha)
 
@@ -137,13 +267,32 @@ def test_norms_are_those_of_a_frame(graph):
             torch.testing.assert_close(out[graph.batch == frame], expected)
 
 
-def test_empty_frames_give_no_nan(graph):
-    for path in ("dense", "sparse"):
+@pytest.mark.parametrize("gather", [*GATHERS, *(f"leaking {name}" for name in LEAKING)])
+def test_empty_frames_give_no_nan(graph, gather):
+    for path in ("dense", "auto" if gather.startswith("leaking") else "sparse"):
         x = graph.x.clone().requires_grad_()
-        out = layer(path=path)(x, graph)
+        out = layer(gather=gather, path=path)(x, graph)
         out.sum().backward()
         assert out.isfinite().all()
         assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("gather", [*GATHERS, *(f"leaking {name}" for name in LEAKING)])
+@pytest.mark.parametrize("update", ["add", "scale"])
+def test_a_batch_without_any_node_gives_none(make_graph, gather, update):
+    graph = make_graph(FullEdges(), torch.zeros(2, 3, 14, dtype=torch.bool))
+    for path in ("dense", "auto" if gather.startswith("leaking") else "sparse"):
+        assert layer("concat", gather, update, path)(graph.x, graph).shape == (0, 8)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("gather", [*GATHERS, *(f"leaking {name}" for name in LEAKING)])
+def test_half_precision_gives_no_nan(graph, gather, dtype):
+    graph.x = graph.x.to(dtype)
+    for path in ("dense", "auto" if gather.startswith("leaking") else "sparse"):
+        out = layer("positions", gather, "mlp", path).to(dtype)(graph.x, graph)
+        assert out.dtype == dtype
+        assert out.isfinite().all()
 
 
 def test_bad_input_is_refused(graph):
@@ -162,6 +311,16 @@ def test_bad_input_is_refused(graph):
         SpaceLayer(8, gather=DotAttention(4))
     with pytest.raises(InputError, match="layers: expected one of 1, 2, got 3"):
         SumSend(8, layers=3)
+    with pytest.raises(InputError, match="heads: expected a divisor of 8 channels, got 3"):
+        DotAttention(8, heads=3)
+    with pytest.raises(InputError, match="scale: expected a number above 0"):
+        DotAttention(8, scale=0.0)
+    with pytest.raises(InputError, match="position_of: expected one of 'both', 'sender'"):
+        ConcatSend(8, position=BoxPosition(), position_of="target")
+    with pytest.raises(InputError, match="position: expected a module with `out_channels`"):
+        ConcatSend(8, position=nn.Identity())
+    with pytest.raises(InputError, match="scales: expected at least one grid side"):
+        ScaleUpdate(8, ())
 
 
 @pytest.mark.parametrize("path", ["dense", "sparse"])
