@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 INPUTS := pyproject.toml constraints.txt
+SOURCES := stgraph tests benchmarks
 
 # torch-scatter stays beside the environment, so that the tests run without it and with it.
 SCATTER       := $(VENV)/scatter
@@ -29,8 +30,8 @@ test: $(VENV)/.dev lint scatter ## set up, lint, check types, run the tests with
 
 lint: $(VENV)/.dev ## ruff and mypy
 	@echo "== lint: ruff, mypy"
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
 
 bench: $(VENV)/.dev ## print the figures of benchmarks/

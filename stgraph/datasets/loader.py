@@ -49,8 +49,8 @@ class ClipLoader:
     Example:
         >>> from stgraph.datasets import ClipLoader, SyncMNIST, sklearn_digits
         >>> dataset = SyncMNIST(sklearn_digits(), canvas=32, size=32, length=10)
-        >>> [len(batch["label"]) for batch in ClipLoader(dataset, batch_size=4)]
-        [4, 4, 2]
+        >>> tuple(len(batch["label"]) for batch in ClipLoader(dataset, batch_size=4))
+        (4, 4, 2)
     """
 
     def __init__(

@@ -81,6 +81,8 @@ class Command(LightningCLI):
         """Add what a run is called and where runs lie."""
         parser.add_argument("--run", type=str, default="run", help="Name of the run.")
         parser.add_argument("--runs", type=str, default="runs", help="Folder of all runs.")
+        keep = "Minutes of training between checkpoints: what an interrupt may cost."
+        parser.add_argument("--keep_minutes", type=float, default=5.0, help=keep)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the arguments given, whatever ``sys.argv`` holds."""
@@ -106,7 +108,8 @@ class Command(LightningCLI):
             callbacks.append(RichProgressBar(refresh_rate=10))
         if config["enable_checkpointing"] is not False:
             checkpoints = self.folder / "checkpoints"
-            callbacks += [RandomState(), KeepLast(checkpoints / "last.ckpt")]
+            minutes = float(self._get(self.config, "keep_minutes"))
+            callbacks += [RandomState(), KeepLast(checkpoints / "last.ckpt", minutes)]
             if self.datamodule.val is not None:
                 callbacks.append(_best(checkpoints))
         if config["logger"] is None or config["logger"] is True:

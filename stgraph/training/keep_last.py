@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,26 @@ __all__ = ["KeepLast"]
 
 
 class KeepLast(Checkpoint):
-    """Keeps the newest state of a fit: after each validation and at the end of each epoch.
+    """Keeps the newest state of a fit: every few minutes, after validations and epochs.
 
     (``save_last`` of Lightning's ``ModelCheckpoint`` writes only when there is a new best.) A file
     is written whole before it takes the place of the one before.
 
     Args:
         path: where the checkpoint lies.
+        minutes: of training between two, at most: what an interrupt may cost.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, minutes: float = 5.0) -> None:
         self.path = Path(path)
+        self.minutes = minutes
+        self._saved = time.monotonic()
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        """Save where the last time is long ago."""
+        at_end = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+        if not at_end and time.monotonic() - self._saved >= 60 * self.minutes:
+            self._save(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save within an epoch."""
@@ -41,3 +51,4 @@ class KeepLast(Checkpoint):
         trainer.save_checkpoint(part, weights_only=False)  # all of the state, not weights alone
         if trainer.is_global_zero:
             part.replace(self.path)
+        self._saved = time.monotonic()

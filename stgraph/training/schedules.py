@@ -56,8 +56,8 @@ class WarmupCosine(StepSchedule):
         final: share of the peak rate at the end, 0..1.
 
     Example:
-        >>> [round(WarmupCosine(warmup=0.5).factor(p), 2) for p in (0.25, 0.5, 0.75, 1.0)]
-        [0.5, 1.0, 0.5, 0.0]
+        >>> tuple(round(WarmupCosine(warmup=0.5).factor(p), 2) for p in (0.25, 0.5, 0.75, 1.0))
+        (0.5, 1.0, 0.5, 0.0)
     """
 
     def __init__(self, warmup: float = 0.1, final: float = 0.0) -> None:
@@ -80,8 +80,8 @@ class Milestones(StepSchedule):
         gamma: what each multiplies the rate by.
 
     Example:
-        >>> [round(Milestones((0.5, 0.8)).factor(p), 3) for p in (0.4, 0.6, 0.9)]
-        [1.0, 0.1, 0.01]
+        >>> tuple(round(Milestones((0.5, 0.8)).factor(p), 3) for p in (0.4, 0.6, 0.9))
+        (1.0, 0.1, 0.01)
     """
 
     def __init__(self, at: Sequence[float] = (0.5, 0.75), gamma: float = 0.1) -> None:

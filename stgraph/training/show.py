@@ -51,7 +51,8 @@ def run(
         raise InputError("ckpt", "a checkpoint", f"{ckpt}, which does not exist")
     found = Path(ckpt).parent.parent / "config.yaml" if config is None else Path(config)
     if not found.is_file():
-        raise InputError("config", "a configuration", f"{found}, which does not exist")
+        expected = "the configuration of the model (--config configs/NAME.yaml)"
+        raise InputError("config", expected, f"{found}, which does not exist")
     options = ["--trainer.logger=false", "--trainer.enable_progress_bar=false"]
     command = Command(["fit", "--config", str(found), *options], run=False)
     load_weights(command.model, ckpt)

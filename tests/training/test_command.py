@@ -91,6 +91,19 @@ def test_a_resumed_run_ends_where_the_whole_run_ends(config: Config, crash: int,
     assert same(weights("small"), weights("whole"))
 
 
+def test_an_interrupted_epoch_goes_on_from_the_batch_that_was_kept(config: Config) -> None:
+    changes: dict[str, Any] = {"trainer.max_epochs": 2, "model.optimizer": QUICK}
+    path = config(changes)
+    assert main(["fit", "--config", path, "--run", "whole"]) == 0
+    crashing = ["--trainer.callbacks+=parts_of_a_user.Crash", "--trainer.callbacks.step=3"]
+    with pytest.raises(OSError, match="went down"):
+        main(["fit", "--config", path, "--keep_minutes", "0", *crashing])
+    last = torch.load("runs/small/checkpoints/last.ckpt", weights_only=True)
+    assert last["global_step"] == 3  # of 5 an epoch, with no validation before its end
+    assert main(["fit", "--config", path, "--ckpt_path", "last"]) == 0
+    assert same(weights("small"), weights("whole"))
+
+
 def test_a_run_is_not_overwritten(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "--config", config()]) == 0
     before = weights("small")
