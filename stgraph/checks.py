@@ -52,7 +52,7 @@ def shape(name: str, tensor: Tensor, pattern: str) -> tuple[int, ...]:
     Raises:
         InputError: when the rank or a size differs, or ``tensor`` is none.
 
-    Example:
+    Examples:
         >>> import torch
         >>> shape("features", torch.zeros(2, 5, 32, 16, 16), "B T 32 H H")
         (2, 5, 32, 16, 16)
@@ -85,7 +85,7 @@ def choice(name: str, value: T, choices: Iterable[T]) -> T:
     Raises:
         InputError: otherwise, with the choices named.
 
-    Example:
+    Examples:
         >>> choice("path", "sprase", ("dense", "sparse"))
         Traceback (most recent call last):
         stgraph.checks.InputError: path: expected one of 'dense', 'sparse', got 'sprase'

@@ -287,7 +287,7 @@ def validate(graph: Batch) -> Batch:
     Raises:
         InputError: naming the field, what was expected and what came.
 
-    Example:
+    Examples:
         >>> x = torch.zeros(1, 2, 3, 8)
         >>> graph = frame_graphs({"x": x}, Layout(1, 2, 3, 4, 4))
         >>> validate(graph).num_graphs

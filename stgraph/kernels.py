@@ -51,7 +51,7 @@ def tent(distance: Tensor, size: Tensor) -> Tensor:
     Returns:
         Weights ``[..., H]``.
 
-    Example:
+    Examples:
         >>> tent(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([1.5]))
         tensor([0.5000, 1.5000, 0.5000])
     """
@@ -73,7 +73,7 @@ def boxcar(distance: Tensor, size: Tensor) -> Tensor:
     Returns:
         Weights ``[..., H]`` in 0..1.
 
-    Example:
+    Examples:
         >>> boxcar(torch.tensor([-2.0, -1.0, 0.0, 1.0]), torch.tensor([1.25]))
         tensor([0.0000, 0.7500, 1.0000, 0.7500])
     """
@@ -90,7 +90,7 @@ class Gaussian:
     Args:
         sigmas: r, how many standard deviations the half-size s > 0 is.
 
-    Example:
+    Examples:
         >>> Gaussian()(torch.tensor([0.0, 1.0, 2.0]), torch.tensor([1.0]))
         tensor([1.0000, 0.6065, 0.1353])
     """
@@ -114,7 +114,7 @@ class LogLinear:
     Args:
         tau: τ.
 
-    Example:
+    Examples:
         >>> LogLinear(7.0)(torch.tensor([0.0, 0.5, 1.0]), torch.tensor([1.0]))
         tensor([2.0794, 1.5041, 0.0000])
     """
@@ -136,7 +136,7 @@ class Bilinear:
     The tent of half-size exactly 1, whatever the window; extractors take it only with a rule of
     windows that says the same.
 
-    Example:
+    Examples:
         >>> Bilinear()(torch.tensor([-0.75, 0.25, 1.25]), torch.tensor([4.0]))
         tensor([0.2500, 0.7500, 0.0000])
     """
@@ -248,7 +248,7 @@ def moment_box(kernel: Tensor) -> Tensor:
     Returns:
         Boxes (x1, y1, x2, y2) ``[..., 4]`` in 0..1.
 
-    Example:
+    Examples:
         >>> moment_box(torch.tensor([[0.0, 1.0, 1.0, 0.0]] * 2)).round(decimals=4)
         tensor([0.2500, 0.0000, 0.7500, 1.0000])
     """

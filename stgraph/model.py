@@ -42,7 +42,7 @@ def detached(state: Any) -> Any:
     Args:
         state: any state of this library: tuples, lists and dictionaries with tensors inside.
 
-    Example:
+    Examples:
         >>> import torch
         >>> detached((torch.ones(1, requires_grad=True) * 2, 3))
         (tensor([2.]), 3)
@@ -89,7 +89,7 @@ class SpaceTimeGraph(nn.Module):
         InputError: on a name that no layer has, a layer that the schedule never runs, or widths
             that do not fit.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from stgraph.edges import FullEdges
         >>> from stgraph.layers import SpaceLayer, TimeLayer

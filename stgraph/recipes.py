@@ -68,7 +68,7 @@ def rstg_sync_mnist(
         rounds: spatial iterations K = 3.
         positional: whether positions join the messages ("positional" against "all-temp").
 
-    Example:
+    Examples:
         >>> sum(p.numel() for p in rstg_sync_mnist().parameters())
         10565168
     """
@@ -158,7 +158,7 @@ def dyreg_multi_sync_mnist(
         nodes: the extractor, whose channels are the width of the graph; :func:`dyreg_regions` by
             default, ``GridNodes(32, (3,), edges=FullEdges())`` for the fixed grid.
 
-    Example:
+    Examples:
         >>> sum(p.numel() for p in dyreg_multi_sync_mnist().parameters())
         3080992
     """

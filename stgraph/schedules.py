@@ -43,7 +43,7 @@ def all_temp(rounds: int = 3, before: Sequence[str] = ()) -> tuple[str, ...]:
         rounds: spatial iterations K.
         before: names of layers that run first.
 
-    Example:
+    Examples:
         >>> all_temp(2, before=("norm",))
         ('norm', 'time', 'space', 'time', 'space', 'last')
     """
@@ -57,7 +57,7 @@ def one_temp(rounds: int = 3, before: Sequence[str] = ()) -> tuple[str, ...]:
         rounds: spatial iterations K.
         before: names of layers that run first.
 
-    Example:
+    Examples:
         >>> one_temp(2)
         ('space', 'space', 'last')
     """
@@ -74,7 +74,7 @@ def space_only(rounds: int = 3, before: Sequence[str] = ()) -> tuple[str, ...]:
         rounds: spatial iterations K.
         before: names of layers that run first.
 
-    Example:
+    Examples:
         >>> space_only(2)
         ('space', 'space', 'mean')
     """
@@ -88,7 +88,7 @@ def time_only(rounds: int = 3, before: Sequence[str] = ()) -> tuple[str, ...]:
         rounds: how often ``"time"`` runs, K.
         before: names of layers that run first.
 
-    Example:
+    Examples:
         >>> time_only(2)
         ('time', 'time', 'last')
     """
@@ -104,7 +104,7 @@ def homogeneous(rounds: int = 3, before: Sequence[str] = ()) -> tuple[str, ...]:
         rounds: iterations K.
         before: names of layers that run first.
 
-    Example:
+    Examples:
         >>> homogeneous(2)
         ('both', 'both')
     """

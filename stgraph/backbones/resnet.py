@@ -52,7 +52,7 @@ def resnet_stages(in_channels: int = 1, blocks: Sequence[int] = (2, 2, 2)) -> di
     Returns:
         ``stem``, ``layer1``, ``layer2``, … and ``pool``.
 
-    Example:
+    Examples:
         >>> net = nn.ModuleDict(resnet_stages())
         >>> sum(p.numel() for p in net.parameters())  # 2,790,904 with the classifier of 56 classes
         2776512

@@ -25,7 +25,7 @@ class ConvStack(nn.Module):
     Shapes:
         ``[F, c, H, W]`` → ``[F, C, H', W']``.
 
-    Example:
+    Examples:
         >>> sum(p.numel() for p in ConvStack().parameters())
         4724736
     """

@@ -42,7 +42,7 @@ def stream_key(seed: int, *names: object) -> int:
         seed: any whole number.
         *names: what else sets the family apart, for example the split.
 
-    Example:
+    Examples:
         >>> stream_key(0, "train") == stream_key(0, "test")
         False
     """

@@ -23,7 +23,7 @@ __all__ = ["label_name", "label_pair", "none_label", "pair_label", "subset_label
 def none_label(num_classes: int = 10) -> int:
     """Return the number of the label "nothing moves alike".
 
-    Example:
+    Examples:
         >>> none_label(), none_label(5)
         (45, 10)
     """
@@ -36,7 +36,7 @@ def pair_label(first: int, second: int, num_classes: int = 10) -> int:
     Raises:
         InputError: for a class outside 0 .. num_classes - 1.
 
-    Example:
+    Examples:
         >>> pair_label(7, 3), pair_label(3, 7), pair_label(4, 4)
         (24, 24, 50)
     """
@@ -53,7 +53,7 @@ def label_pair(label: int, num_classes: int = 10) -> tuple[int, int] | None:
     Raises:
         InputError: for a label no pair of ``num_classes`` classes has.
 
-    Example:
+    Examples:
         >>> label_pair(24), label_pair(50), label_pair(45)
         ((3, 7), (4, 4), None)
     """
@@ -71,7 +71,7 @@ def label_pair(label: int, num_classes: int = 10) -> tuple[int, int] | None:
 def label_name(label: int, num_classes: int = 10) -> str:
     """Return a label in words.
 
-    Example:
+    Examples:
         >>> label_name(24), label_name(50), label_name(45)
         ('3+7', '4+4', 'none')
     """

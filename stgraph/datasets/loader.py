@@ -46,7 +46,7 @@ class ClipLoader:
     Raises:
         InputError: for sizes that make no batch.
 
-    Example:
+    Examples:
         >>> from stgraph.datasets import ClipLoader, SyncMNIST, sklearn_digits
         >>> dataset = SyncMNIST(sklearn_digits(), canvas=32, size=32, length=10)
         >>> tuple(len(batch["label"]) for batch in ClipLoader(dataset, batch_size=4))

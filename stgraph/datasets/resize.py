@@ -43,7 +43,7 @@ def tent_weights(source: int, target: int) -> NDArray[np.float64]:
     Returns:
         Weights [target, source]; rows sum to 1.
 
-    Example:
+    Examples:
         >>> tent_weights(8, 4)[1] * 8
         array([0., 1., 3., 3., 1., 0., 0., 0.])
     """
@@ -85,7 +85,7 @@ class Resizer:
         source: height and width that come.
         target: height and width to make.
 
-    Example:
+    Examples:
         >>> Resizer((4, 4), (2, 2))(torch.full((1, 4, 4), 200, dtype=torch.uint8))
         tensor([[[200, 200],
                  [200, 200]]], dtype=torch.uint8)

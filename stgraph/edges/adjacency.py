@@ -49,7 +49,7 @@ def sort_edges(graph: Batch) -> Batch:
 
     The builders of this room sort so themselves.
 
-    Example:
+    Examples:
         >>> from stgraph.graph import Layout, frame_graphs
         >>> graph = frame_graphs({"x": torch.zeros(1, 1, 3, 8)}, Layout(1, 1, 3, 4, 4))
         >>> graph = attach_edges(graph, torch.tensor([[0, 2, 1], [2, 0, 0]]))
@@ -70,7 +70,7 @@ def to_edge_index(graph: Data) -> EdgeIndex:
     The order is that of :func:`sort_edges`: where a builder of this room made the edges, or that
     function sorted them, ``edge_attr`` fits as it is.
 
-    Example:
+    Examples:
         >>> from stgraph.edges import FullEdges
         >>> from stgraph.graph import Layout, frame_graphs
         >>> graph = frame_graphs({"x": torch.zeros(1, 2, 3, 8)}, Layout(1, 2, 3, 4, 4))
@@ -117,7 +117,7 @@ def to_scipy(graph: Data, weight: Tensor | None = None) -> scipy.sparse.csr_arra
     Raises:
         InputError: on a graph without edges, or weights of another shape.
 
-    Example:
+    Examples:
         >>> from stgraph.edges import FullEdges
         >>> from stgraph.graph import Layout, frame_graphs
         >>> graph = frame_graphs({"x": torch.zeros(1, 2, 3, 8)}, Layout(1, 2, 3, 4, 4))
@@ -162,7 +162,7 @@ def frames_to_networkx(graph: Data, weight: Tensor | None = None) -> list[nx.DiG
     Returns:
         B·T graphs in the order of the batch, frames without nodes among them.
 
-    Example:
+    Examples:
         >>> from stgraph.edges import GridEdges
         >>> from stgraph.graph import Layout, frame_graphs
         >>> graph = frame_graphs({"x": torch.zeros(1, 2, 14, 8)}, Layout(1, 2, 14, 6, 6))

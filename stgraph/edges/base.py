@@ -20,7 +20,7 @@ class EdgeBuilder(ABC):
     A subclass writes :meth:`edges`. Edges run from source j to target i inside one frame; the best
     order is by target, which lets reductions over the edges of a target read a contiguous run.
 
-    Example:
+    Examples:
         >>> from stgraph.edges import FullEdges
         >>> FullEdges(loops=False)
         FullEdges(loops=False)

@@ -29,7 +29,7 @@ def grid_adjacency(scales: Sequence[int], height: int = 64, width: int = 64) -> 
     Returns:
         ``[N, N]`` (bool), symmetric.
 
-    Example:
+    Examples:
         >>> int(grid_adjacency((3, 2, 1)).sum()) // 2, int(grid_adjacency((4, 3, 2, 1)).sum()) // 2
         (45, 153)
     """

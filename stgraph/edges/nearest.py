@@ -23,7 +23,7 @@ def square_distance(pos: Tensor) -> Tensor:
     Returns:
         ``[..., N, N]``.
 
-    Example:
+    Examples:
         >>> import torch
         >>> square_distance(torch.tensor([[0.0, 0.0], [3.0, 4.0]]))
         tensor([[ 0., 25.],
@@ -48,7 +48,7 @@ class NearestEdges(EdgeBuilder):
     Raises:
         InputError: when k is no whole number of at least 1; on graphs without ``pos``.
 
-    Example:
+    Examples:
         >>> from stgraph.graph import Layout, frame_graphs
         >>> import torch
         >>> pos = torch.tensor([[0.1, 0.5], [0.2, 0.5], [0.9, 0.5]]).view(1, 1, 3, 2)

@@ -22,7 +22,7 @@ def intersection(box: Tensor) -> Tensor:
     Returns:
         ``[..., N, N]``; its diagonal are the areas of the boxes.
 
-    Example:
+    Examples:
         >>> intersection(torch.tensor([[0.0, 0.0, 1.0, 1.0], [0.5, 0.5, 1.0, 1.0]]))
         tensor([[1.0000, 0.2500],
                 [0.2500, 0.2500]])
@@ -50,7 +50,7 @@ class OverlapEdges(EdgeBuilder):
     Raises:
         InputError: when ``iou`` is no number from 0 to 1; on graphs without ``box``.
 
-    Example:
+    Examples:
         >>> OverlapEdges(iou=0.1)
         OverlapEdges(iou=0.1, loops=False)
     """

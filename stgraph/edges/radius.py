@@ -28,7 +28,7 @@ class RadiusEdges(EdgeBuilder):
     Raises:
         InputError: when the radius is no number above 0; on graphs without ``pos``.
 
-    Example:
+    Examples:
         >>> RadiusEdges(0.5)
         RadiusEdges(radius=0.5, loops=False)
     """

@@ -35,7 +35,7 @@ class SimilarityEdges(EdgeBuilder):
         InputError: when k is no whole number of at least 1, on another metric; on graphs without
             the field.
 
-    Example:
+    Examples:
         >>> SimilarityEdges(k=8, metric="dot")
         SimilarityEdges(k=8, metric='dot', loops=False, field='x')
     """

@@ -32,7 +32,7 @@ class TemplateEdges(EdgeBuilder):
         InputError: on another shape or type, weights that are not finite; at the call, on graphs
             of another number of identities.
 
-    Example:
+    Examples:
         >>> TemplateEdges(torch.ones(3, 3, dtype=torch.bool))
         TemplateEdges(nodes=3, edges=9, weighted=False)
     """
@@ -62,7 +62,7 @@ class TemplateEdges(EdgeBuilder):
         Raises:
             InputError: on multigraphs, other labels, or an edge without that number.
 
-        Example:
+        Examples:
             >>> TemplateEdges.from_networkx(nx.path_graph(4))
             TemplateEdges(nodes=4, edges=6, weighted=False)
         """
@@ -98,7 +98,7 @@ class TemplateEdges(EdgeBuilder):
         Raises:
             InputError: on dense or complex or not square matrices, or entries that are not finite.
 
-        Example:
+        Examples:
             >>> TemplateEdges.from_scipy(scipy.sparse.eye_array(4), weighted=True)
             TemplateEdges(nodes=4, edges=4, weighted=True)
         """

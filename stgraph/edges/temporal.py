@@ -35,7 +35,7 @@ def temporal_edges(graph: Batch, last_seen: bool = False) -> Tensor:
     Returns:
         ``edge_index [2, E]`` between rows of the batch, sorted by target.
 
-    Example:
+    Examples:
         >>> from stgraph.graph import Layout, frame_graphs
         >>> graph = frame_graphs({"x": torch.zeros(1, 3, 2, 8)}, Layout(1, 3, 2, 4, 4))
         >>> temporal_edges(graph)
@@ -73,7 +73,7 @@ def space_time_graph(graph: Batch, last_seen: bool = False) -> Batch:
     Raises:
         InputError: when the graph has no edges.
 
-    Example:
+    Examples:
         >>> from stgraph.edges import FullEdges
         >>> from stgraph.graph import Layout, frame_graphs
         >>> graph = frame_graphs({"x": torch.zeros(2, 3, 4, 8)}, Layout(2, 3, 4, 5, 5))
@@ -117,7 +117,7 @@ def space_time_hetero(graph: Batch, last_seen: bool = False) -> Batch:
     Raises:
         InputError: when the graph has no edges.
 
-    Example:
+    Examples:
         >>> from stgraph.edges import FullEdges
         >>> from stgraph.graph import Layout, frame_graphs
         >>> graph = frame_graphs({"x": torch.zeros(2, 3, 4, 8)}, Layout(2, 3, 4, 5, 5))

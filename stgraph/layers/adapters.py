@@ -37,7 +37,7 @@ class GraphConv(nn.Module):
         out_channels: width that it makes; PyG's own attribute does not count heads.
         edge_attr: whether it takes the graph's ``edge_attr``.
 
-    Example:
+    Examples:
         >>> from torch_geometric.nn import GATv2Conv
         >>> layer = GraphConv(GATv2Conv(32, 8, heads=4), out_channels=32)
     """

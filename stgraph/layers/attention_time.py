@@ -49,7 +49,7 @@ class AttentionTime(TemporalLayer):
     Raises:
         InputError: when the heads do not divide the channels.
 
-    Example:
+    Examples:
         >>> sum(p.numel() for p in AttentionTime(32, window=8, heads=4).parameters())
         4256
     """

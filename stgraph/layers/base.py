@@ -19,7 +19,7 @@ __all__ = ["TemporalLayer"]
 class TemporalLayer(nn.Module, ABC):
     """A layer along time, with its state as a value.
 
-    Example:
+    Examples:
         The sum of all that a node has been, in one file:
 
         >>> import torch

@@ -129,7 +129,7 @@ class DotAttention(Gather):
         scale: s; ``(channels // heads) ** -0.5`` is that of a transformer.
         norm: maker of a norm between bias and ReLU, or ``None``.
 
-    Example:
+    Examples:
         >>> sum(p.numel() for p in DotAttention(512).parameters())
         525824
     """
@@ -226,7 +226,7 @@ class AdditiveAttention(Gather):
         heads: number of heads.
         norm: maker of a norm between bias and ReLU, or ``None``.
 
-    Example:
+    Examples:
         >>> sum(p.numel() for p in AdditiveAttention(512).parameters())
         1538
     """

@@ -51,7 +51,7 @@ class Readout(nn.Module):
     Raises:
         InputError: on another option.
 
-    Example:
+    Examples:
         >>> Readout(nodes="median")
         Traceback (most recent call last):
         stgraph.checks.InputError: nodes: expected one of 'sum', 'mean', 'max', got 'median'
@@ -108,7 +108,7 @@ class AggregateReadout(Readout):
     Raises:
         InputError: on an unknown name, or another kind of module.
 
-    Example:
+    Examples:
         >>> from torch_geometric.nn import MultiAggregation
         >>> AggregateReadout(MultiAggregation(["mean", "std"]), time="last").time
         'last'

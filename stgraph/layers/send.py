@@ -68,7 +68,7 @@ class SumSend(Send):
 
     Symmetric in i and j; what the official DyReG code sends (its paper has an MLP of both).
 
-    Example:
+    Examples:
         >>> sum(p.numel() for p in SumSend(32).parameters())
         1120
     """

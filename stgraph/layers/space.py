@@ -70,7 +70,7 @@ class SpaceLayer(MessagePassing):
         InputError: on parts of another width, another path, or the sparse path where the gather
             leaks.
 
-    Example:
+    Examples:
         >>> layer = SpaceLayer(32)
         >>> sum(p.numel() for p in layer.parameters())
         3328

@@ -24,7 +24,7 @@ def absences(present: Tensor, away: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         The number before each frame ``[B, T, N]``, and that after the last ``[B, N]``.
 
-    Example:
+    Examples:
         >>> here = torch.tensor([False, True, False, False, True]).view(1, 5, 1)
         >>> before, after = absences(here, torch.tensor([[2]]))
         >>> before.flatten().tolist(), after.tolist()
@@ -56,7 +56,7 @@ class TimeLayer(TemporalLayer):
     Raises:
         InputError: on another kind of cell.
 
-    Example:
+    Examples:
         >>> TimeLayer(nn.GRU(32, 32))
         TimeLayer(
           (cell): GRU(32, 32)

@@ -108,7 +108,7 @@ class MLPUpdate(Update):
         layers: linear layers, at least 1; RSTG has 2.
         norm: maker of the norm over a frame's nodes, or ``None``.
 
-    Example:
+    Examples:
         >>> sum(p.numel() for p in MLPUpdate(512, norm=None).parameters())
         787456
     """
@@ -143,7 +143,7 @@ class ScaleUpdate(Update):
     Raises:
         InputError: without scales; on a graph with another number of identities.
 
-    Example:
+    Examples:
         >>> sum(p.numel() for p in ScaleUpdate(512, norm=None).parameters()) // 787456
         3
     """

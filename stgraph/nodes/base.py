@@ -63,7 +63,7 @@ class NodeExtractor(nn.Module, ABC):
     Shapes:
         features ``[B, T, C, H, W]`` → a ``Batch`` of B·T frame graphs (see :mod:`stgraph.graph`).
 
-    Example:
+    Examples:
         One file makes an extractor:
 
         >>> import torch

@@ -77,7 +77,7 @@ class BoxNodes(NodeExtractor):
         InputError: when called without boxes, with hints of other shapes or types, boxes that are
             not inside the frame or are empty, and ids out of range or twice in a frame.
 
-    Example:
+    Examples:
         >>> import torch
         >>> nodes = BoxNodes(channels=8, num_nodes=3)
         >>> boxes = torch.tensor([0.25, 0.25, 0.75, 0.5]).expand(1, 2, 1, 4)

@@ -50,7 +50,7 @@ class DynamicRegions(WindowRegions):
     Shapes:
         features ``[B, T, C, H, W]`` → ``Batch`` of B·T graphs of N nodes.
 
-    Example:
+    Examples:
         >>> import torch
         >>> graph, _ = DynamicRegions(channels=32)(torch.randn(2, 4, 32, 16, 16))
         >>> graph.window[0]  # untrained: the initial size, at the centre

@@ -31,7 +31,7 @@ class FixedRegions(WindowRegions):
         windows: rule for sizes and centres; the official code's by default.
         anchors: function from N to anchors ``[N, 2]`` (row, column) in 0..1.
 
-    Example:
+    Examples:
         >>> import torch
         >>> graph, _ = FixedRegions(channels=8)(torch.ones(2, 5, 8, 12, 12))
         >>> graph.window[0]

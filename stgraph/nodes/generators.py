@@ -70,7 +70,7 @@ class LargeGenerator(nn.Module):
     Raises:
         InputError: when ``size`` is under 5 cells.
 
-    Example:
+    Examples:
         >>> sum(p.numel() for p in LargeGenerator(32, 9, 32, size=16).parameters())
         250528
     """

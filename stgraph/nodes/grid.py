@@ -19,7 +19,7 @@ __all__ = ["GridNodes", "grid_boxes", "grid_cells"]
 def grid_cells(scales: Sequence[int]) -> Tensor:
     """Cells of s×s grids, row by row, scale by scale: (column, row, s) ``[N, 3]``, whole numbers.
 
-    Example:
+    Examples:
         >>> grid_cells((2, 1)).tolist()
         [[0, 0, 2], [1, 0, 2], [0, 1, 2], [1, 1, 2], [0, 0, 1]]
     """
@@ -47,7 +47,7 @@ class GridNodes(NodeExtractor):
         scales: grid sides, the largest first; ``(3, 2, 1)`` gives 14 nodes, ``(4, 3, 2, 1)`` 30.
         edges: edge builder, for example ``GridEdges(scales)``.
 
-    Example:
+    Examples:
         >>> graph, _ = GridNodes(channels=8, scales=(3, 2, 1))(torch.ones(2, 5, 8, 6, 6))
         >>> graph.num_graphs, tuple(graph.x.shape)
         (10, (140, 8))

@@ -25,7 +25,7 @@ class PointNodes(NodeExtractor):
         channels: C, channels of the feature maps.
         edges: edge builder.
 
-    Example:
+    Examples:
         >>> import torch
         >>> graph, _ = PointNodes(channels=8)(torch.ones(2, 5, 8, 4, 6))
         >>> graph.num_graphs, tuple(graph.x.shape), tuple(graph.kernel.shape)

@@ -42,7 +42,7 @@ class HourGlass(nn.Module):
     Shapes:
         ``[F, C, H, W]`` → ``[F, 32, H, W]``.
 
-    Example:
+    Examples:
         >>> sum(p.numel() for p in HourGlass(32).parameters())
         29104
     """
@@ -94,7 +94,7 @@ class SemanticNodes(NodeExtractor):
     Shapes:
         features ``[B, T, C, H, W]`` → ``Batch`` of B·T graphs of N nodes.
 
-    Example:
+    Examples:
         >>> nodes = SemanticNodes(channels=32)
         >>> sum(p.numel() for p in nodes.maps.parameters())
         297

@@ -53,7 +53,7 @@ class SlotNodes(NodeExtractor):
         features ``[B, T, C, H, W]`` → ``Batch`` of B·T graphs of N nodes; the state is the slots
         ``[B, N, D]``.
 
-    Example:
+    Examples:
         >>> import torch
         >>> graph, state = SlotNodes(channels=8, num_nodes=5)(torch.randn(2, 3, 8, 6, 7))
         >>> tuple(graph.x.shape), tuple(state.regions.shape)

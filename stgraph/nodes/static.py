@@ -35,7 +35,7 @@ class StaticRegions(WindowRegions):
         anchors: function from N to anchors ``[N, 2]`` (row, column) in 0..1.
         alpha: initial gates of (o_h, o_w, Δ_y, Δ_x).
 
-    Example:
+    Examples:
         >>> sum(p.numel() for p in StaticRegions(channels=32).parameters())
         424
     """

@@ -39,7 +39,7 @@ def grid_anchors(nodes: int) -> Tensor:
     Raises:
         InputError: when ``nodes`` is no square number.
 
-    Example:
+    Examples:
         >>> grid_anchors(9)[1]
         tensor([0.1667, 0.5000])
     """
@@ -73,7 +73,7 @@ class Windows:
         growth: largest size exponent |o|, ``None`` for no limit. Unlimited sizes can inflate past
             the map early in training, where regions stop learning.
 
-    Example:
+    Examples:
         >>> Windows().initial(16)  # official sizes
         4.666666666666666
         >>> Windows.paper().initial(18)
@@ -138,7 +138,7 @@ class FixedSizeWindows:
         cells: b, cells added; the older official code has 1.
         inside: whether centres are kept within the cell indices [0, H − 1].
 
-    Example:
+    Examples:
         >>> FixedSizeWindows().initial(18)
         4.0
         >>> FixedSizeWindows.of(1.0).initial(18)  # for bilinear sampling

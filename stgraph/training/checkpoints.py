@@ -45,7 +45,7 @@ def check_keys(module: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
     Raises:
         InputError: naming what is missing, unexpected or of another shape.
 
-    Example:
+    Examples:
         >>> check_keys(nn.Linear(2, 3, bias=False), {"weight": torch.zeros(3, 4)})
         Traceback (most recent call last):
         stgraph.checks.InputError: checkpoint: expected the weights of this Linear, got those of

@@ -38,7 +38,7 @@ def hits(logits: Tensor, label: Tensor, k: int) -> Tensor:
     Returns:
         0 or 1 for each clip, ``[B]``, float.
 
-    Example:
+    Examples:
         >>> hits(torch.tensor([[0.1, 0.9, 0.5], [0.7, 0.2, 0.1]]), torch.tensor([2, 0]), k=1)
         tensor([0., 1.])
     """

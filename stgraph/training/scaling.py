@@ -22,7 +22,7 @@ def signed(video: Tensor) -> Tensor:
     Raises:
         InputError: when the frames are not 8-bit, so that nothing is scaled twice.
 
-    Example:
+    Examples:
         >>> signed(torch.tensor([0, 255], dtype=torch.uint8))
         tensor([-1.,  1.])
     """

@@ -55,7 +55,7 @@ class WarmupCosine(StepSchedule):
         warmup: share of the run that warms up, 0..1.
         final: share of the peak rate at the end, 0..1.
 
-    Example:
+    Examples:
         >>> tuple(round(WarmupCosine(warmup=0.5).factor(p), 2) for p in (0.25, 0.5, 0.75, 1.0))
         (0.5, 1.0, 0.5, 0.0)
     """
@@ -79,7 +79,7 @@ class Milestones(StepSchedule):
         at: milestones as shares of the run, 0..1.
         gamma: what each multiplies the rate by.
 
-    Example:
+    Examples:
         >>> tuple(round(Milestones((0.5, 0.8)).factor(p), 3) for p in (0.4, 0.6, 0.9))
         (1.0, 0.1, 0.01)
     """

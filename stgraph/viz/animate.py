@@ -104,7 +104,7 @@ def image_bytes(image: Tensor) -> bytes:
 def data_uri(content: bytes, kind: str) -> str:
     """Inline address ``data:…;base64,…`` of encoded bytes.
 
-    Example:
+    Examples:
         >>> data_uri(b"abc", "png")
         'data:image/png;base64,YWJj'
     """

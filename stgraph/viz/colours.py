@@ -26,7 +26,7 @@ def identity_colour(node_id: int) -> tuple[int, int, int]:
     The first 16 are hand-kept; further ones walk the hue circle by the golden ratio, so that any
     number of nodes gets colours.
 
-    Example:
+    Examples:
         >>> identity_colour(0)
         (90, 180, 255)
     """

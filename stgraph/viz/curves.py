@@ -197,7 +197,7 @@ def _count(parameters: int | None) -> str:
 def minutes(seconds: float) -> str:
     """Write a duration.
 
-    Example:
+    Examples:
         >>> minutes(95.4), minutes(12.34), minutes(7322)
         ('1 min 35 s', '12.3 s', '2 h 2 min')
     """

@@ -31,7 +31,7 @@ class Html(str):
 def markup(text: object) -> Html:
     """Escape a text for a page; :class:`Html` passes unchanged.
 
-    Example:
+    Examples:
         >>> markup("a < b & c")
         'a &lt; b &amp; c'
         >>> markup(Html("<b>a</b>"))
@@ -53,7 +53,7 @@ class Report:
         title: its heading and the title of the window.
         summary: a sentence or two below the heading.
 
-    Example:
+    Examples:
         >>> report = Report("Results", "Two runs, one seed.").heading("Numbers")
         >>> "<h2>Numbers</h2>" in report.table(("run", "loss"), [("a", 0.5)]).html()
         True

@@ -16,7 +16,7 @@ def need(*modules: str) -> None:
     Raises:
         ImportError: when one is absent, with the command that installs it.
 
-    Example:
+    Examples:
         >>> need("no_such_module")
         Traceback (most recent call last):
         ImportError: no_such_module is needed here: pip install "stgraph-video[viz]"

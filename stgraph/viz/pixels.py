@@ -30,7 +30,7 @@ def box_pixels(box: Tensor, height: int, width: int) -> tuple[int, int, int, int
 
     A side beyond the frame is drawn on the frame's edge, so that no region vanishes.
 
-    Example:
+    Examples:
         >>> box_pixels(torch.tensor([0.25, 0.5, 0.75, 2.0]), height=8, width=8)
         (2, 4, 5, 7)
     """
