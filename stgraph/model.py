@@ -130,7 +130,8 @@ class SpaceTimeGraph(nn.Module):
             comes = getattr(layer, "in_channels", getattr(layer, "channels", width))
             if comes != width:
                 raise InputError(f"layers[{name!r}]", f"{width} channels in", comes)
-            width = getattr(layer, "out_channels", width) if _changes_width(layer) else width
+            made = getattr(layer, "out_channels", None)
+            width = made if isinstance(made, int) else width  # PyG's own layers may leave it out
         self.out_channels: int = width
 
     @property
@@ -174,11 +175,6 @@ class SpaceTimeGraph(nn.Module):
     def extra_repr(self) -> str:
         """Options, as ``print(module)`` shows them."""
         return f"schedule={self.schedule}"
-
-
-def _changes_width(layer: nn.Module) -> bool:
-    """Whether a layer says what width it makes; PyG's message passing has no such promise."""
-    return isinstance(getattr(layer, "out_channels", None), int)
 
 
 class BlockOutput(NamedTuple):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from stgraph.checks import InputError, choice, integer
+from stgraph.layers.initialise import keep_scale
 from stgraph.layers.norm import FrameNorm
 
 __all__ = ["ConcatSend", "Send", "SumSend"]
@@ -29,6 +30,7 @@ class Send(nn.Module):
     """
 
     norm: FrameNorm | None
+    first: nn.Linear
 
     def __init__(
         self,
@@ -44,10 +46,9 @@ class Send(nn.Module):
 
     def reset_parameters(self) -> None:
         """He initialisation: messages keep their scale through ReLU, however many rounds."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                nn.init.zeros_(module.bias)
+        keep_scale(self.first)  # not a position part: that starts as its author made it
+        if self.second is not None:
+            keep_scale(self.second)
 
     def ends(self, x: Tensor, graph: Batch) -> tuple[Tensor, Tensor]:
         """Share of the target and of the source in the first layer, each ``[V, C]``."""

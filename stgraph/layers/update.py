@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stgraph.checks import InputError, integer
+from stgraph.layers.initialise import keep_scale
 from stgraph.layers.norm import FrameNorm
 
 __all__ = [
@@ -41,10 +42,7 @@ class Update(nn.Module):
 
     def reset_parameters(self) -> None:
         """He initialisation: nodes keep their scale through ReLU, however many rounds."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                nn.init.zeros_(module.bias)
+        keep_scale(self)
 
     def forward(self, x: Tensor, message: Tensor) -> Tensor:
         """New node features, before the norm."""

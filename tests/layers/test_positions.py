@@ -5,7 +5,13 @@ import torch
 
 from stgraph.checks import InputError
 from stgraph.graph import Layout, frame_graphs
-from stgraph.layers import BoxPosition, GaussianMaps, KernelEmbedding, KernelPosition
+from stgraph.layers import (
+    BoxPosition,
+    ConcatSend,
+    GaussianMaps,
+    KernelEmbedding,
+    KernelPosition,
+)
 from stgraph.nodes import GridNodes
 
 
@@ -90,3 +96,10 @@ def test_bad_input_is_refused():
         KernelEmbedding(8, 2, 2)(graph)
     with pytest.raises(InputError, match="gain: expected a number above 0"):
         KernelPosition(8, 2, 2, gain=0)
+
+
+def test_messages_leave_a_position_part_as_it_was_made():
+    position = KernelEmbedding(8, 4, 5, gain=16.0)
+    before = position.linear.weight.clone()
+    ConcatSend(8, position=position)
+    assert torch.equal(position.linear.weight, before)
