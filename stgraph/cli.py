@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import stgraph
-from stgraph.checks import InputError
 
 __all__ = ["main"]
 
@@ -60,8 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _input_error(error: BaseException | None) -> InputError | None:
+def _input_error(error: BaseException | None) -> ValueError | None:
     """Find the bad input behind an error; the parser wraps those of the parts it builds."""
+    from stgraph.checks import InputError  # with torch, which the help does without
+
     while error is not None and not isinstance(error, InputError):
         error = error.__cause__
     return error

@@ -1,27 +1,26 @@
-"""The space-time graph, its schedule and state, and the graph block that puts it into a CNN."""
+"""The space-time graph, its schedule and state, and the graph block made of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torch_geometric.data import Batch
+from torch_geometric.nn import MessagePassing
 
-from stgraph.checks import InputError, integer, shape
-from stgraph.layers import Readout, Remap, RunningMean, TemporalLayer, mean_over_time
+from stgraph.checks import InputError, integer
+from stgraph.layers import Remap, TemporalLayer
 from stgraph.nodes import NodeExtractor, NodeState
+from stgraph.nodes.base import check_features
 
 __all__ = [
-    "Answer",
     "BlockOutput",
     "GraphBlock",
-    "GraphClassifier",
-    "MapClassifier",
     "Output",
     "SpaceTimeGraph",
     "State",
-    "VideoClassifier",
     "detached",
 ]
 
@@ -132,6 +131,9 @@ class SpaceTimeGraph(nn.Module):
                 raise InputError(f"layers[{name!r}]", f"{width} channels in", comes)
             made = getattr(layer, "out_channels", None)
             width = made if isinstance(made, int) else width  # PyG's own layers may leave it out
+            bare = "edge_index" in signature(layer.forward).parameters
+            if bare and isinstance(layer, MessagePassing):
+                raise InputError(f"layers[{name!r}]", "a convolution inside a GraphConv", layer)
         self.out_channels: int = width
 
     @property
@@ -159,6 +161,12 @@ class SpaceTimeGraph(nn.Module):
             came = state.schedule if isinstance(state, State) else type(state).__name__
             if came != self.schedule:
                 raise InputError("state", f"a State of {self.schedule}", came)
+            length = len(state.layers) if isinstance(state.layers, tuple) else None
+            if length != len(self.schedule):
+                expected = f"a State of {len(self.schedule)} layers"
+                raise InputError("state", expected, length or type(state.layers).__name__)
+            if state.nodes is None:
+                raise InputError("state", "a State of nodes and layers", "one without nodes")
         graph, nodes = self.nodes(features, None if state is None else state.nodes, **hints)
         x, states = graph.x, []
         for place, name in enumerate(self.schedule):
@@ -167,6 +175,8 @@ class SpaceTimeGraph(nn.Module):
             if isinstance(layer, TemporalLayer):
                 before = None if state is None else state.layers[place]
                 x, after = layer(x, graph, before)
+                if state is not None and before is None and after is not None:
+                    raise InputError("state", f"the state of {name!r} at place {place}", "None")
             else:
                 x = layer(x, graph)
             states.append(after)
@@ -223,119 +233,20 @@ class GraphBlock(nn.Module):
         self.norm = nn.GroupNorm(1, self.channels)
         nn.init.zeros_(self.norm.weight)
 
+    @property
+    def causal(self) -> bool:
+        """Whether a frame's output depends on this frame and earlier ones only."""
+        return self.net.causal and getattr(self.remap, "causal", True)
+
     def forward(self, features: Tensor, state: State | None = None, **hints: Any) -> BlockOutput:
         """Run the block.
 
         Raises:
             InputError: on features of another shape, or a state that does not fit.
         """
-        clips, frames = shape("features", features, f"B T {self.channels} H W")[:2]
+        clips, frames = check_features(features, self.channels)[:2]
         inner = self.project_in(features.flatten(0, 1)).unflatten(0, (clips, frames))
         x, graph, state = self.net(inner, state, **hints)
         maps = self.project_out(self.remap(x, graph).flatten(0, 1))  # [B·T, C, H, W]
         added = self.norm(maps).unflatten(0, (clips, frames))
         return BlockOutput(features + added, x, graph, state)
-
-
-class Answer(NamedTuple):
-    """What a video classifier returns."""
-
-    logits: Tensor
-    """``[B, K]``, over all frames so far."""
-    x: Tensor | None
-    """Node features ``[V, D]`` of the (last) graph; ``None`` for a model without graphs."""
-    graph: Batch | None
-    state: Any
-
-
-class VideoClassifier(nn.Module):
-    """What a classifier of clips is: ``(video [B, T, c, H, W], state=None) → Answer``."""
-
-    num_classes: int
-
-    def forward(self, video: Tensor, state: Any = None, **hints: Any) -> Answer:
-        """Classify clips, or go on with those that ``state`` comes from."""
-        raise NotImplementedError
-
-
-def _maps(module: nn.Module, video: Tensor) -> Tensor:
-    """Run an image module on every frame: ``[B, T, …] → [B, T, …]``."""
-    maps: Tensor = module(video.flatten(0, 1))
-    return maps.reshape(*video.shape[:2], *maps.shape[1:])
-
-
-class GraphClassifier(VideoClassifier):
-    """CNN → space-time graph → vector → classes (RSTG-to-vec, the "serial" form).
-
-    Args:
-        backbone: image module ``[F, c, H', W'] → [F, C, H, W]``.
-        net: the space-time graph.
-        num_classes: K.
-        readout: nodes to a vector.
-    """
-
-    def __init__(
-        self,
-        backbone: nn.Module,
-        net: SpaceTimeGraph,
-        num_classes: int,
-        readout: Readout | None = None,
-    ) -> None:
-        super().__init__()
-        self.backbone, self.net = backbone, net
-        self.num_classes = integer("num_classes", num_classes)
-        self.readout = Readout() if readout is None else readout
-        self.classifier = nn.Linear(net.out_channels, num_classes)
-
-    def forward(
-        self, video: Tensor, state: tuple[State, RunningMean] | None = None, **hints: Any
-    ) -> Answer:
-        """See :class:`VideoClassifier`."""
-        shape("video", video, "B T C H W")
-        inner, mean = (None, None) if state is None else state
-        x, graph, after = self.net(_maps(self.backbone, video), inner, **hints)
-        vector, mean = self.readout.accumulate(x, graph, mean)
-        return Answer(self.classifier(vector), x, graph, (after, mean))
-
-
-class MapClassifier(VideoClassifier):
-    """A CNN with graph blocks between its stages; logits are averaged over frames (DyReG).
-
-    Args:
-        stages: image modules by name, in order; the last ends in a vector ``[F, C]``.
-        blocks: graph blocks by the name of the stage that they follow; may be empty, which is the
-            frame-average CNN.
-        num_classes: K.
-        channels: C, width of the vector.
-    """
-
-    def __init__(
-        self,
-        stages: Mapping[str, nn.Module],
-        blocks: Mapping[str, GraphBlock],
-        num_classes: int,
-        channels: int,
-    ) -> None:
-        super().__init__()
-        if unknown := sorted(set(blocks) - set(stages)):
-            raise InputError("blocks", f"places among {list(stages)}", unknown)
-        self.stages = nn.ModuleDict(stages)
-        self.blocks = nn.ModuleDict(blocks)
-        self.num_classes = integer("num_classes", num_classes)
-        self.classifier = nn.Linear(integer("channels", channels), num_classes)
-
-    def forward(
-        self, video: Tensor, state: tuple[dict[str, State], RunningMean] | None = None, **hints: Any
-    ) -> Answer:
-        """See :class:`VideoClassifier`."""
-        shape("video", video, "B T C H W")
-        if hints and not len(self.blocks):
-            raise InputError("hints", "none, since no block would read them", sorted(hints))
-        inner, mean = ({}, None) if state is None else state
-        maps, x, graph, after = video, None, None, {}
-        for name, stage in self.stages.items():
-            maps = _maps(stage, maps)
-            if name in self.blocks:
-                maps, x, graph, after[name] = self.blocks[name](maps, inner.get(name), **hints)
-        logits, mean = mean_over_time(self.classifier(maps), mean)
-        return Answer(logits, x, graph, (after, mean))

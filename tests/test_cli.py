@@ -18,6 +18,12 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(f"\n  {name} " in printed for name in COMMANDS)
 
 
+def test_help_does_not_wait_for_torch() -> None:
+    source = "import sys\ntry:\n    __import__('stgraph.cli').cli.main(['--help'])\n"
+    source += "except SystemExit:\n    sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", source], check=True, stdout=subprocess.DEVNULL)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:

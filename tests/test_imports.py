@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "stgraph"
 
 # What each room may import of stgraph, besides itself. A new room is written down here.
 CONTRACT = {"checks", "kernels", "graph", "recurrence"}
-CORE = CONTRACT | {"edges", "nodes", "layers", "schedules", "model", "backbones", "recipes"}
+PARTS = CONTRACT | {"edges", "nodes", "layers", "schedules", "model", "insertion", "classifiers"}
+CORE = PARTS | {"weights", "backbones", "recipes"}
 MAY = {
     "checks": set(),
     "kernels": {"checks"},
@@ -23,9 +24,15 @@ MAY = {
     "layers": CONTRACT,
     "schedules": {"checks"},
     "model": CONTRACT | {"edges", "nodes", "layers"},
-    "backbones": CONTRACT | {"edges", "nodes", "layers", "model"},
+    "insertion": {"checks"},  # it knows blocks by what they return
+    "classifiers": CONTRACT | {"layers", "model", "insertion"},
+    "explain": CONTRACT | {"layers", "model"},
+    "weights": {"checks"},
+    "backbones": {"checks", "recurrence", "classifiers", "weights"},
     "recipes": CORE,
     "official": CORE,
+    "pretrained": CORE | {""},  # it writes down the version
+    "testing": CONTRACT | {"nodes"},  # laws for tests of parts that users write
     "datasets": CONTRACT,
     "metrics": CONTRACT,
     "viz": CONTRACT,
@@ -46,6 +53,7 @@ OPTIONAL = {
     "av": set(),
     "torch_scatter": set(),
     "torchvision": set(),
+    "huggingface_hub": set(),
 }
 
 
@@ -110,7 +118,7 @@ def test_imports_of_the_package_point_one_way(path: str) -> None:
         ("nodes/grid.py", "from ..layers import SpaceLayer"),
         ("nodes/grid.py", "from .. import datasets"),
         ("layers/time.py", "from stgraph import nodes"),
-        ("recipes.py", "import stgraph.training"),
+        ("recipes/rstg.py", "import stgraph.training"),
         ("checks.py", "from stgraph import SpaceTimeGraph"),
         ("model.py", "import lightning.pytorch as pl"),
         ("viz/report.py", "from matplotlib import pyplot"),

@@ -12,13 +12,12 @@ from stgraph.layers import (
     KernelPosition,
     NodeNorm,
     PerNode,
-    Readout,
     Remap,
     SpaceLayer,
     TemporalLayer,
     TimeLayer,
 )
-from stgraph.model import GraphClassifier, MapClassifier, detached
+from stgraph.model import detached
 from stgraph.nodes import DynamicRegions, GridNodes, NodeExtractor, NodeState, Regions
 
 
@@ -143,31 +142,6 @@ def test_blocks_stream(net):
     torch.testing.assert_close(torch.cat(pieces, 1), whole, atol=1e-10, rtol=0)
 
 
-def classifiers(net: SpaceTimeGraph):
-    yield GraphClassifier(nn.Conv2d(1, 8, 3), net, 5, Readout("mean"))
-    yield GraphClassifier(nn.Conv2d(1, 8, 3), net, 5, Readout("max", time="last"))
-    stages = {
-        "stem": nn.Conv2d(1, 8, 3),
-        "head": nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
-    }
-    block = GraphBlock(net)
-    nn.init.ones_(block.norm.weight)
-    yield MapClassifier(stages, {"stem": block}, 5, channels=8)
-
-
-def test_classifiers_stream(net):
-    video = torch.rand(2, 4, 1, 9, 11, dtype=torch.float64)
-    for model in classifiers(net):
-        model = model.double()
-        whole = model(video)
-        assert whole.logits.shape == (2, 5)
-        state = None
-        for t in range(4):
-            answer = model(video[:, t : t + 1], state)
-            state = answer.state
-        torch.testing.assert_close(answer.logits, whole.logits, atol=1e-10, rtol=0)
-
-
 def test_a_pipeline_of_user_classes_only():
     class Halves(NodeExtractor):
         def regions(self, features, state=None):
@@ -217,8 +191,6 @@ def test_bad_nets_are_refused():
         SpaceTimeGraph(grid, {"a.b": space}, ("a.b",))
     with pytest.raises(InputError, match="channels: expected a whole number of at least 1, got 0"):
         GraphBlock(grid_net(), channels=0)
-    with pytest.raises(InputError, match="blocks: expected places among"):
-        MapClassifier({"stem": nn.Identity()}, {"layer9": GraphBlock(grid_net())}, 2, 8)
 
 
 def test_bad_states_are_refused(net):
@@ -246,15 +218,6 @@ def test_what_needs_the_whole_clip_refuses_a_state():
     _, _, state = net(maps(1, 3))
     with pytest.raises(InputError, match=r"state: expected None: \['layers.centred'\] need the wh"):
         net(maps(1, 1), state)
-
-
-def test_a_classifier_without_blocks_takes_its_own_states_and_no_hints():
-    model = MapClassifier({"all": nn.Flatten()}, {}, 2, channels=4)
-    _, _, _, state = model(torch.rand(1, 2, 1, 2, 2))
-    with pytest.raises(InputError, match=r"state: expected \[3, 2\], got \[1, 2\]"):
-        model(torch.rand(3, 2, 1, 2, 2), state)
-    with pytest.raises(InputError, match=r"hints: expected none.*got \['boxes'\]"):
-        model(torch.rand(3, 2, 1, 2, 2), boxes=3)
 
 
 def test_a_detached_state_trains_on_a_stream(net):

@@ -3,6 +3,7 @@
 from stgraph.layers.adapters import GraphConv, PerNode
 from stgraph.layers.attention_time import AttentionTime, Recent
 from stgraph.layers.base import TemporalLayer
+from stgraph.layers.broadcast import Broadcast
 from stgraph.layers.gather import (
     AdditiveAttention,
     DotAttention,
@@ -37,6 +38,7 @@ __all__ = [
     "AggregateReadout",
     "AttentionTime",
     "BoxPosition",
+    "Broadcast",
     "ClipMeanTime",
     "ConcatSend",
     "DotAttention",

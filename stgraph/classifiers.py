@@ -1,0 +1,119 @@
+"""Classifiers of clips: what they answer, and the two ways to one, by nodes and by maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+from torch_geometric.data import Batch
+
+from stgraph.checks import integer, shape
+from stgraph.insertion import Inserted
+from stgraph.layers import Readout, RunningMean, mean_over_time
+from stgraph.model import SpaceTimeGraph, State
+
+__all__ = ["Answer", "CNNClassifier", "GraphClassifier", "VideoClassifier"]
+
+
+class Answer(NamedTuple):
+    """What a video classifier returns."""
+
+    logits: Tensor
+    """``[B, K]``, over all frames so far."""
+    x: Tensor | None
+    """Node features ``[V, D]`` of the (last) graph; ``None`` for a model without graphs."""
+    graph: Batch | None
+    state: Any
+    graphs: Mapping[str, Batch] = MappingProxyType({})
+    """The graphs of all blocks in a CNN, by the names of their places."""
+
+
+class VideoClassifier(nn.Module):
+    """What a classifier of clips is: ``(video [B, T, c, H, W], state=None) → Answer``."""
+
+    num_classes: int
+
+    def forward(self, video: Tensor, state: Any = None, **hints: Any) -> Answer:
+        """Classify clips, or go on with those that ``state`` comes from."""
+        raise NotImplementedError
+
+
+class GraphClassifier(VideoClassifier):
+    """CNN → space-time graph → vector → classes (RSTG-to-vec, the "serial" form).
+
+    Args:
+        backbone: image module ``[F, c, H', W'] → [F, C, H, W]``.
+        net: the space-time graph.
+        num_classes: K.
+        readout: nodes to a vector.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        net: SpaceTimeGraph,
+        num_classes: int,
+        readout: Readout | None = None,
+    ) -> None:
+        super().__init__()
+        self.backbone, self.net = backbone, net
+        self.num_classes = integer("num_classes", num_classes)
+        self.readout = Readout() if readout is None else readout
+        self.classifier = nn.Linear(net.out_channels, num_classes)
+
+    def forward(
+        self, video: Tensor, state: tuple[State, RunningMean] | None = None, **hints: Any
+    ) -> Answer:
+        """See :class:`VideoClassifier`."""
+        clips, frames = shape("video", video, "B T C H W")[:2]
+        inner, mean = (None, None) if state is None else state
+        maps = self.backbone(video.flatten(0, 1)).unflatten(0, (clips, frames))
+        x, graph, after = self.net(maps, inner, **hints)
+        vector, mean = self.readout.accumulate(x, graph, mean)
+        return Answer(self.classifier(vector), x, graph, (after, mean))
+
+
+class CNNClassifier(VideoClassifier):
+    """A CNN with blocks in it as a classifier of clips.
+
+    The logits of a 2D CNN are averaged over frames (DyReG, TSM); those of a 3D CNN are the clip's.
+
+    Args:
+        net: what :func:`~stgraph.insert` returned, around a CNN that ends in K logits. With no
+            blocks in it (``insert(cnn, {}, input_size=...)``) this is the frame-average CNN.
+        num_classes: K.
+
+    Raises:
+        InputError: when the CNN returns anything else.
+    """
+
+    def __init__(self, net: Inserted, num_classes: int) -> None:
+        super().__init__()
+        self.net = net
+        self.num_classes = integer("num_classes", num_classes)
+
+    def forward(
+        self,
+        video: Tensor,
+        state: tuple[Mapping[str, Any], RunningMean] | None = None,
+        **hints: Any,
+    ) -> Answer:
+        """See :class:`VideoClassifier`; ``graphs`` has those of every place."""
+        inner, mean = (None, None) if state is None else state
+        logits, blocks, after = self.net(video, inner, **hints)
+        if self.net.is_3d:
+            shape("logits", logits, f"{video.size(0)} {self.num_classes}")
+        else:
+            shape("logits", logits, f"{video.size(0)} {video.size(1)} {self.num_classes}")
+            logits, mean = mean_over_time(logits, mean)
+        with_graph = {name: out for name, out in blocks.items() if hasattr(out, "graph")}
+        last = next(reversed(with_graph.values()), None)
+        return Answer(
+            logits,
+            None if last is None else last.x,
+            None if last is None else last.graph,
+            (after, mean),
+            {name: out.graph for name, out in with_graph.items()},
+        )

@@ -1,0 +1,326 @@
+"""CNNs with blocks in them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from stgraph.checks import InputError, integer, shape
+from stgraph.insertion.copies import shallow, stand_in
+from stgraph.insertion.places import BEFORE, Place, find, sizes, tensors
+
+__all__ = ["Inserted", "InsertedOutput", "insert", "remove"]
+
+_BLOCKS = "graph_blocks"
+
+Maker = Callable[[Place], nn.Module]
+Names = str | tuple[str, ...]
+Blocks = Mapping[Any, nn.Module | Maker]
+"""Blocks, or functions that make them, by name or names."""
+
+
+class InsertedOutput(NamedTuple):
+    """What a CNN with blocks returns."""
+
+    output: Any
+    """What the CNN returns; a 2D CNN's tensors of one entry a frame become ``[B, T, …]``."""
+    blocks: dict[str, Any]
+    """What each block returned, by the place's name (``"NAME:before"`` for blocks before it)."""
+    state: dict[str, Any]
+    """State of every block by the same names; pass it back in to go on with the clips."""
+
+
+class _Call:
+    """What one forward knows: its frames, the states that came in, what the blocks returned."""
+
+    def __init__(self, clips: int, state: Mapping[str, Any], hints: Mapping[str, Any]) -> None:
+        self.clips, self.state, self.hints = clips, state, hints
+        self.outputs: dict[str, Any] = {}
+        self.open = True
+
+
+class Inserted(nn.Module):
+    """A CNN with blocks at named layers; made by :func:`insert`, undone by :func:`remove`.
+
+    Its submodules, parameters and state dict are the CNN's own, by the CNN's own names, and beside
+    them ``graph_blocks``, where the dots of a place's name are slashes:
+    ``graph_blocks.layer3/4/conv2.norm.weight``.
+
+    Shapes:
+        video ``[B, T, c, H, W]`` → :class:`InsertedOutput`. A 2D CNN sees ``[B·T, c, H, W]``, a 3D
+        CNN ``[B, c, T, H, W]``.
+    """
+
+    graph_blocks: nn.ModuleDict
+
+    def __init__(self, net: nn.Module, blocks: Mapping[str, nn.Module], input_size: Sequence[int]):
+        super().__init__()
+        if _BLOCKS in net._modules:
+            raise InputError("net", f"a module without a child {_BLOCKS!r}", type(net).__name__)
+        self.input_size = tuple(input_size)
+        # The CNN is held aside, its parts are adopted by their names: so keys have no prefix.
+        self._root = (net,)
+        for kind in ("_parameters", "_buffers", "_non_persistent_buffers_set"):
+            self.__dict__[kind] = net.__dict__[kind]
+        self.__dict__["_modules"] = dict(net._modules)
+        self.add_module(_BLOCKS, nn.ModuleDict({_slashes(k): b for k, b in blocks.items()}))
+        self.training = net.training
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Names of the places that have a block."""
+        return tuple(key.replace("/", ".") for key in self.graph_blocks)
+
+    @property
+    def is_3d(self) -> bool:
+        """Whether the CNN sees clips and not frames."""
+        return len(self.input_size) == 4
+
+    @property
+    def causal(self) -> bool:
+        """Whether a frame's output depends on this frame and earlier ones only."""
+        return not self.is_3d and not self._late()
+
+    def _late(self) -> list[str]:
+        return [name for name in self.places if not self._block(name).causal]
+
+    def _block(self, name: str) -> Any:
+        return self.graph_blocks[_slashes(name)]
+
+    def forward(
+        self, video: Tensor, state: Mapping[str, Any] | None = None, **hints: Any
+    ) -> InsertedOutput:
+        """Run the CNN and its blocks.
+
+        Args:
+            video: clips ``[B, T, c, H, W]``; an image batch is T = 1.
+            state: what an earlier piece of the same clips returned.
+            hints: further arguments, handed to every block that takes them.
+
+        Raises:
+            InputError: on a video of another shape, a state that does not fit or that a part which
+                needs the whole clip cannot use, a hint that no block takes, or when the CNN does
+                not run a place exactly once.
+        """
+        clips, frames = shape("video", video, f"B T {self.input_size[0]} H W")[:2]
+        self._check(state, hints)
+        call = _Call(clips, {} if state is None else state, hints)
+        net = self._bind(call)
+        if self.is_3d:
+            output = net(video.transpose(1, 2))
+        else:
+            output = _per_frame(net(video.flatten(0, 1)), clips, frames)
+        call.open = False
+        if silent := [name for name in self.places if name not in call.outputs]:
+            raise InputError("net", f"a CNN that runs {silent}", "one that left it out this time")
+        outputs = {name: call.outputs[name] for name in self.places}
+        return InsertedOutput(output, outputs, {k: out.state for k, out in outputs.items()})
+
+    def _check(self, state: Mapping[str, Any] | None, hints: Mapping[str, Any]) -> None:
+        if state is not None:
+            if not self.causal:
+                late = "the 3D CNN needs" if self.is_3d else f"{self._late()} need"
+                raise InputError("state", f"None: {late} the whole clip at once", "a state")
+            if not isinstance(state, Mapping) or set(state) != set(self.places):
+                came = sorted(state) if isinstance(state, Mapping) else type(state).__name__
+                raise InputError("state", f"the states of {list(self.places)}", came)
+        if hints:
+            read = {name for block in self.graph_blocks.values() for name in _taken(block, hints)}
+            if unread := sorted(set(hints) - read):
+                raise InputError("hints", "what a block takes", unread)
+
+    @torch.compiler.disable  # it makes modules; the run of the CNN that follows compiles whole
+    def _bind(self, call: _Call) -> nn.Module:
+        """Copy the way to each block, with hooks that belong to one call."""
+        targets: dict[int, list[str]] = {}
+        for name in self.places:
+            targets.setdefault(id(self.get_submodule(name.removesuffix(BEFORE))), []).append(name)
+        copies: dict[int, nn.Module] = {}
+        own = {k: m for k, m in self._modules.items() if k != _BLOCKS}
+        below = {k: self._copy(m, targets, call, copies) for k, m in own.items()}
+        root = shallow(self._root[0], below, copies)
+        root.training = self.training
+        return root
+
+    def _copy(
+        self,
+        module: nn.Module | None,
+        targets: Mapping[int, list[str]],
+        call: _Call,
+        copies: dict[int, nn.Module],
+    ) -> nn.Module | None:
+        """The module itself where no block is at or below it, a shallow copy otherwise."""
+        if module is None:
+            return None
+        if id(module) in copies:
+            return copies[id(module)]
+        below = {k: self._copy(m, targets, call, copies) for k, m in module._modules.items()}
+        names = targets.get(id(module), [])
+        if names or any(below[key] is not module._modules[key] for key in below):
+            copied = shallow(module, below, copies)
+            if names:
+                runs = {name.endswith(BEFORE): self._runner(name, call) for name in names}
+                stand_in(copied, before=runs.get(True), after=runs.get(False))
+        else:
+            copied = module
+        copies[id(module)] = copied
+        return copied
+
+    def _runner(self, name: str, call: _Call) -> Callable[[Tensor], Tensor]:
+        """What runs the block of a place on maps, for one call."""
+        block = self._block(name)
+        hints = _taken(block, call.hints)
+
+        def run(maps: Tensor) -> Tensor:
+            if call.open and name in call.outputs:
+                raise InputError("net", f"a CNN that runs {name!r} once", "one that runs it again")
+            features = maps.transpose(1, 2) if self.is_3d else _unfold(maps, call.clips)
+            out = block(features, call.state.get(name), **hints)
+            if call.open:  # else checkpointing runs this stretch again, in the backward pass
+                call.outputs[name] = out
+            made: Tensor = out.features
+            return made.transpose(1, 2) if self.is_3d else made.flatten(0, 1)
+
+        return run
+
+    def extra_repr(self) -> str:
+        """Options, as ``print(module)`` shows them."""
+        return f"{type(self._root[0]).__name__}, input_size={self.input_size}"
+
+
+def insert(
+    net: nn.Module,
+    after: Blocks,
+    before: Blocks | None = None,
+    input_size: Sequence[int] | None = None,
+) -> Inserted:
+    """Put blocks into a CNN after (or before) any of its named modules.
+
+    Nothing of the CNN is changed or copied: the result shares its weights. A graph block is an
+    identity at the start, so the CNN with blocks answers as the plain one until it is trained.
+
+    Args:
+        net: any CNN, 2D (images in) or 3D (clips in); or a CNN that has blocks already, which gets
+            more.
+        after: block, or function from a :class:`Place` to a block, by the name of the module that
+            it follows (as ``net.named_modules()`` has it). ``*`` stands for anything between two
+            dots, and a tuple is a list of names; a block with parameters fits one place only, a
+            function makes one for each.
+        before: the same, for blocks that change what goes into a module.
+        input_size: what the CNN takes, without the batch: ``(c, H, W)`` says that it is 2D, and
+            frames are folded into its batch; ``(c, T, H, W)`` says that it is 3D. Channels and map
+            sizes of all places are found with it, in a run on the meta device; frames of another
+            size may come later, if the CNN and the blocks take them.
+
+    Raises:
+        InputError: on a name that the CNN has not, a place that it does not run exactly once or
+            where no map comes, or a block that does not fit.
+
+    Examples:
+        >>> from stgraph.backbones import TemporalShift
+        >>> cnn = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 5))
+        >>> net = insert(cnn, {"1": TemporalShift(online=True)}, input_size=(3, 8, 8))
+        >>> net(torch.zeros(2, 4, 3, 8, 8)).output.shape
+        torch.Size([2, 4, 5])
+        >>> sorted(net.state_dict()) == sorted(cnn.state_dict())
+        True
+        >>> remove(net) is cnn
+        True
+    """
+    present: dict[str, nn.Module] = {}
+    if isinstance(net, Inserted):
+        present = {name: net._block(name) for name in net.places}
+        input_size, net = input_size or net.input_size, remove(net)
+    if not isinstance(net, nn.Module):
+        raise InputError("net", "an nn.Module", type(net).__name__)
+    size = [integer("input_size", side) for side in input_size or ()]
+    if len(size) not in (3, 4):
+        raise InputError("input_size", "(c, H, W) or (c, T, H, W)", input_size)
+    wanted: dict[str, tuple[bool, Any]] = {}
+    for argument, places, suffix in (("after", after, ""), ("before", before or {}, BEFORE)):
+        for names, value in places.items():
+            found = find(net, names, argument)
+            owns = next(tensors(value), None) if isinstance(value, nn.Module) else None
+            if owns is not None and len(found) > 1:
+                raise InputError(
+                    f"{argument}[{names!r}]",
+                    f"a function that makes a block for each of {found}",
+                    f"one {type(value).__name__}, whose parameters would be shared",
+                )
+            for name in found:
+                if name + suffix in wanted or name + suffix in present:
+                    raise InputError(argument, "one block a place", f"two for {name!r}")
+                wanted[name + suffix] = (isinstance(value, nn.Module), value)
+    blocks: dict[str, nn.Module] = {}
+    tensor = next(tensors(net), torch.empty(0))
+    dtype = tensor.dtype if tensor.is_floating_point() else None
+    for key, place in sizes(net, [*present, *wanted], size).items():  # in the order of the run
+        if key in present:
+            blocks[key] = present[key]
+            continue
+        ready, value = wanted[key]
+        block: nn.Module = value if ready else value(place)
+        _check_block(block, place)
+        blocks[key] = block.to(tensor.device, dtype)
+    return Inserted(net, blocks, size)
+
+
+def remove(net: Inserted) -> nn.Module:
+    """Take the blocks out again: the CNN that :func:`insert` was given, with its present weights.
+
+    Raises:
+        InputError: when ``net`` is not what :func:`insert` returned.
+    """
+    if not isinstance(net, Inserted):
+        raise InputError("net", "what `insert` returned", type(net).__name__)
+    root = net._root[0]
+    # Parts that were replaced meanwhile, a classifier for example, are replaced in the CNN too.
+    root.__dict__["_modules"] = {k: m for k, m in net._modules.items() if k != _BLOCKS}
+    root.training = net.training
+    return root
+
+
+def _check_block(block: Any, place: Place) -> None:
+    name = f"block of {place.name!r}"
+    if not isinstance(block, nn.Module):
+        raise InputError(name, "an nn.Module", type(block).__name__)
+    if not isinstance(getattr(block, "causal", None), bool):
+        raise InputError(name, "a block that says whether it is `causal`", type(block).__name__)
+    channels = getattr(block, "channels", place.channels)
+    if channels != place.channels:
+        raise InputError(name, f"{place.channels} channels", channels)
+
+
+def _slashes(name: str) -> str:
+    return name.replace(".", "/")
+
+
+def _taken(block: nn.Module, hints: Mapping[str, Any]) -> dict[str, Any]:
+    """Hints that a block's forward takes."""
+    parameters = inspect.signature(block.forward).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return dict(hints)
+    names = {parameter.name for parameter in parameters}
+    return {name: value for name, value in hints.items() if name in names}
+
+
+def _unfold(x: Tensor, clips: int) -> Tensor:
+    """``[B·T, …] → [B, T, …]``."""
+    return x.reshape(clips, -1, *x.shape[1:])
+
+
+def _per_frame(output: Any, clips: int, frames: int) -> Any:
+    """Unfold every tensor of one entry a frame."""
+    if isinstance(output, Tensor):
+        each = output.dim() > 0 and output.size(0) == clips * frames
+        return _unfold(output, clips) if each else output
+    if isinstance(output, Mapping):
+        return {key: _per_frame(value, clips, frames) for key, value in output.items()}
+    if isinstance(output, (tuple, list)):
+        values = [_per_frame(value, clips, frames) for value in output]
+        return type(output)(*values) if hasattr(output, "_fields") else type(output)(values)
+    return output
