@@ -1,0 +1,145 @@
+"""ImageNet weights in torchvision's files, for the residual networks here."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stgraph.backbones.resnet import resnet18, resnet34, resnet50
+from stgraph.checks import InputError, choice
+from stgraph.weights import Loaded, load_by_name
+
+__all__ = ["imagenet_weights", "load_imagenet"]
+
+ADDRESS = "https://download.pytorch.org/models/"
+# The part after the dash is how the SHA-256 of the file begins.
+FILES = {
+    "resnet18": "resnet18-f37072fd.pth",
+    "resnet34": "resnet34-b627a593.pth",
+    "resnet50": "resnet50-0676ba61.pth",
+    "resnet50-v2": "resnet50-11ad3fa6.pth",
+}
+_NETS = {
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+    "resnet50": resnet50,
+    "resnet50-v2": resnet50,
+}
+
+
+def imagenet_weights(name: str, path: str | Path | None = None) -> dict[str, Tensor]:
+    """Weights trained on ImageNet, from a file or from torchvision's public address.
+
+    A download goes to the cache of ``torch.hub`` (``TORCH_HOME`` moves it) and is verified by its
+    digest, then and whenever it is read from there. Files are read as weights only: nothing in
+    them is run.
+
+    Args:
+        name: ``"resnet18"``, ``"resnet34"``, ``"resnet50"`` (the first weights of torchvision) or
+            ``"resnet50-v2"`` (its later, better ones).
+        path: a state dict in a file, with any number of classes; its digest is not asked for.
+
+    Returns:
+        A state dict for :func:`load_imagenet`, on the CPU.
+
+    Raises:
+        InputError: on another name, or a file that is not there or is not such a state dict.
+        OSError: when the download fails or is not the expected file.
+
+    Examples:
+        >>> imagenet_weights("resnet81")
+        Traceback (most recent call last):
+        stgraph.checks.InputError: name: expected one of 'resnet18', ..., got 'resnet81'
+    """
+    choice("name", name, FILES)
+    file = _downloaded(FILES[name]) if path is None else Path(path)
+    if not file.is_file():
+        raise InputError("path", "a file", f"{file}, where there is none")
+    return _checked(_read(file), name, file)
+
+
+def _downloaded(name: str) -> Path:
+    """The file in the cache, verified; downloaded if it is not there."""
+    file = Path(torch.hub.get_dir()) / "checkpoints" / name
+    digest = name.removesuffix(".pth").rpartition("-")[2]
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(ADDRESS + name, str(file), digest)
+        except (OSError, RuntimeError, http.client.HTTPException) as error:
+            raise OSError(
+                f"could not download {ADDRESS}{name} to {file}: {error}\n"
+                "A file that came another way can be given as `path`."
+            ) from error
+    got = hashlib.sha256(file.read_bytes()).hexdigest()
+    if not got.startswith(digest):
+        raise OSError(f"{file}: expected a SHA-256 of {digest}…, got {got}; delete it to try again")
+    return file
+
+
+def _read(file: Path) -> Any:
+    """What is in a file of weights."""
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise InputError(
+            "path", "a file that torch.save wrote, with weights only", f"{file}: {reason}"
+        ) from error
+
+
+def _checked(state: Any, name: str, file: Path) -> dict[str, Tensor]:
+    """``state`` if it fits the net of that name, whatever its number of classes."""
+    if not isinstance(state, Mapping):
+        raise InputError("path", f"a state dict of a {name}", f"{file} with {type(state).__name__}")
+    with torch.device("meta"):
+        net = _NETS[name]()
+    for part, mine in net.state_dict().items():
+        if part.startswith("fc.") or part.endswith("num_batches_tracked"):
+            continue
+        given = state.get(part)
+        if not isinstance(given, Tensor) or given.shape != mine.shape:
+            came = list(given.shape) if isinstance(given, Tensor) else "none"
+            expected = f"a state dict of a {name}, with {part} {list(mine.shape)}"
+            raise InputError("path", expected, f"{file} with {came}")
+    return dict(state)
+
+
+def load_imagenet(net: nn.Module, state: Mapping[str, Tensor]) -> Loaded:
+    r"""Load weights trained on ImageNet into a residual network, and say which.
+
+    A net with fewer stages takes those that it has. The classifier is taken only if it fits. A stem
+    of one channel takes the sum over the colour channels, so that a grey frame is seen as the same
+    frame with three equal channels:
+
+    .. math:: W^{grey}_{o1xy} = \sum_i W_{oixy}
+
+    Args:
+        net: one of the residual networks here, or another with the same names; with or without
+            blocks in it (the ``net`` of a recipe's classifier), which are left as they are.
+        state: what :func:`imagenet_weights` returned, for a net of clips after
+            :func:`~stgraph.backbones.inflate`.
+
+    Returns:
+        Names used, skipped and missing.
+
+    Raises:
+        InputError: naming what else of the net is missing or has another shape.
+
+    Examples:
+        >>> net = resnet18(num_classes=56, in_channels=1, stages=3)
+        >>> print(load_imagenet(net, resnet18().state_dict()))
+        90 used, 32 skipped (layer4.0.conv1.weight, ...), 2 missing (fc.weight, fc.bias)
+    """
+    state = dict(state)
+    mine, stem = net.state_dict().get("conv1.weight"), state.get("conv1.weight")
+    if mine is not None and stem is not None and mine.ndim == stem.ndim and mine.size(1) == 1:
+        state["conv1.weight"] = stem.sum(dim=1, keepdim=True)
+    return load_by_name(net, state, optional=("fc.*", "graph_blocks.*"))

@@ -1,0 +1,99 @@
+"""Weights from elsewhere: what was loaded by name, and what was not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from itertools import islice
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from stgraph.checks import InputError
+
+__all__ = ["Loaded", "load_by_name"]
+
+# How many training batches a norm has seen. Old files lack it, and no result depends on it as long
+# as the norm has a momentum.
+_COUNTER = "*num_batches_tracked"
+
+
+class Loaded(NamedTuple):
+    """What became of every name when weights were loaded.
+
+    Examples:
+        >>> print(Loaded(("a", "b"), ("fc.weight", "fc.bias"), ()))
+        2 used, 2 skipped (fc.weight, fc.bias), 0 missing
+    """
+
+    used: tuple[str, ...]
+    """Parameters and buffers of the net that were loaded."""
+    skipped: tuple[str, ...]
+    """Names of the weights that the net does not have, or has in another shape."""
+    missing: tuple[str, ...]
+    """Parameters and buffers of the net that kept their values."""
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.used)} used, {len(self.skipped)} skipped{_some(self.skipped)}, "
+            f"{len(self.missing)} missing{_some(self.missing)}"
+        )
+
+
+def _some(names: Sequence[str], most: int = 4) -> str:
+    """The first of some names, in brackets."""
+    if not names:
+        return ""
+    return f" ({', '.join(names[:most])}{', …' if len(names) > most else ''})"
+
+
+def load_by_name(
+    net: nn.Module, state: Mapping[str, Tensor], optional: Iterable[str] = ()
+) -> Loaded:
+    """Load weights into the parts of a net that have the same names, and say which.
+
+    All of the net must be found, in its shape, but for what ``optional`` allows. More than the net
+    has is skipped. Nothing is changed when an error is raised.
+
+    Args:
+        net: any module.
+        state: weights by name.
+        optional: names, or patterns with ``*``, of what may be missing from ``state`` or have
+            another shape there: it is left as it is. Counters of batches that norms have seen
+            always may be missing.
+
+    Returns:
+        Names used, skipped and missing.
+
+    Raises:
+        InputError: naming what is missing, or has another shape, and is not optional.
+
+    Examples:
+        >>> import torch
+        >>> net = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4))
+        >>> state = {"0.weight": torch.ones(3, 2), "0.bias": torch.ones(3), "2.bias": torch.ones(1)}
+        >>> print(load_by_name(net, state, optional=["1.*"]))
+        2 used, 1 skipped (2.bias), 2 missing (1.weight, 1.bias)
+    """
+    if isinstance(optional, str):
+        raise InputError("optional", "a sequence of names or patterns", repr(optional))
+    patterns = (*optional, _COUNTER)
+    used, missing, absent = {}, [], []
+    for name, mine in net.state_dict().items():
+        given = state.get(name)
+        may_miss = any(fnmatchcase(name, pattern) for pattern in patterns)
+        if isinstance(given, Tensor) and given.shape == mine.shape:
+            used[name] = given
+            continue
+        if given is not None and not may_miss:
+            shape_or_type = list(given.shape) if isinstance(given, Tensor) else type(given).__name__
+            raise InputError(f"state[{name!r}]", list(mine.shape), shape_or_type)
+        missing.append(name)
+        if not may_miss:
+            absent.append(name)
+    if absent:
+        came = f"none of them, but {len(state)} names{_some([*islice(map(str, state), 5)])}"
+        raise InputError("state", f"{len(absent)} more names{_some(absent)}", came)
+    net.load_state_dict(used, strict=False)
+    skipped = (str(name) for name in state if name not in used)
+    return Loaded(tuple(used), tuple(skipped), tuple(missing))
