@@ -1,0 +1,48 @@
+"""The papers' systems, as plain functions that compose the parts.
+
+Each returns a model whose parts can be read off the function; to change one, copy the function, or
+pass another part.
+"""
+
+from stgraph.recipes.dyreg import (
+    dyreg_block,
+    dyreg_multi_sync_mnist,
+    dyreg_regions,
+    dyreg_tsm_resnet50,
+)
+from stgraph.recipes.plain import (
+    c2d,
+    conv_lstm,
+    i3d,
+    i3d_sync_mnist,
+    mean_lstm,
+    non_local_i3d,
+    non_local_sync_mnist,
+    resnet18_multi_sync_mnist,
+    tsm_resnet50,
+)
+from stgraph.recipes.rstg import rstg_block, rstg_sync_mnist, rstg_to_map, rstg_to_vec
+from stgraph.recipes.small import dyreg_small, small_grid, small_regions
+
+__all__ = [
+    "c2d",
+    "conv_lstm",
+    "dyreg_block",
+    "dyreg_multi_sync_mnist",
+    "dyreg_regions",
+    "dyreg_small",
+    "dyreg_tsm_resnet50",
+    "i3d",
+    "i3d_sync_mnist",
+    "mean_lstm",
+    "non_local_i3d",
+    "non_local_sync_mnist",
+    "resnet18_multi_sync_mnist",
+    "rstg_block",
+    "rstg_sync_mnist",
+    "rstg_to_map",
+    "rstg_to_vec",
+    "small_grid",
+    "small_regions",
+    "tsm_resnet50",
+]

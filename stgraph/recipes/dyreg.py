@@ -1,0 +1,168 @@
+"""DyReG's models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+
+from stgraph.backbones import TemporalShift, resnet18, resnet50, shifted_places
+from stgraph.checks import choice, integer
+from stgraph.classifiers import CNNClassifier
+from stgraph.edges import FullEdges
+from stgraph.insertion import Place, insert
+from stgraph.layers import KernelPosition, NodeNorm, SpaceLayer, TimeLayer
+from stgraph.model import GraphBlock, SpaceTimeGraph
+from stgraph.nodes import (
+    DynamicRegions,
+    LargeGenerator,
+    NodeExtractor,
+    SmallGenerator,
+    centre_anchors,
+    grid_anchors,
+)
+from stgraph.recipes.recorded import recipe
+
+__all__ = ["dyreg_block", "dyreg_multi_sync_mnist", "dyreg_regions", "dyreg_tsm_resnet50"]
+
+
+@recipe
+def dyreg_block(nodes: NodeExtractor, channels: int, map_size: int, rounds: int = 3) -> GraphBlock:
+    """DyReG's graph block around any extractor (DyReG and its official code).
+
+    Kernel position embedding, norm, three rounds of (GRU, messages) and a last GRU over the
+    extractor's nodes, re-mapped as a residual.
+
+    Args:
+        nodes: the extractor; its ``channels`` are the width of the graph.
+        channels: channels of the CNN's maps; projected to the graph's width where they differ.
+        map_size: side of the maps, which the position embedding's weights are made for.
+        rounds: spatial iterations K = 3.
+    """
+    width = nodes.out_channels
+    net = SpaceTimeGraph(
+        nodes=nodes,
+        layers={
+            "position": KernelPosition(width, map_size, map_size),
+            "norm": NodeNorm(width),
+            "time": TimeLayer(nn.GRU(width, width)),
+            "space": SpaceLayer(width),
+            "last": TimeLayer(nn.GRU(width, width)),
+        },
+        schedule=("position", "norm", *("time", "space") * integer("rounds", rounds), "last"),
+    )
+    return GraphBlock(net, channels)
+
+
+@recipe
+def dyreg_regions(
+    width: int = 32,
+    num_nodes: int = 9,
+    map_size: int = 16,
+    anchors: Callable[[int], Tensor] = centre_anchors,
+) -> DynamicRegions:
+    """DyReG's full dynamic regions on maps of one size, fully connected.
+
+    Args:
+        width: channels of the maps.
+        num_nodes: N.
+        map_size: side of the maps that the region generator's weights are made for.
+        anchors: where regions start; all at the centre, as in the paper's best model.
+    """
+    return DynamicRegions(
+        width,
+        num_nodes,
+        edges=FullEdges(),
+        generator=LargeGenerator(width, num_nodes, 32, size=map_size),
+        anchors=anchors,
+    )
+
+
+@recipe
+def dyreg_multi_sync_mnist(
+    num_classes: int = 56, in_channels: int = 1, nodes: NodeExtractor | None = None
+) -> CNNClassifier:
+    """DyReG on MultiSyncMNIST (DyReG, Table 7; "full" has 3,080,992 parameters).
+
+    ResNet-18 without stage 4 on frames of 128×128, the graph block after stage 2 (128 channels,
+    16×16), logits averaged over frames. With ``nodes=BoxNodes(32, edges=FullEdges())`` and the true
+    boxes as a hint, ``boxes``, it is the paper's oracle of ground-truth boxes.
+
+    Args:
+        num_classes: K, 56 for digits of ten classes.
+        in_channels: channels of the frames.
+        nodes: the extractor, whose channels are the width of the graph; :func:`dyreg_regions` by
+            default, ``GridNodes(32, (3,), edges=FullEdges())`` for the fixed grid.
+
+    Examples:
+        >>> sum(p.numel() for p in dyreg_multi_sync_mnist().parameters())
+        3080992
+    """
+    block = dyreg_block(dyreg_regions() if nodes is None else nodes, 128, map_size=16)
+    cnn = resnet18(num_classes, in_channels, stages=3)
+    net = insert(cnn, {"layer2": block}, input_size=(in_channels, 128, 128))
+    return CNNClassifier(net, num_classes)
+
+
+@recipe
+def dyreg_tsm_resnet50(
+    num_classes: int = 174,
+    places: Sequence[str] = ("layer2.2.conv2", "layer3.4.conv2", "layer4.1.conv2"),
+    generator: str = "large",
+    num_nodes: int = 9,
+    rounds: int = 3,
+    anchors: str = "centre",
+    online: bool = False,
+    frame_size: int = 224,
+    dropout: float = 0.5,
+) -> CNNClassifier:
+    """DyReG-GNN on Something-Something: graphs in the bottlenecks of TSM-ResNet-50.
+
+    After the 3×3 convolution of a bottleneck, before its norm, at up to 256 channels (wider maps
+    are projected). All three places are the paper's "r3-4-5" (28,701,830 parameters),
+    ``("layer3.4.conv2",)`` its "r4" (25,700,598).
+
+    Args:
+        num_classes: K.
+        places: modules that a graph block follows.
+        generator: ``"large"`` or ``"small"`` ("lite").
+        num_nodes: N, regions a frame.
+        rounds: spatial iterations K = 3.
+        anchors: where regions start: all at the ``"centre"``, or on a ``"grid"``.
+        online: one-sided temporal shift, so that the net runs on a stream.
+        frame_size: side of the frames that the weights of generators and position embeddings are
+            made for; frames of other sizes may be passed all the same.
+        dropout: of the pooled vector.
+
+    Examples:
+        >>> import torch
+        >>> with torch.device("meta"):
+        ...     model = dyreg_tsm_resnet50()
+        >>> sum(p.numel() for p in model.parameters())
+        28701830
+    """
+    choice("generator", generator, ("large", "small"))
+    start = {"centre": centre_anchors, "grid": grid_anchors}[
+        choice("anchors", anchors, ("centre", "grid"))
+    ]
+
+    def block(place: Place) -> GraphBlock:
+        width = min(place.channels, 256)
+        described = (
+            LargeGenerator(width, num_nodes, 128, size=place.height)
+            if generator == "large"
+            else SmallGenerator(width, num_nodes, 128, size=place.height, spare_norm=True)
+        )
+        nodes = DynamicRegions(
+            width, num_nodes, edges=FullEdges(), generator=described, anchors=start
+        )
+        return dyreg_block(nodes, place.channels, place.height, rounds)
+
+    cnn = resnet50(num_classes, dropout=dropout)
+    net = insert(
+        cnn,
+        {tuple(places): block},
+        before={tuple(shifted_places(cnn)): TemporalShift(online=online)},
+        input_size=(3, frame_size, frame_size),
+    )
+    return CNNClassifier(net, num_classes)
