@@ -52,85 +52,6 @@ def test_a_converted_block_computes_what_the_official_one_did(vectors, dtype):
     assert relative(features.grad, vectors["input_grad"]) < 1e-5
 
 
-def random_weights(
-    size: int,
-    channels: int = 12,
-    width: int = 8,
-    described: int = 6,
-    nodes: int = 4,
-    *,
-    small: bool = False,
-    gates: int = 3,
-    send: tuple[int, ...] = (8,),
-    update: tuple[int, ...] = (),
-) -> dict[str, torch.Tensor]:
-    """Weights under official names, of shapes that the options of the official code give."""
-    from stgraph.nodes import LargeGenerator
-
-    def norm(name: str, c: int) -> dict:
-        return {f"{name}.scale": torch.randn(c), f"{name}.bias": torch.randn(c)}
-
-    def linear(name: str, *shape: int) -> dict:
-        return {f"{name}.weight": torch.randn(shape), f"{name}.bias": torch.randn(shape[0])}
-
-    def cell(name: str, d: int, g: int) -> dict:
-        weight = {f"{name}.weight_{k}_l0": torch.randn(g * d, d) for k in ("ih", "hh")}
-        return weight | {f"{name}.bias_{k}_l0": torch.randn(g * d) for k in ("ih", "hh")}
-
-    inner: dict[str, torch.Tensor] = {
-        "offset_alpha": torch.randn(4),
-        "ph_buf": torch.full((1, nodes, 1), size / 2),
-        "pw_buf": torch.full((1, nodes, 1), size / 2),
-        "arange_h_buf": torch.arange(size).float().view(1, 1, -1),
-        "arange_w_buf": torch.arange(size).float().view(1, 1, -1),
-        "rstg.att_bias": torch.randn(1, 1, 1, width),
-        **norm("norm_dict.offset_ln_feats_coords", described),
-        **norm("norm_dict.offset_ln_lstm", described),
-        **linear("offset_pred", 4, described),
-        **cell("offset_lstm", described, 3),
-        **linear("kernel_projection1", width, size * size),
-        **cell("rstg.internal_lstm", width, gates),
-        **cell("rstg.external_lstm", width, gates),
-        **linear("rstg.att_q", width, width),
-        **linear("rstg.att_k", width, width),
-    }
-    for name in ("send_message_norm", "update_norm", "before_graph_norm"):
-        inner |= norm(f"rstg.norm_dict.{name}", width)
-    for place, columns in enumerate(send):
-        inner |= linear(f"rstg.send_mlp.{2 * place}", width, columns)
-    for place, columns in enumerate(update):
-        inner |= linear(f"rstg.update_mlp.{2 * place}", width, columns)
-    if channels != width:
-        inner |= linear("project_i3d_linear", width, channels, 1, 1)
-        inner |= linear("project_back_i3d_linear", channels, width, 1, 1)
-        inner |= norm("norm_dict.dynamic_graph_projection", width)
-    if small:
-        inner |= linear("glore.mask_conv", nodes, width, 1, 1)
-        inner |= linear("glore.sin_pos_emb_proj", width, width, 1, 1)
-        inner |= linear("glore.update", described, width, 1)
-        inner |= norm("glore.norm_dict.offset_location_emb", width)
-        inner["glore.pos_emb_buf"] = torch.zeros(width, size, size)
-    else:
-        side = LargeGenerator(width, nodes, described, size).side
-        inner |= linear("fishnet.conv1", 32, width, 1, 1)
-        inner |= linear("fishnet.tail_conv.0", 32, 32, 3, 3)
-        inner |= linear("fishnet.tail_conv.1", 16, 32, 3, 3)
-        inner["fishnet.body_trans_conv.0.weight"] = torch.randn(16, 32, 3, 3)
-        inner["fishnet.body_trans_conv.0.bias"] = torch.randn(32)
-        inner |= linear("fishnet.head_conv.0", 16, 32, 3, 3)
-        inner |= linear("global_conv.0", nodes * described, 16, side, side)
-        for name, c in (
-            ("norm1", 32),
-            ("tail_norm_0", 32),
-            ("tail_norm_1", 16),
-            ("body_trans_norm_0", 32),
-            ("head_norm_0", 16),
-        ):
-            inner |= norm(f"fishnet.norm_dict.{name}", c)
-    state = {f"dynamic_graph.{name}": value for name, value in inner.items()}
-    return state | norm("norm_dict.residual_norm", channels)
-
-
 @pytest.mark.parametrize("size", [7, 14, 16, 28])
 @pytest.mark.parametrize(
     "options",
@@ -143,8 +64,8 @@ def random_weights(
     ],
     ids=str,
 )
-def test_the_structure_is_read_off_the_weights(size, options):
-    state = random_weights(size, **options)
+def test_the_structure_is_read_off_the_weights(block_weights, size, options):
+    state = block_weights(size, **options)
     block = block_from_official(state)
     channels = options.get("channels", 12)
     out = block(torch.randn(1, 2, channels, size, size))
@@ -155,8 +76,7 @@ def test_the_structure_is_read_off_the_weights(size, options):
     updates = {(): "AddUpdate", (8,): "SumUpdate", (16, 8): "MLPUpdate"}
     assert type(space.update_nodes).__name__ == updates[options.get("update", ())]
     assert space.send.layers == len(options.get("send", (8,)))
-    unused = {"buf", "offset_location_emb"}
-    trained = sum(v.numel() for k, v in state.items() if not any(u in k for u in unused))
+    trained = sum(v.numel() for k, v in state.items() if "buf" not in k)
     assert sum(p.numel() for p in block.parameters()) == trained
 
 
@@ -183,8 +103,8 @@ def test_official_layer_names_of_released_checkpoints_are_known(data_root: Path)
     assert blocks == 4
 
 
-def test_other_weights_are_refused():
-    state = random_weights(7)
+def test_other_weights_are_refused(block_weights):
+    state = block_weights(7)
     with pytest.raises(InputError, match=r"state: expected `dynamic_graph.rstg.att_bias`"):
         block_from_official({})
     missing = {k: v for k, v in state.items() if "offset_alpha" not in k}
@@ -193,5 +113,16 @@ def test_other_weights_are_refused():
     with pytest.raises(InputError, match=r"parameters of a DyReG block only, got \['more'\]"):
         block_from_official(state | {"more": torch.zeros(1)})
     wrong = state | {"dynamic_graph.offset_pred.bias": torch.zeros(5)}
-    with pytest.raises(InputError, match=r"offset_pred\.bias: expected 4 values"):
+    with pytest.raises(InputError, match=r"offset_pred\.bias: expected weights \[4\]"):
         block_from_official(wrong)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["pw_buf", "offset_pred.weight", "offset_lstm.weight_hh_l0", "rstg.send_mlp.0.weight"],
+)
+@pytest.mark.parametrize("value", [torch.tensor(1.0), torch.ones(5), torch.ones(2, 2, 2)])
+def test_weights_of_other_shapes_are_refused(block_weights, name, value):
+    state = block_weights(7) | {f"dynamic_graph.{name}": value}
+    with pytest.raises(InputError, match=r"expected"):
+        block_from_official(state)

@@ -1,0 +1,66 @@
+"""Files of weights as the official code of TSM and DyReG writes them, read without running them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.serialization import safe_globals
+
+from stgraph.checks import InputError
+
+__all__ = ["Source", "weights_of"]
+
+Source = str | Path | Mapping[str, Any]
+"""A file that ``torch.save`` wrote; or what is in it, with or without ``state_dict`` around it."""
+
+_KINDS = [np.dtype(kind) for kind in "?bhilqBHILQefd"]
+
+
+def _scalar(kind: np.dtype[Any], data: bytes) -> float:
+    """A number that numpy pickled: the best accuracy so far, in many files."""
+    return float(np.frombuffer(data, kind, count=1)[0])
+
+
+# A safer twin of numpy's own function, under the two names that it has in files.
+_SAFE: list[Any] = [
+    *((_scalar, f"{module}.multiarray.scalar") for module in ("numpy.core", "numpy._core")),
+    np.dtype,
+    *{type(kind) for kind in _KINDS},
+]
+
+
+def weights_of(source: Source) -> dict[str, Tensor]:
+    """Read the tensors of a checkpoint, on the CPU, by the names that they have there.
+
+    Raises:
+        InputError: when there is no such file, when it is not a checkpoint of weights, or when it
+            holds more than tensors and plain values.
+    """
+    found = source if isinstance(source, Mapping) else _read(Path(source))
+    state = found.get("state_dict", found) if isinstance(found, Mapping) else found
+    came = "what was passed" if isinstance(source, Mapping) else str(source)
+    if not isinstance(state, Mapping):
+        raise InputError("source", "a state dict", f"{came}, with {type(state).__name__}")
+    tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+    weights = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
+    if not weights:
+        raise InputError("source", "a state dict", f"{came}, without a tensor by name")
+    return weights
+
+
+def _read(file: Path) -> Any:
+    if not file.is_file():
+        raise InputError("source", "a file", f"{file}, where there is none")
+    try:
+        with safe_globals(_SAFE):
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # of what kind, depends on where bytes that are no weights break it
+        lines = [line.strip() for line in str(error).splitlines()]
+        told = next((line for line in lines if "Unsupported" in line), (lines or [""])[0])
+        expected = "a checkpoint of tensors and plain values, which torch.save wrote"
+        raise InputError("source", expected, f"{file} ({told or type(error).__name__})") from error

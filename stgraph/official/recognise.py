@@ -1,0 +1,71 @@
+"""Which recipe makes a model that official weights made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from stgraph.backbones import TemporalShift
+from stgraph.checks import InputError
+from stgraph.classifiers import CNNClassifier
+from stgraph.model import GraphBlock
+from stgraph.nodes import DynamicRegions, LargeGenerator, centre_anchors, grid_anchors
+from stgraph.recipes import dyreg_tsm_resnet50, tsm_resnet50
+from stgraph.recipes.recorded import Recipe
+
+__all__ = ["note_recipe"]
+
+
+def note_recipe(model: CNNClassifier) -> None:
+    """Note the recipe of the same model, if there is one, so that its file can say what it is."""
+    blocks = model.net.graph_blocks.values()
+    shift = next((block for block in blocks if isinstance(block, TemporalShift)), None)
+    graphs = [block for block in blocks if isinstance(block, GraphBlock)]
+    options: dict[str, Any] = {
+        "num_classes": model.num_classes,
+        "online": shift is not None and shift.causal,
+        "dropout": cast(nn.Dropout, model.net.dropout).p,
+    }
+    make: Callable[..., CNNClassifier] = tsm_resnet50
+    start = "centre"
+    if graphs:
+        regions = cast(DynamicRegions, graphs[0].net.nodes)
+        start = _start([cast(DynamicRegions, block.net.nodes).anchor for block in graphs])
+        make = dyreg_tsm_resnet50
+        options |= {
+            "places": [name for name in model.net.places if not name.endswith(":before")],
+            "generator": "large" if isinstance(regions.generator, LargeGenerator) else "small",
+            "num_nodes": regions.num_nodes,
+            "rounds": graphs[0].net.schedule.count("space"),
+            "anchors": start,
+            "frame_size": model.net.input_size[1],
+        }
+    if not start or model.net.input_size[0] != 3:
+        return
+    try:
+        with torch.device("meta"):
+            twin = make(**options)
+    except InputError:  # of places or sizes that no ResNet-50 has
+        return
+    mine, theirs = model.state_dict(), twin.state_dict()
+    shapes = [(name, value.shape) for name, value in mine.items()]
+    if repr(twin) != repr(model) or shapes != [(name, v.shape) for name, v in theirs.items()]:
+        return
+    model.recipe = cast(Any, cast(Recipe, twin.recipe))
+    for block in graphs:  # the same to the last digit
+        anchor = cast(DynamicRegions, block.net.nodes).anchor
+        anchor.copy_({"centre": centre_anchors, "grid": grid_anchors}[start](len(anchor)))
+
+
+def _start(anchors: list[Tensor]) -> str:
+    """Where all regions start by one name, or ``""``."""
+    for name, make in (("centre", centre_anchors), ("grid", grid_anchors)):
+        square = int(len(anchors[0]) ** 0.5 + 0.5) ** 2 == len(anchors[0])
+        if (name == "centre" or square) and all(
+            torch.allclose(anchor, make(len(anchor))) for anchor in anchors
+        ):
+            return name
+    return ""

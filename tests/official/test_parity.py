@@ -1,0 +1,595 @@
+"""Official blocks and models, against a plain forward pass that is written here once more."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from stgraph import recipes
+from stgraph.backbones import TemporalShift
+from stgraph.checks import InputError
+from stgraph.layers import MeanGather
+from stgraph.official import block_from_official, load_official, model_from_official
+from stgraph.pretrained import from_pretrained, save_pretrained
+
+
+def over(x, weights, name, axes, channel):
+    """A norm over axes, with a scale and a shift for each channel."""
+    sizes = [-1 if axis == channel else 1 for axis in range(x.dim())]
+    scale, shift = (weights[f"{name}.{part}"].view(sizes) for part in ("scale", "bias"))
+    centred = x - x.mean(axes, keepdim=True)
+    return centred / (centred.square().mean(axes, keepdim=True) + 1e-5).sqrt() * scale + shift
+
+
+def recur(x, weights, name):
+    """A GRU or LSTM along the second axis of ``[B, T, N, D]``."""
+    in_w, hid_w, in_b, hid_b = (
+        weights[f"{name}.{part}_l0"] for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    )
+    width = hid_w.shape[1]
+    hidden = kept = x.new_zeros(x.shape[0], x.shape[2], width)
+    outputs = []
+    for step in x.unbind(1):
+        a, b = step @ in_w.T + in_b, hidden @ hid_w.T + hid_b
+        if len(hid_w) == 3 * width:
+            reset, update = torch.sigmoid((a + b)[..., : 2 * width]).split(width, -1)
+            new = torch.tanh(a[..., 2 * width :] + reset * b[..., 2 * width :])
+            hidden = update * hidden + (1 - update) * new
+        else:
+            take, keep, value, give = (a + b).split(width, -1)
+            kept = keep.sigmoid() * kept + take.sigmoid() * value.tanh()
+            hidden = give.sigmoid() * kept.tanh()
+        outputs.append(hidden)
+    return torch.stack(outputs, 1)
+
+
+def dense(x, weights, name):
+    return x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+
+
+def convolve(x, weights, name, **options):
+    return F.conv2d(x, weights[f"{name}.weight"], weights.get(f"{name}.bias"), **options)
+
+
+def described(x, weights, side):
+    """What the generator says of every region: ``[F, N, d]``."""
+    if "glore.mask_conv.weight" in weights:
+        mask = convolve(x, weights, "glore.mask_conv").softmax(1).flatten(2)  # [F, N, P]
+        placed = x + convolve(weights["glore.pos_emb_buf"][None], weights, "glore.sin_pos_emb_proj")
+        nodes = torch.matmul(placed.flatten(2), mask.transpose(1, 2))  # [F, C, N]
+        kernel = weights["glore.update.weight"]
+        return F.conv1d(nodes, kernel, weights["glore.update.bias"]).transpose(1, 2)
+    first = {"stride": 1 if side <= 10 else 2, "padding": 0}
+    second = {"stride": 2, "padding": 0} if side > 20 else {"stride": 1, "padding": 1}
+
+    def after(maps, which):
+        return over(maps.relu(), weights, f"fishnet.norm_dict.{which}", (1, 2, 3), 1)
+
+    x = convolve(x, weights, "fishnet.conv1").relu()
+    x = after(F.max_pool2d(x, 2) if side > 50 else x, "norm1")
+    a = after(convolve(x, weights, "fishnet.tail_conv.0", **first), "tail_norm_0")
+    b = after(convolve(a, weights, "fishnet.tail_conv.1", **second), "tail_norm_1")
+    up = weights["fishnet.body_trans_conv.0.weight"], weights["fishnet.body_trans_conv.0.bias"]
+    joined = after(F.conv_transpose2d(b, *up, **second), "body_trans_norm_0") + a
+    head = after(convolve(joined, weights, "fishnet.head_conv.0", **second), "head_norm_0")
+    return convolve(head, weights, "global_conv.0").reshape(len(x), weights["ph_buf"].numel(), -1)
+
+
+def graph_forward(x, weights, frames, rounds, aggregation="attention", first="sender"):
+    """One block on maps ``[B·T, C, H, W]``."""
+    outer = weights
+    weights = {
+        name.removeprefix("dynamic_graph."): value
+        for name, value in weights.items()
+        if name.startswith("dynamic_graph.")
+    }
+    came, side = x, x.shape[-1]
+    if "project_i3d_linear.weight" in weights:
+        x = convolve(x, weights, "project_i3d_linear")
+        x = over(x, weights, "norm_dict.dynamic_graph_projection", (1, 2, 3), 1)
+
+    def time(v, name):
+        return recur(v.unflatten(0, (-1, frames)), weights, name).flatten(0, 1)
+
+    regions = over(
+        described(x, weights, side), weights, "norm_dict.offset_ln_feats_coords", (1, 2), 2
+    )
+    regions = over(time(regions, "offset_lstm"), weights, "norm_dict.offset_ln_lstm", (1, 2), 2)
+    offset = dense(regions, weights, "offset_pred") * weights["offset_alpha"]
+    profiles = []
+    for axis, anchor in enumerate((weights["ph_buf"], weights["pw_buf"])):
+        size = offset[..., axis].exp() * (side / 6 + 1) + 1
+        start = (2 * anchor.flatten() / side - 1).clamp(-1 + 1e-7, 1 - 1e-7).atanh()
+        centre = ((offset[..., 2 + axis] + start).tanh() * side / 2 + side / 2).clamp(0, side - 1)
+        cell = torch.arange(side, dtype=x.dtype)
+        profiles.append((size[..., None] - (centre[..., None] - cell).abs()).relu())
+    kernel = profiles[0][..., :, None] * profiles[1][..., None, :]  # [F, N, H, W]
+    kernel = (kernel / (kernel.sum((2, 3), keepdim=True) + 1e-37)).flatten(2)
+    nodes = torch.einsum("fnp,fcp->fnc", kernel, x.flatten(2))
+    v = nodes + dense(kernel, weights, "kernel_projection1")
+    v = over(v, weights, "rstg.norm_dict.before_graph_norm", (1, 2), 2)
+
+    def ends(one, other, name):
+        joined = weights[f"rstg.{name}.0.weight"].shape[1] > one.shape[-1]
+        return torch.cat([one, other], -1) if joined else one + other
+
+    def mlp(y, name):
+        for number in (0, 2):
+            if f"rstg.{name}.{number}.weight" in weights:
+                y = dense(y, weights, f"rstg.{name}.{number}").relu()
+        return y
+
+    for _ in range(rounds):
+        v = time(v, "rstg.internal_lstm")
+        target = v[:, :, None].expand(-1, -1, v.shape[1], -1)  # [F, i, j, D]
+        sender = target.transpose(1, 2)
+        both = (sender, target) if first == "sender" else (target, sender)
+        sent = over(
+            mlp(ends(*both, "send_mlp"), "send_mlp"),
+            weights,
+            "rstg.norm_dict.send_message_norm",
+            (1, 2, 3),
+            3,
+        )
+        share = torch.full_like(sent[..., 0], 1 / v.shape[1])
+        if aggregation == "attention":
+            query, key = dense(v, weights, "rstg.att_q"), dense(v, weights, "rstg.att_k")
+            share = torch.einsum("fic,fjc->fij", query, key).softmax(2)
+        got = (torch.einsum("fij,fijc->fic", share, sent) + weights["rstg.att_bias"][0]).relu()
+        updated = "rstg.update_mlp.0.weight" in weights
+        v = mlp(ends(v, got, "update_mlp"), "update_mlp") if updated else v + got
+        v = over(v, weights, "rstg.norm_dict.update_norm", (1, 2), 2)
+    v = time(v, "rstg.external_lstm")
+    maps = torch.einsum("fnp,fnc->fcp", kernel, v).unflatten(2, (side, side))
+    if "project_back_i3d_linear.weight" in weights:
+        maps = convolve(maps, weights, "project_back_i3d_linear")
+    return came + over(maps, outer, "norm_dict.residual_norm", (1, 2, 3), 1)
+
+
+def shift(x, frames):
+    x = x.unflatten(0, (-1, frames))
+    part, moved = x.shape[2] // 8, torch.zeros_like(x)
+    moved[:, :-1, :part] = x[:, 1:, :part]
+    moved[:, 1:, part : 2 * part] = x[:, :-1, part : 2 * part]
+    moved[:, :, 2 * part :] = x[:, :, 2 * part :]
+    return moved.flatten(0, 1)
+
+
+def forward(video, weights, rounds=3):
+    """Logits of a whole model with the new names, in evaluation mode."""
+    cnn = {name.removeprefix("base_model."): value for name, value in weights.items()}
+    clips, frames = video.shape[:2]
+
+    def bn(x, name):
+        parts = (cnn[f"{name}.{part}"] for part in ("running_mean", "running_var"))
+        return F.batch_norm(x, *parts, cnn[f"{name}.weight"], cnn[f"{name}.bias"])
+
+    def conv(x, name, stride=1, padding=0):
+        if f"{name}.net.weight" in cnn:
+            x, name = shift(x, frames), f"{name}.net"
+        graph = f"{name}.1."
+        if f"{name}.0.block.weight" in cnn:
+            x = convolve(x, cnn, f"{name}.0.block", stride=stride, padding=padding)
+            inner = {k.removeprefix(graph): w for k, w in cnn.items() if k.startswith(graph)}
+            return graph_forward(x, inner, frames, rounds)
+        return convolve(x, cnn, name, stride=stride, padding=padding)
+
+    x = bn(conv(video.flatten(0, 1), "conv1", 2, 3), "bn1").relu()
+    x = F.max_pool2d(x, 3, 2, 1)
+    deep = "layer1.0.bn3.weight" in cnn
+    for stage in (1, 2, 3, 4):
+        number = 0
+        while f"layer{stage}.{number}.bn1.weight" in cnn:
+            name = f"layer{stage}.{number}"
+            stride, kept = 2 if stage > 1 and number == 0 else 1, x
+            if f"{name}.downsample.0.weight" in cnn:
+                kept = bn(conv(x, f"{name}.downsample.0", stride), f"{name}.downsample.1")
+            if deep:
+                x = bn(conv(x, f"{name}.conv1"), f"{name}.bn1").relu()
+                x = bn(conv(x, f"{name}.conv2", stride, 1), f"{name}.bn2").relu()
+                x = bn(conv(x, f"{name}.conv3"), f"{name}.bn3")
+            else:
+                x = bn(conv(x, f"{name}.conv1", stride, 1), f"{name}.bn1").relu()
+                x = bn(conv(x, f"{name}.conv2", 1, 1), f"{name}.bn2")
+            x, number = (x + kept).relu(), number + 1
+    return dense(x.mean((2, 3)), cnn, "new_fc").unflatten(0, (clips, frames)).mean(1)
+
+
+def doubles(weights):
+    return {k: v.double() if v.is_floating_point() else v for k, v in weights.items()}
+
+
+def relative(mine, theirs):
+    return ((mine - theirs).norm() / theirs.norm()).item()
+
+
+STRUCTURES = {
+    "as released": {},
+    "LSTM": {"gates": 4, "region_gates": 4},
+    "LSTM in the graph alone": {"gates": 4},
+    "two layers to send": {"send": (8, 8)},
+    "concatenated": {"send": (16,)},
+    "concatenated, two layers": {"send": (16, 8), "update": (16, 8)},
+    "one layer to update": {"update": (8,)},
+    "one layer to update, concatenated": {"send": (16, 8), "update": (16,)},
+    "two layers to update": {"gates": 4, "update": (8, 8)},
+    "no projection": {"channels": 8},
+    "grid": {"grid": True, "nodes": 9, "update": (8,)},
+}
+
+
+def compare(weights, channels, side, **options):
+    """Outputs, kernels and gradients of a converted block, in double."""
+    weights = doubles(weights)
+    block = block_from_official(weights, rounds=2, **options).double().eval()
+    features = torch.randn(2, 3, channels, side, side, dtype=torch.float64)
+    found, expected = features.clone().requires_grad_(), features.clone().requires_grad_()
+    out = block(found)
+    theirs = graph_forward(expected.flatten(0, 1), weights, 3, 2, **options).view_as(features)
+    # alone, for the residual would hide it
+    assert relative(out.features - features, theirs - features) < 1e-6
+    ramp = torch.linspace(-1, 1, features.numel(), dtype=torch.float64).view_as(features)
+    mine = torch.autograd.grad((out.features * ramp).sum(), found)[0]
+    grad = torch.autograd.grad((theirs * ramp).sum(), expected)[0]
+    assert relative(mine - ramp, grad - ramp) < 1e-5
+
+
+@pytest.mark.parametrize("side", [7, 14, 16, 28])
+@pytest.mark.parametrize("small", [False, True], ids=["large", "small"])
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_a_converted_block_is_the_official_one(block_weights, name, small, side):
+    options = STRUCTURES[name]
+    weights = block_weights(side, small=small, **options)
+    compare(weights, options.get("channels", 12), side)
+
+
+@pytest.mark.parametrize("side", [8, 32, 56])
+def test_blocks_for_other_maps_too(block_weights, side):
+    compare(block_weights(side), 12, side)
+
+
+def test_what_leaves_no_trace_is_told(block_weights):
+    compare(block_weights(7), 12, 7, aggregation="mean")  # with weights of an attention
+    bare = {k: v for k, v in block_weights(7).items() if ".att_q" not in k and ".att_k" not in k}
+    compare(bare, 12, 7, aggregation="mean")
+    assert isinstance(block_from_official(bare).net.layers["space"].gather, MeanGather)
+    for send in ((16,), (16, 8)):
+        compare(block_weights(7, send=send), 12, 7, first="target")
+    with pytest.raises(InputError, match="first: expected one of 'sender', 'target', got 'left'"):
+        block_from_official(block_weights(7), first="left")
+    with pytest.raises(InputError, match="aggregation: expected one of"):
+        block_from_official(block_weights(7), aggregation="max")
+
+
+def test_positions_that_are_no_sinusoid_are_taken_over(block_weights):
+    weights = block_weights(7, small=True)
+    weights["dynamic_graph.glore.pos_emb_buf"] = torch.rand(8, 7, 7)
+    compare(weights, 12, 7)
+
+
+def test_names_in_front_arrays_and_other_numbers(block_weights):
+    weights = block_weights(7, send=(8, 8), update=(8, 8))
+    expected = block_from_official(weights).state_dict()
+    renamed = {
+        "module.layer2.1." + key.replace("mlp.2.", "mlp.3."): value.numpy()
+        for key, value in weights.items()
+    }
+    found = block_from_official(renamed).state_dict()
+    assert all(torch.equal(found[key], value) for key, value in expected.items())
+    with pytest.raises(InputError, match=r"state\['dynamic_graph.x'\]: expected a tensor, got str"):
+        block_from_official({"dynamic_graph.x": "text"})
+    with pytest.raises(InputError, match="state: expected the weights of one block, got two with"):
+        block_from_official(renamed | weights)
+    narrow = dict(weights)
+    narrow["dynamic_graph.rstg.att_q.weight"] = torch.zeros(4, 16)  # as many values
+    with pytest.raises(InputError, match=r"att_q\.weight: expected weights \[8, 8\], got"):
+        block_from_official(narrow)
+
+
+def test_weights_of_one_map_run_on_another(block_weights):
+    """Buffers have the size of the last map, weights that of the first, as in "full_res" tests."""
+    weights = block_weights(14)
+    for name in ("arange_h_buf", "arange_w_buf"):
+        weights[f"dynamic_graph.{name}"] = torch.arange(16).float().view(1, 1, -1)
+    for name in ("ph_buf", "pw_buf"):
+        weights[f"dynamic_graph.{name}"] = torch.full((1, 4, 1), 8.0)
+    block = block_from_official(weights).eval()
+    assert block.net.nodes.generator.size == 14
+    out = block(torch.randn(1, 2, 12, 16, 16))
+    assert out.features.isfinite().all()
+    torch.testing.assert_close(block.net.nodes.anchor, torch.full((4, 2), 0.5))
+
+
+@pytest.mark.parametrize("name", ["r345", "r4_small_generator"])
+def test_names_and_shapes_are_those_of_released_models(released, data_root: Path, name):
+    file = data_root.parent / "fixtures" / f"official_tsm_r50_{name}_keys.txt"
+    if not file.exists():
+        pytest.skip("no lists of official names beside the data")
+    theirs = dict(line.split(" ") for line in file.read_text().splitlines())
+    mine = {key: "x".join(map(str, value.shape)) for key, value in released[name]().items()}
+    assert mine == theirs
+
+
+TRAINED = {"r345": 28_701_830, "r4_small_generator": 25_105_279 + 2 * 256}
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_released_model_gives_the_official_logits(released, name, tmp_path):
+    weights = released[name]()
+    video = torch.randn(1, 2, 3, 224, 224)
+    model, report = model_from_official(weights)
+    assert not model.training
+    assert set(report.used) == set(weights)
+    assert report.skipped == report.missing == ()
+    with torch.no_grad():
+        answer, theirs = model(video), forward(video, weights)
+        plain = forward(video, {k: v * 0 if "residual" in k else v for k, v in weights.items()})
+    assert relative(answer.logits, theirs) < 1e-5
+    assert relative(plain, theirs) > 1e-3  # what the graphs do is seen in the logits
+    assert sum(p.numel() for p in model.parameters()) == TRAINED[name]
+    again = from_pretrained(save_pretrained(model, tmp_path))  # its recipe was recognised
+    with torch.no_grad():
+        assert torch.equal(again(video).logits, answer.logits)
+
+
+@pytest.mark.parametrize("options", [{"aggregation": "mean"}, {"first": "target"}])
+def test_what_leaves_no_trace_is_told_of_whole_models_too(block_weights, model_weights, options):
+    graphs = {"layer1.0.conv2": block_weights(16, 64, send=(16,))}
+    weights = model_weights(graphs, depths=(1,), classes=5)
+    model, report = model_from_official(weights, **options)
+    head = "base_model.layer1.0.conv2.1."
+    block = {k.removeprefix(head): v for k, v in weights.items() if k.startswith(head)}
+    expected = block_from_official(block, **options).state_dict()
+    found = model.net.graph_blocks["layer1/0/conv2"].state_dict()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    unused = [name for name in weights if ".att_q." in name or ".att_k." in name]
+    assert list(report.skipped) == (unused if "aggregation" in options else [])
+
+
+SMALL = {
+    "LSTM, grid": {"gates": 4, "region_gates": 4, "grid": True, "nodes": 9},
+    "two layers to send, lite": {"send": (8, 8), "small": True},
+    "one layer to update": {"update": (8,)},
+}
+
+
+@pytest.mark.parametrize("options", SMALL.values(), ids=SMALL)
+@pytest.mark.parametrize("bottleneck", [True, False])
+def test_other_models_give_the_official_logits(block_weights, model_weights, options, bottleneck):
+    graphs = {"layer1.0.conv2": block_weights(16, 64, **options)}
+    shape = {"depths": (1, 1, 1), "bottleneck": bottleneck, "classes": 5, "channels": 1}
+    weights = doubles(model_weights(graphs, **shape, shifted=bottleneck))
+    model, report = model_from_official(weights, rounds=2)
+    assert report.missing == ()
+    video = torch.randn(2, 3, 1, 64, 64, dtype=torch.float64)
+    with torch.no_grad():
+        mine = model.double()(video).logits
+        assert relative(mine, forward(video, weights, rounds=2)) < 1e-6
+
+
+@pytest.fixture
+def small(block_weights, model_weights):
+    """A small whole model, by its newer or older names."""
+
+    def make(old=False, classes=5):
+        torch.manual_seed(1)
+        graphs = {
+            "layer1.0.conv2": block_weights(16, 64),
+            "layer2.1.conv2": block_weights(8, 128, small=True),
+        }
+        return model_weights(graphs, depths=(1, 2), classes=classes, old=old)
+
+    return make
+
+
+def logits(model):
+    video = torch.linspace(-1, 1, 2 * 3 * 3 * 64 * 64).view(2, 3, 3, 64, 64).sin()
+    with torch.no_grad():
+        return model(video).logits
+
+
+WRAPPED = {
+    "older names": lambda make: make(old=True),
+    "module": lambda make: {f"module.{k}": v for k, v in make().items()},
+    "older, module, checkpoint": lambda make: {
+        "epoch": 3,
+        "state_dict": {f"module.{k}": v for k, v in make(old=True).items()},
+    },
+    "no base_model": lambda make: {k.replace("base_model.", ""): v for k, v in make().items()},
+    "fc": lambda make: {k.replace("new_fc", "base_model.fc"): v for k, v in make().items()},
+    "no counters": lambda make: {k: v for k, v in make().items() if not k.endswith("tracked")},
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPED.values(), ids=WRAPPED)
+def test_names_may_be_wrapped_otherwise(small, wrap):
+    given = wrap(small)
+    model, report = model_from_official(given)
+    state = given.get("state_dict", given)
+    assert set(report.used) | set(report.skipped) == set(state)
+    assert not set(report.used) & set(report.skipped)
+    assert report.skipped == ()
+    assert all(name.endswith("num_batches_tracked") for name in report.missing)
+    assert torch.equal(logits(model), logits(model_from_official(small()).model))
+
+
+def test_shifts_and_graphs_of_whole_residual_blocks_are_found_too(model_weights, block_weights):
+    graph = block_weights(8, 128, 8)
+    weights = model_weights({"layer2.0": graph}, depths=(1, 1), bottleneck=False, old=True)
+    model, report = model_from_official(weights)
+    assert report.skipped == report.missing == ()
+    places = {"layer1.0.conv1:before", "layer2.0.conv1:before", "layer2.0"}
+    assert set(model.net.places) == places
+    newer = model_weights({"layer2.0": graph}, depths=(1, 1), bottleneck=False)
+    assert set(model_from_official(newer).model.net.places) == places
+    whole = {k.replace(".conv1.net", ".conv1"): v for k, v in weights.items()}
+    whole = {k.replace("layer1.0.", "layer1.0.net."): v for k, v in whole.items()}
+    assert set(model_from_official(whole).model.net.places) == {"layer1.0:before", "layer2.0"}
+    pooled = {k.replace("layer2.", "layer2.net."): v for k, v in weights.items()}
+    with pytest.raises(InputError, match=r"shifts of residual blocks or their conv1, got those of"):
+        model_from_official(pooled)
+
+
+def test_a_file_is_read_without_running_it(small, tmp_path):
+    state = {f"module.{name}": value for name, value in small().items()}
+    net = torch.nn.Linear(2, 2)
+    net(torch.ones(2)).sum().backward()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    optimizer.step()
+    checkpoint = {
+        "epoch": 7,
+        "arch": "resnet50",
+        "state_dict": state,
+        "optimizer": optimizer.state_dict(),
+        "best_prec1": np.float64(51.25),
+        "best": np.int64(3),
+    }
+    path = tmp_path / "ckpt.best.pth.tar"
+    torch.save(checkpoint, path)
+    model, report = model_from_official(path)
+    assert set(report.used) | set(report.skipped) == set(state)
+    assert torch.equal(logits(model), logits(model_from_official(small()).model))
+    torch.save(checkpoint, path, _use_new_zipfile_serialization=False)  # as before PyTorch 1.6
+    assert load_official(model, str(path)) == report
+
+
+class Trap:
+    ran = False
+
+    def __reduce__(self):
+        return setattr, (Trap, "ran", True)
+
+
+BAD = {
+    "code": lambda path: torch.save({"state_dict": {}, "x": Trap()}, path),
+    "options": lambda path: torch.save({"args": argparse.Namespace(a=1)}, path),
+    "no pickle": lambda path: path.write_bytes(b"no weights at all"),
+    "plain pickle": lambda path: path.write_bytes(pickle.dumps({"a": Trap()})),
+    "empty": lambda path: path.write_bytes(b""),
+    "no weights": lambda path: torch.save({"state_dict": {"a": 3}}, path),
+    "list": lambda path: torch.save([torch.ones(1)], path),
+    "numpy object": lambda path: torch.save({"a": np.array([Trap()], dtype=object)}, path),
+}
+
+
+@pytest.mark.parametrize("write", BAD.values(), ids=BAD)
+def test_a_file_of_more_or_less_than_weights_is_refused(tmp_path, write):
+    path = tmp_path / "model.pth.tar"
+    write(path)
+    with pytest.raises(InputError, match=r"source: expected a .*model\.pth\.tar"):
+        model_from_official(path)
+    assert not Trap.ran
+
+
+def test_other_weights_are_refused(small, tmp_path):
+    with pytest.raises(InputError, match=r"source: expected a file, got .*nothing, where there"):
+        model_from_official(tmp_path / "nothing")
+    with pytest.raises(InputError, match=r"expected weights of a residual network, got 0\.weight"):
+        model_from_official({"0.weight": torch.ones(1)})
+    weights = small()
+    headless = {k: v for k, v in weights.items() if "new_fc" not in k}
+    with pytest.raises(InputError, match="expected a classifier, `new_fc` or `fc`, got none"):
+        model_from_official(headless)
+    hole = {k: v for k, v in weights.items() if "layer1.0.bn2.bias" not in k}
+    with pytest.raises(InputError, match=r"state: expected 1 more names \(layer1\.0\.bn2\.bias\)"):
+        model_from_official(hole)
+    less = {k: v for k, v in weights.items() if "offset_pred.bias" not in k}
+    with pytest.raises(InputError, match=r"graph at 'layer1\.0\.conv2': .*offset_pred\.bias`, got"):
+        model_from_official(less)
+    more = weights | {"base_model.layer1.0.conv2.1.dynamic_graph.rstg.att_v": torch.ones(1)}
+    with pytest.raises(InputError, match=r"parameters of a DyReG block only, got .*rstg\.att_v"):
+        model_from_official(more)
+
+
+def test_names_that_are_not_understood_are_reported(small):
+    more = {"module.base_model.extra.weight": torch.ones(1), "module.layer1.0.se": torch.ones(2)}
+    report = model_from_official(small() | more).report
+    assert set(more) <= set(report.skipped)
+    buffers = [name for name in small() if name.endswith("arange_w_buf")]
+    other = {name: value + 1 for name, value in small().items() if name in buffers}
+    report = model_from_official(small() | other).report
+    assert set(buffers) <= set(report.skipped)  # it says so where a buffer holds something else
+
+
+def test_a_converted_model_trains_and_copies(small):
+    model = model_from_official(small()).model
+    twin = copy.deepcopy(model)
+    pickle.loads(pickle.dumps(model))
+    assert torch.equal(logits(model), logits(twin))
+    model.train()
+    model(torch.rand(1, 2, 3, 64, 64)).logits.sum().backward()
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
+def test_a_model_with_graphs_starts_from_tsm(released):
+    tsm = released["r345"](classes=9)
+    plain = {k.replace("conv2.0.block", "conv2"): v for k, v in tsm.items() if "conv2.1." not in k}
+    model = recipes.dyreg_tsm_resnet50(8)
+    report = load_official(model, plain)
+    assert set(report.skipped) == {"new_fc.weight", "new_fc.bias"}
+    assert {name.split(".")[0] for name in report.missing} == {"fc", "graph_blocks"}
+    state = model.net.state_dict()
+    assert torch.equal(state["layer4.1.conv2.weight"], plain["base_model.layer4.1.conv2.weight"])
+    assert torch.equal(
+        state["layer3.4.conv1.weight"], plain["base_model.layer3.4.conv1.net.weight"]
+    )
+
+
+def test_graphs_are_loaded_where_they_fit(released, small):
+    weights = released["r4_small_generator"]()
+    theirs = model_from_official(weights).model
+    fits = recipes.dyreg_tsm_resnet50(
+        places=("layer3.4.conv2",), generator="small", anchors="grid"
+    ).eval()
+    report = load_official(fits, weights)
+    assert report.skipped == report.missing == ()
+    video = torch.rand(1, 2, 3, 64, 64)
+    with torch.no_grad():
+        assert relative(fits(video).logits, theirs(video).logits) < 1e-5
+    others = (
+        recipes.dyreg_tsm_resnet50(places=("layer3.4.conv2",), generator="small"),  # other anchors
+        recipes.dyreg_tsm_resnet50(places=("layer3.4.conv2",), anchors="grid"),
+    )
+    for other in others:
+        before = copy.deepcopy(other.net.graph_blocks)
+        report = load_official(other, weights)
+        assert {name for name in weights if ".conv2.1." in name} <= set(report.skipped)
+        assert {name for name in report.missing if "graph_blocks" in name} == {
+            f"graph_blocks.{name}" for name in before.state_dict()
+        }
+        for name, value in other.net.graph_blocks.state_dict().items():
+            assert torch.equal(value, before.state_dict()[name])
+    plain = recipes.tsm_resnet50()
+    report = load_official(plain, weights)
+    assert report.missing == ()
+    assert len(report.used) == len(plain.net.state_dict())
+    with pytest.raises(InputError, match=r"expected .* more names"):
+        load_official(recipes.dyreg_small(), small())
+
+
+def test_the_recipe_of_the_same_model_is_recognised(released, model_weights, small):
+    kinds = {"classes": 7, "depths": (3, 4, 6, 3)}
+    assert model_from_official(model_weights({}, **kinds)).model.recipe == (
+        recipes.tsm_resnet50(7).recipe
+    )
+    online = model_from_official(model_weights({}, **kinds), shift=TemporalShift(online=True))
+    assert online.model.recipe == recipes.tsm_resnet50(7, online=True).recipe
+    r4 = model_from_official(released["r4_small_generator"](), rounds=2, dropout=0.1).model
+    with torch.device("meta"):
+        twin = recipes.dyreg_tsm_resnet50(
+            places=("layer3.4.conv2",), generator="small", rounds=2, anchors="grid", dropout=0.1
+        )
+    assert r4.recipe == twin.recipe
+    others = (
+        model_from_official(small()),
+        model_from_official(model_weights({}, **kinds, shifted=False)),
+        model_from_official(model_weights({}, **kinds), shift=TemporalShift(fold=4)),
+    )
+    assert not any(hasattr(other.model, "recipe") for other in others)

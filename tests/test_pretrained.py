@@ -1,0 +1,338 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from safetensors.torch import load_file, load_model
+from torch import nn
+
+from stgraph import recipes
+from stgraph.backbones import c2d_resnet50
+from stgraph.checks import InputError
+from stgraph.edges import FullEdges
+from stgraph.nodes import GridNodes, grid_anchors
+from stgraph.pretrained import from_pretrained, save_pretrained
+
+R4 = ("layer3.4.conv2",)
+MODELS = {
+    "rstg_sync_mnist": (lambda: recipes.rstg_sync_mnist(4, channels=8), (1, 2, 1, 64, 64)),
+    "mean_lstm": (lambda: recipes.mean_lstm(4, channels=8), (1, 2, 1, 64, 64)),
+    "conv_lstm": (lambda: recipes.conv_lstm(4, channels=8), (1, 2, 1, 64, 64)),
+    "i3d_sync_mnist": (lambda: recipes.i3d_sync_mnist(4), (1, 2, 1, 32, 32)),
+    "non_local_sync_mnist": (lambda: recipes.non_local_sync_mnist(4), (1, 2, 1, 32, 32)),
+    "resnet18_multi_sync_mnist": (
+        lambda: recipes.resnet18_multi_sync_mnist(4, in_channels=3),
+        (1, 2, 3, 32, 32),
+    ),
+    "dyreg_multi_sync_mnist": (
+        lambda: recipes.dyreg_multi_sync_mnist(4, nodes=recipes.dyreg_regions(16, 4)),
+        (1, 2, 1, 128, 128),
+    ),
+    "dyreg_small": (
+        lambda: recipes.dyreg_small(4, recipes.small_regions(num_nodes=4), rounds=2),
+        (2, 2, 1, 32, 32),
+    ),
+    "dyreg_small, grid": (
+        lambda: recipes.dyreg_small(4, recipes.small_grid(scales=(2, 1))),
+        (2, 2, 1, 32, 32),
+    ),
+    "tsm_resnet50": (lambda: recipes.tsm_resnet50(4, online=True), (1, 2, 3, 32, 32)),
+    "dyreg_tsm_resnet50": (
+        lambda: recipes.dyreg_tsm_resnet50(
+            4, R4, "small", num_nodes=4, rounds=1, anchors="grid", online=True, frame_size=64
+        ),
+        (1, 2, 3, 64, 64),
+    ),
+    "c2d": (lambda: recipes.c2d(4), (1, 2, 3, 32, 32)),
+    "i3d": (lambda: recipes.i3d(4), (1, 2, 3, 32, 32)),
+    "non_local_i3d": (lambda: recipes.non_local_i3d(4), (1, 2, 3, 32, 32)),
+    "rstg_to_map": (
+        lambda: recipes.rstg_to_map(4, ("layer1.1",), c2d_resnet50, 8, (2, 1)),
+        (1, 2, 3, 32, 32),
+    ),
+    "rstg_to_vec": (lambda: recipes.rstg_to_vec(4, c2d_resnet50, width=8), (1, 2, 3, 32, 32)),
+    "rstg_block": (lambda: recipes.rstg_block(6, width=8), (1, 2, 6, 5, 5)),
+    "dyreg_block": (
+        lambda: recipes.dyreg_block(recipes.small_grid(8), 6, map_size=8),
+        (1, 2, 6, 8, 8),
+    ),
+    "dyreg_regions": (
+        lambda: recipes.dyreg_regions(6, 4, 8, anchors=grid_anchors),
+        (1, 2, 6, 8, 8),
+    ),
+    "small_regions": (lambda: recipes.small_regions(6, 4), (1, 2, 6, 8, 8)),
+    "small_grid": (lambda: recipes.small_grid(6), (1, 2, 6, 8, 8)),
+}
+
+
+def test_no_recipe_is_forgotten():
+    assert set(recipes.__all__) == {name.split(",")[0] for name in MODELS}
+
+
+def trained(model: nn.Module) -> nn.Module:
+    """The model with other weights and buffers than it starts with, asleep blocks awake."""
+    for value in model.state_dict().values():
+        if not value.is_floating_point():
+            value.add_(3)
+        elif value.ndim == 1:
+            value.mul_(1 + 0.1 * torch.rand_like(value)).add_(0.1 * torch.rand_like(value))
+        else:
+            value.mul_(1 + 0.1 * torch.randn_like(value))
+    return model.eval()
+
+
+def answer(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        out = model(x)
+    if hasattr(out, "logits"):
+        return out.logits
+    return out.features if hasattr(out, "features") else out[0].x
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_recipe_comes_back_as_it_was(name, tmp_path):
+    make, sizes = MODELS[name]
+    model, x = trained(make()), torch.rand(sizes)
+    assert save_pretrained(model, tmp_path / "a" / "b") == tmp_path / "a" / "b"
+    again = from_pretrained(str(tmp_path / "a" / "b"))
+    assert not any(module.training for module in again.modules())
+    assert again.recipe == model.recipe
+    given = answer(model, x)
+    assert given.isfinite().all()
+    assert torch.equal(answer(again, x), given)
+    mine, theirs = model.state_dict(), again.state_dict()
+    assert list(mine) == list(theirs)
+    assert all(torch.equal(mine[key], theirs[key]) for key in mine)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return save_pretrained(trained(recipes.dyreg_small(3)), tmp_path / "model")
+
+
+def change(folder: Path, **values: object) -> None:
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def test_the_files_are_those_of_a_hub(folder: Path):
+    assert {file.name for file in folder.iterdir()} == {"config.json", "model.safetensors"}
+    assert json.loads((folder / "config.json").read_text()) == {
+        "library": "stgraph",
+        "version": __import__("stgraph").__version__,
+        "format": 1,
+        "model": "GraphClassifier",
+        "recipe": "dyreg_small",
+        "arguments": {"num_classes": 3, "nodes": None, "rounds": 1},
+    }
+    model = recipes.dyreg_small(3)
+    assert set(load_file(folder / "model.safetensors")) == set(model.state_dict())
+    assert load_model(model, folder / "model.safetensors") == (set(), [])
+
+
+def test_nested_recipes_and_functions_stand_in_the_configuration(tmp_path: Path):
+    with torch.device("meta"):
+        nodes = recipes.dyreg_regions(8, 4, anchors=grid_anchors)
+    model = nn.Linear(1, 1)
+    model.recipe = recipes.recorded.Recipe("dyreg_small", {"nodes": nodes.recipe})
+    config = json.loads((save_pretrained(model, tmp_path) / "config.json").read_text())
+    assert config["arguments"]["nodes"] == {
+        "$recipe": "dyreg_regions",
+        "arguments": {
+            "width": 8,
+            "num_nodes": 4,
+            "map_size": 16,
+            "anchors": {"$function": "stgraph.nodes.grid_anchors"},
+        },
+    }
+
+
+def test_saving_again_replaces_the_files(folder: Path):
+    save_pretrained(recipes.dyreg_small(5), folder)
+    assert from_pretrained(folder).num_classes == 5
+    assert {file.name for file in folder.iterdir()} == {"config.json", "model.safetensors"}
+
+
+def test_what_stood_there_stays_when_saving_fails(folder: Path, monkeypatch):
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    with torch.device("meta"):
+        broken = recipes.dyreg_small(5)
+    with pytest.raises((NotImplementedError, RuntimeError)):
+        save_pretrained(broken, folder)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_types_are_kept(dtype, tmp_path: Path):
+    model = trained(recipes.dyreg_small(3).to(dtype))
+    again = from_pretrained(save_pretrained(model, tmp_path))
+    kinds = [value.dtype for value in model.state_dict().values()]
+    assert [value.dtype for value in again.state_dict().values()] == kinds
+    assert dtype in kinds
+    x = torch.rand(1, 2, 1, 32, 32, dtype=dtype)
+    assert torch.equal(answer(again, x), answer(model, x))
+
+
+def test_types_of_parts_are_kept(tmp_path: Path):
+    model = trained(recipes.resnet18_multi_sync_mnist(3))
+    model.net.layer3.bfloat16()
+    model.net.bn1.weight.data = model.net.bn1.weight.data.double()
+    again = from_pretrained(save_pretrained(model, tmp_path))
+    mine, theirs = model.state_dict(), again.state_dict()
+    assert [mine[key].dtype for key in mine] == [theirs[key].dtype for key in mine]
+    assert all(torch.equal(mine[key], theirs[key]) for key in mine)
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(3, 3), nn.Linear(3, 3)
+        self.b.weight = self.a.weight
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return self.b(self.a(x)), None
+
+
+def test_shared_weights_and_models_of_ones_own(tmp_path: Path):
+    model = trained(Tied())
+    save_pretrained(model, tmp_path)
+    assert load_model(Tied(), tmp_path / "model.safetensors") == (set(), [])
+    assert json.loads((tmp_path / "config.json").read_text())["recipe"] is None
+    again = from_pretrained(tmp_path, build=Tied)
+    assert again.a.weight is again.b.weight
+    x = torch.rand(2, 3)
+    assert torch.equal(again(x)[0], model(x)[0])
+    with pytest.raises(InputError, match=r"build: expected a function that makes the Tied, got no"):
+        from_pretrained(tmp_path)
+
+
+def test_weights_that_are_views_are_saved_alone(tmp_path: Path):
+    model = nn.LSTM(3, 4)
+    parts = list(model.parameters())
+    memory = torch.randn(sum(part.numel() for part in parts) + 7)  # as on a GPU
+    pieces = memory[7:].split([part.numel() for part in parts])
+    for part, piece in zip(parts, pieces, strict=True):
+        part.data = piece.view_as(part)
+    model.weight_ih_l0.data = torch.randn(3, 16).t()
+    model.register_buffer("one", torch.ones(1).expand(5))
+
+    def build() -> nn.Module:
+        net = nn.LSTM(3, 4)
+        net.register_buffer("one", torch.zeros(5))
+        return net
+
+    again = from_pretrained(save_pretrained(model, tmp_path), build).state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in model.state_dict().items())
+    assert load_model(build(), tmp_path / "model.safetensors") == (set(), [])
+
+
+def own() -> nn.Module:
+    return recipes.dyreg_small(3, nodes=GridNodes(32, (2,), edges=FullEdges()))
+
+
+def test_a_part_of_ones_own_asks_for_the_function(tmp_path: Path):
+    model = trained(own())
+    save_pretrained(model, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["arguments"]["nodes"] == {"$unwritten": "stgraph.nodes.grid.GridNodes"}
+    with pytest.raises(InputError, match=r"build: expected .* the argument 'nodes' of dyreg_small"):
+        from_pretrained(tmp_path)
+    x = torch.rand(1, 2, 1, 32, 32)
+    assert torch.equal(answer(from_pretrained(tmp_path, build=own), x), answer(model, x))
+
+
+BAD = {
+    "no JSON": (lambda f: (f / "config.json").write_text("{"), "a configuration in JSON"),
+    "no object": (lambda f: (f / "config.json").write_text("[1]"), "`save_pretrained` wrote"),
+    "other": (lambda f: (f / "config.json").write_text("{}"), "`save_pretrained` wrote"),
+    "deep": (lambda f: (f / "config.json").write_text("[" * 10**5), "configuration in JSON"),
+    "bytes": (lambda f: (f / "config.json").write_bytes(b"\xff"), "a configuration in JSON"),
+    "no config": (lambda f: (f / "config.json").unlink(), r"a folder with config\.json"),
+    "no weights": (lambda f: (f / "model.safetensors").unlink(), r"with model\.safetensors"),
+    "later": (lambda f: change(f, format=2), "configuration of format 1, got .* of format 2, by"),
+    "unknown": (lambda f: change(f, recipe="os.system"), "a recipe among .*got 'os.system'"),
+    "private": (lambda f: change(f, recipe="__doc__"), "a recipe among"),
+    "list": (lambda f: change(f, recipe=["dyreg_small"]), "a recipe among"),
+    "no arguments": (lambda f: change(f, arguments=[]), "arguments of dyreg_small, got list"),
+    "strange": (lambda f: change(f, arguments={"a": 1}), r"arguments that .* has, got \['a'\]"),
+    "wrong": (lambda f: change(f, arguments={"rounds": "x"}), "rounds: expected a whole number"),
+    "type": (lambda f: change(f, arguments={"nodes": 3}), "arguments that dyreg_small takes"),
+    "function": (
+        lambda f: change(f, arguments={"nodes": {"$function": "os.system"}}),
+        "functions among .*got 'os.system'",
+    ),
+    "unhashable": (
+        lambda f: change(f, arguments={"nodes": {"$function": ["os.system"]}}),
+        "functions among",
+    ),
+    "nested": (
+        lambda f: change(f, arguments={"nodes": {"$recipe": "exec", "arguments": {}}}),
+        "a recipe among .*got 'exec'",
+    ),
+    "truncated": (
+        lambda f: (f / "model.safetensors").write_bytes(
+            (f / "model.safetensors").read_bytes()[:-10]
+        ),
+        r"weights in model\.safetensors",
+    ),
+    "shapes": (
+        lambda f: change(f, arguments={"num_classes": 4}),
+        r"of this GraphClassifier, got those of another model .*classifier\.weight.*\[4, 32\]",
+    ),
+    "names": (
+        lambda f: change(f, recipe="mean_lstm", arguments={"channels": 8}),
+        "of this RecurrentClassifier, got those of another model .* in all",
+    ),
+    "more names": (
+        lambda f: change(f, recipe="small_regions", arguments={}),
+        "of this DynamicRegions, got those of another model",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spoil", "message"), BAD.values(), ids=BAD)
+def test_a_folder_that_is_not_as_it_was_is_refused(folder: Path, spoil, message):
+    spoil(folder)
+    with pytest.raises(InputError, match=message):
+        from_pretrained(folder)
+
+
+def test_missing_weights_are_named(tmp_path: Path):
+    save_pretrained(nn.Linear(2, 2, bias=False), tmp_path)
+    with pytest.raises(InputError, match=r"of this Linear, got .* more names \(bias\)"):
+        from_pretrained(tmp_path, build=lambda: nn.Linear(2, 2))
+
+
+def test_places_without_a_model_are_refused(tmp_path: Path, monkeypatch):
+    with pytest.raises(InputError, match="source: expected a folder, or owner/name on the hub"):
+        from_pretrained(tmp_path / "nothing")
+    with pytest.raises(InputError, match="expected a folder, or owner/name on the hub"):
+        from_pretrained("../nothing")
+    with pytest.raises(InputError, match="revision: expected None for a folder, got 'main'"):
+        from_pretrained(tmp_path, revision="main")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install huggingface_hub.*got 'someone/something'"):
+        from_pretrained("someone/something")
+
+
+def test_a_name_on_the_hub_is_fetched(folder: Path, monkeypatch):
+    asked = []
+
+    def hf_hub_download(repo_id: str, filename: str, *, revision: str | None = None) -> str:
+        asked.append((repo_id, filename, revision))
+        return str(folder / filename)
+
+    hub = ModuleType("huggingface_hub")
+    hub.hf_hub_download = hf_hub_download
+    hub.__spec__ = importlib.util.spec_from_loader("huggingface_hub", None)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    assert from_pretrained("someone/some.thing-2", revision="v1").num_classes == 3
+    assert asked == [
+        ("someone/some.thing-2", "config.json", "v1"),
+        ("someone/some.thing-2", "model.safetensors", "v1"),
+    ]
