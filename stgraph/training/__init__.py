@@ -1,21 +1,39 @@
 """Training on Lightning: module, data, schedules and checkpoints (needs the extra ``train``)."""
 
+from stgraph.training.auxiliary import Auxiliary
 from stgraph.training.checkpoints import load_weights
 from stgraph.training.data import ClipData
+from stgraph.training.distill import KickStart
+from stgraph.training.groups import Group, TSMGroups, together
 from stgraph.training.module import ClassificationModule
 from stgraph.training.node_classes import NodeClasses
+from stgraph.training.runs import model_of_run
 from stgraph.training.scaling import signed
-from stgraph.training.schedules import Constant, Milestones, Plateau, Schedule, WarmupCosine
+from stgraph.training.schedules import (
+    Constant,
+    EpochMilestones,
+    Milestones,
+    Plateau,
+    Schedule,
+    WarmupCosine,
+)
 
 __all__ = [
+    "Auxiliary",
     "ClassificationModule",
     "ClipData",
     "Constant",
+    "EpochMilestones",
+    "Group",
+    "KickStart",
     "Milestones",
     "NodeClasses",
     "Plateau",
     "Schedule",
+    "TSMGroups",
     "WarmupCosine",
     "load_weights",
+    "model_of_run",
     "signed",
+    "together",
 ]

@@ -14,8 +14,10 @@ from typing import Any
 from jsonargparse import set_parsing_settings
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import (
+    Callback,
     LearningRateMonitor,
     ModelCheckpoint,
+    ModelSummary,
     ProgressBar,
     RichProgressBar,
 )
@@ -43,6 +45,36 @@ class _SaveConfig(SaveConfigCallback):
             folder = Path(trainer.default_root_dir)
             folder.mkdir(parents=True, exist_ok=True)
             self.parser.save(self.config, folder / "config.yaml", overwrite=True)
+
+
+class _Bar(RichProgressBar):
+    """Lightning's bar, without the number of the logger's folder."""
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        metrics = super().get_metrics(trainer, pl_module)
+        return {name: value for name, value in metrics.items() if name != "v_num"}
+
+
+class _Metrics(Callback):
+    """Computes an epoch's metrics in all processes at the same time.
+
+    They wait for each other in it; the bar, which only the first one has, would be left waiting
+    while the others wait for it to save a checkpoint.
+    """
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        _ = trainer.callback_metrics  # which computes and keeps them
+
+
+class _Size(Callback):
+    """Says how large the model is."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        model: Any = pl_module.model
+        sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+        frozen = sum(size for size, learns in sizes if not learns)
+        told = f"{type(model).__name__}: {sum(size for size, _ in sizes):,} parameters"
+        rank_zero_info(told + (f", {frozen:,} of them frozen" if frozen else ""))
 
 
 class Command(LightningCLI):
@@ -102,10 +134,14 @@ class Command(LightningCLI):
         if config["default_root_dir"] is not None:
             raise InputError("trainer.default_root_dir", "--runs and --run", "a folder")
         fitting = self.subcommand == "fit"
-        callbacks = config["callbacks"] = list(config["callbacks"] or [])
+        callbacks = config["callbacks"] = [_Metrics(), *(config["callbacks"] or [])]
         wants_bar = config["enable_progress_bar"] is not False
         if wants_bar and not any(isinstance(callback, ProgressBar) for callback in callbacks):
-            callbacks.append(RichProgressBar(refresh_rate=10))
+            callbacks.append(_Bar(refresh_rate=10))
+        summaries = any(isinstance(callback, ModelSummary) for callback in callbacks)
+        if config["enable_model_summary"] is None and not summaries:
+            config["enable_model_summary"] = False  # its table counts operations that it never saw
+            callbacks.append(_Size())
         if config["enable_checkpointing"] is not False:
             checkpoints = self.folder / "checkpoints"
             minutes = float(self._get(self.config, "keep_minutes"))

@@ -21,7 +21,7 @@ class ClipData(LightningDataModule):
         val: read in order, as are the next two.
         test: for ``stgraph test``.
         predict: for ``stgraph predict``; the test clips when absent.
-        batch_size: clips a training batch.
+        batch_size: clips a training batch, on each process.
         eval_batch_size: clips a batch elsewhere, ``batch_size`` when absent.
         seed: of the shuffling.
         drop_last: leave out what is too little for a whole training batch.
@@ -62,9 +62,14 @@ class ClipData(LightningDataModule):
         self._train_loader = loader
         return loader
 
-    def val_dataloader(self) -> ClipLoader | list[ClipLoader]:
-        """Return the loader of :attr:`val`; nothing is validated without one."""
-        return [] if self.val is None else self._loader("val", self.eval_batch_size)
+    def setup(self, stage: str) -> None:
+        """Let a fit without :attr:`val` validate nothing."""
+        if stage == "fit" and self.val is None and self.trainer is not None:
+            self.trainer.limit_val_batches = 0
+
+    def val_dataloader(self) -> ClipLoader:
+        """Return the loader of :attr:`val`."""
+        return self._loader("val", self.eval_batch_size)
 
     def test_dataloader(self) -> ClipLoader:
         """Return the loader of :attr:`test`."""

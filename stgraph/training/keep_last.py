@@ -11,12 +11,16 @@ from lightning.pytorch.callbacks import Checkpoint
 
 __all__ = ["KeepLast"]
 
+_LOOKS = 20  # steps between two looks at the clock where several processes must agree
+
 
 class KeepLast(Checkpoint):
     """Keeps the newest state of a fit: every few minutes, after validations and epochs.
 
     (``save_last`` of Lightning's ``ModelCheckpoint`` writes only when there is a new best.) A file
-    is written whole before it takes the place of the one before.
+    is written whole before it takes the place of the one before. Between two batches whose
+    gradients are accumulated nothing is kept, since gradients are no part of a checkpoint. Of
+    several processes the first one's clock counts; they look at it every 20 steps.
 
     Args:
         path: where the checkpoint lies.
@@ -30,19 +34,25 @@ class KeepLast(Checkpoint):
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """Save where the last time is long ago."""
-        at_end = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-        if not at_end and time.monotonic() - self._saved >= 60 * self.minutes:
+        if _within_epoch(trainer) and self._is_due(trainer):
             self._save(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save within an epoch."""
-        at_end = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-        if trainer.state.fn == "fit" and not trainer.sanity_checking and not at_end:
+        fitting = trainer.state.fn == "fit" and not trainer.sanity_checking
+        if fitting and _within_epoch(trainer):
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save after an epoch."""
         self._save(trainer)
+
+    def _is_due(self, trainer: Trainer) -> bool:
+        late = time.monotonic() - self._saved >= 60 * self.minutes
+        if trainer.world_size == 1:
+            return late
+        # Saving waits for all processes, so either all save or none.
+        return trainer.global_step % _LOOKS == 0 and trainer.strategy.broadcast(late)
 
     def _save(self, trainer: Any) -> None:
         if trainer.fast_dev_run:
@@ -52,3 +62,10 @@ class KeepLast(Checkpoint):
         if trainer.is_global_zero:
             part.replace(self.path)
         self._saved = time.monotonic()
+
+
+def _within_epoch(trainer: Trainer) -> bool:
+    """Tell whether an optimiser step was just made, and more are to come in the epoch."""
+    progress = trainer.fit_loop.epoch_loop.batch_progress
+    stepped = progress.current.ready % trainer.accumulate_grad_batches == 0
+    return stepped and not progress.is_last_batch

@@ -1,7 +1,8 @@
-"""Training a video classifier: one loss, one optimiser, one schedule, each a part."""
+"""Training a video classifier: loss, optimiser, groups, schedule and the rest, each a part."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -11,7 +12,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric
 
+from stgraph.checks import InputError
+from stgraph.training.auxiliary import Auxiliary
 from stgraph.training.checkpoints import check_keys
+from stgraph.training.groups import Groups, build, together
 from stgraph.training.scaling import signed
 from stgraph.training.schedules import Schedule, WarmupCosine
 
@@ -57,8 +61,18 @@ class ClassificationModule(LightningModule):
         optimizer: from parameters to an optimiser.
         schedule: what sets the learning rate.
         scale: from the frames of a clip batch to what the model sees.
-        auxiliary: from an answer and its clip batch to a number that joins the loss in training,
-            for example :class:`~stgraph.training.NodeClasses`.
+        auxiliary: what joins the loss in training, for example
+            :class:`~stgraph.training.NodeClasses` or :class:`~stgraph.training.KickStart`.
+        groups: which parameters learn at which share of the optimiser's rate and decay; all alike
+            by default, :class:`~stgraph.training.TSMGroups` as the papers do on
+            Something-Something.
+        hints: what the model is told beside the video: fields of the clip batch, by the name of the
+            model's argument; ``{"boxes": "box"}`` for an extractor of known boxes.
+
+    Raises:
+        InputError: on an auxiliary that is none, and in a run: on hints that are no fields of the
+            clip batch, groups that do not hold each parameter once, or a run without an end where
+            the auxiliary has a share of it.
     """
 
     def __init__(
@@ -68,24 +82,31 @@ class ClassificationModule(LightningModule):
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] = adamw,
         schedule: Schedule = WarmupCosine(),  # noqa: B008 (it has no state to share)
         scale: nn.Module | Callable[[Tensor], Tensor] = signed,
-        auxiliary: nn.Module | None = None,
+        auxiliary: Auxiliary | None = None,
+        groups: Groups = together,
+        hints: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
+        if not (auxiliary is None or isinstance(auxiliary, Auxiliary)):
+            raise InputError("auxiliary", "an Auxiliary", type(auxiliary).__name__)
         self.model = model
         self.loss = loss
         self.optimizer = optimizer
         self.schedule = schedule
         self.scale = scale
         self.auxiliary = auxiliary
+        self.groups = groups
+        self.hints = dict(hints or {})
+        self._steps = math.inf  # of the run; known when it starts
         # without its check of values, which would wait for the device
         names = [
             f"{stage}_{name}" for stage in ("train", "val", "test") for name in ("top1", "top5")
         ]
         self.metrics = nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in names})
 
-    def forward(self, video: Tensor, state: Any = None) -> Any:
+    def forward(self, video: Tensor, state: Any = None, **hints: Any) -> Any:
         """Answer clips ``[B, T, C, H, W]`` as they come from the data, unscaled."""
-        return self.model(self.scale(video), state)
+        return self.model(self.scale(video), state, **hints)
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of a clip batch."""
@@ -101,7 +122,8 @@ class ClassificationModule(LightningModule):
 
     def predict_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
         """Return index, label, answer and its probability for each clip, each ``[B]``."""
-        probability, answer = self(batch["video"]).logits.softmax(-1).max(-1)
+        answered = self(batch["video"], **self._hints(batch))
+        probability, answer = answered.logits.softmax(-1).max(-1)
         return {
             "index": batch["index"],
             "label": batch["label"],
@@ -111,23 +133,26 @@ class ClassificationModule(LightningModule):
 
     def _step(self, batch: Mapping[str, Tensor], stage: str) -> Tensor:
         label = batch["label"]
-        answer = self(batch["video"])
+        video = self.scale(batch["video"])
+        answer = self.model(video, None, **self._hints(batch))
         logits: Tensor = answer.logits  # [B, K]
         loss: Tensor = self.loss(logits, label)
         size = len(label)
         fitting = stage == "train"
         total = loss
         if fitting and self.auxiliary is not None:
-            extra = self.auxiliary(answer, batch)
-            self.log("train/auxiliary", extra, batch_size=size)
-            total = loss + extra
+            extra = torch.zeros_like(loss)  # logged too: the last value would stay otherwise
+            if self._within(self.auxiliary.share):
+                extra = self.auxiliary(answer, {**batch, "video": video})
+                total = loss + extra
+            self.log("train/auxiliary", extra, batch_size=size, sync_dist=True)
         self.log(
             f"{stage}/loss",
             loss,
             on_step=fitting,
             on_epoch=not fitting,
             batch_size=size,
-            sync_dist=not fitting,
+            sync_dist=True,  # the mean of all processes
         )
         for name, k in (("top1", 1), ("top5", 5)):
             if k == 1 or logits.shape[1] > k:
@@ -143,10 +168,23 @@ class ClassificationModule(LightningModule):
                 )
         return total
 
+    def _hints(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return what the model is told beside the video."""
+        if missing := [field for field in self.hints.values() if field not in batch]:
+            raise InputError("hints", f"fields of the clip batch, {sorted(batch)}", missing)
+        return {name: batch[field] for name, field in self.hints.items()}
+
+    def _within(self, share: float) -> bool:
+        """Tell whether the run is still within this share of its steps."""
+        return share == 1 or self.trainer.global_step < share * self._steps
+
     def configure_optimizers(self) -> Any:
         """Build the optimiser over the parameters that learn, and its schedule."""
-        optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
-        steps = float(self.trainer.estimated_stepping_batches)
+        optimizer = build(self, self.optimizer, self.groups)
+        steps = self._steps = float(self.trainer.estimated_stepping_batches)
+        if self.auxiliary is not None and self.auxiliary.share < 1 and math.isinf(steps):
+            expected = "a run with max_epochs or max_steps, of which it has a share"
+            raise InputError("auxiliary", expected, "one without an end")
         return {"optimizer": optimizer, "lr_scheduler": self.schedule(optimizer, steps)}
 
     def load_state_dict(

@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stgraph.checks import InputError, integer, positive
+from stgraph.classifiers import Answer
 from stgraph.graph import presence, to_dense
-from stgraph.model import Answer
+from stgraph.training.auxiliary import Auxiliary
 
 __all__ = ["NodeClasses"]
 
 
-class NodeClasses(nn.Module):
+class NodeClasses(Auxiliary):
     r"""The nodes of a frame, taken together, must tell which classes are in the clip.
 
     .. math::

@@ -8,11 +8,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, MultiStepLR, ReduceLROnPlateau
 
 from stgraph.checks import InputError, fraction, integer
 
-__all__ = ["Constant", "Milestones", "Plateau", "Schedule", "WarmupCosine"]
+__all__ = [
+    "Constant",
+    "EpochMilestones",
+    "Milestones",
+    "Plateau",
+    "Schedule",
+    "WarmupCosine",
+]
 
 
 class Schedule(ABC):
@@ -91,6 +98,25 @@ class Milestones(StepSchedule):
     def factor(self, progress: float) -> float:
         """Return the rate's share of the peak at a progress of 0..1."""
         return self.gamma ** sum(progress >= share for share in self.at)
+
+
+class EpochMilestones(Schedule):
+    """The peak rate, multiplied by ``gamma`` after each of these epochs, however long the run is.
+
+    DyReG's official script has (20, 30, 40) in 60 epochs, TSM (20, 40) in 50.
+
+    Args:
+        at: numbers of epochs.
+        gamma: what each multiplies the rate by.
+    """
+
+    def __init__(self, at: Sequence[int], gamma: float = 0.1) -> None:
+        self.at = tuple(integer("at", epoch) for epoch in at)
+        self.gamma = fraction("gamma", gamma)
+
+    def __call__(self, optimizer: Optimizer, steps: float) -> dict[str, Any]:
+        """Return a schedule by the epoch; see :class:`Schedule`."""
+        return {"scheduler": MultiStepLR(optimizer, self.at, self.gamma), "interval": "epoch"}
 
 
 class Constant(Schedule):

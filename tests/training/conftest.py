@@ -9,6 +9,8 @@ import yaml
 
 # What a user may have in a file of their own: a model, a dataset, a callback.
 PARTS = '''
+import time
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -61,6 +63,35 @@ class Crash(Callback):
     def on_train_batch_start(self, trainer, *_):
         if trainer.global_step == self.step:
             raise OSError("the machine went down")
+
+
+class CrashAtBatch(Callback):
+    def __init__(self, batch: int):
+        self.batch = batch
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx):
+        if batch_idx == self.batch:
+            raise OSError("the machine went down")
+
+
+class Wait(Callback):
+    """Waits at a step, and says so, for somebody to end the process."""
+
+    def __init__(self, step: int):
+        self.step = step
+
+    def on_train_batch_start(self, trainer, *_):
+        if trainer.global_step == self.step:
+            Path("waiting").touch()
+            time.sleep(600)
+
+
+class Seen(Callback):
+    """Writes down which clips each process sees."""
+
+    def on_train_batch_start(self, trainer, module, batch, *_):
+        with Path(f"seen_{trainer.global_rank}.txt").open("a") as file:
+            print(trainer.current_epoch, *batch["index"].tolist(), file=file)
 '''
 
 

@@ -146,6 +146,29 @@ def test_a_test_prints_top_1(config: Config, capsys: pytest.CaptureFixture[str])
     assert ", top-5 " in line
 
 
+def test_a_run_says_what_its_reader_can_use(
+    config: Config, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = config({"trainer.enable_model_summary": None, "data.val": None})
+    assert main(["fit", "--config", path]) == 0
+    assert "Tiny: 3,239 parameters" in caplog.messages
+    said = caplog.text + "".join(capsys.readouterr())
+    for idle in ("FLOPs", "TPU", "Tip:", "estimate number", "is zero"):
+        assert idle not in said
+    assert main(["fit", "--config", path, "--run=b", "--trainer.enable_model_summary=true"]) == 0
+    assert "Trainable params" in "".join(capsys.readouterr())
+
+
+def test_without_validation_clips_none_are_validated(
+    config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = config({"data.val": None})
+    assert main(["fit", "--config", path]) == 0
+    assert "val/loss" not in metrics("small")[0]
+    assert main(["validate", "--config", path]) == 2
+    assert "data.val: expected a dataset" in capsys.readouterr().err
+
+
 def test_a_validation_prints_top_1(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "--config", config()]) == 0
     capsys.readouterr()

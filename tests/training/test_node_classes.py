@@ -5,8 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from stgraph.checks import InputError
+from stgraph.classifiers import Answer
 from stgraph.graph import Layout, frame_graphs
-from stgraph.model import Answer
 from stgraph.training import NodeClasses
 
 

@@ -7,7 +7,14 @@ import torch
 from torch.optim import SGD, Optimizer
 
 from stgraph.checks import InputError
-from stgraph.training import Constant, Milestones, Plateau, Schedule, WarmupCosine
+from stgraph.training import (
+    Constant,
+    EpochMilestones,
+    Milestones,
+    Plateau,
+    Schedule,
+    WarmupCosine,
+)
 
 
 def rates(schedule: Schedule, steps: int = 100) -> list[float]:
@@ -40,6 +47,19 @@ def test_a_schedule_may_be_all_cosine_or_all_warm_up(warmup: float) -> None:
 def test_milestones_divide_by_ten() -> None:
     found = rates(Milestones((0.5, 0.75)))
     assert found == pytest.approx([2.0] * 50 + [0.2] * 25 + [0.02] * 25)
+
+
+def test_milestones_may_be_epochs_of_a_run_of_any_length() -> None:
+    entry = EpochMilestones((2, 3))(SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0), math.inf)
+    assert entry["interval"] == "epoch"
+    found = []
+    for _ in range(4):
+        found += entry["scheduler"].get_last_lr()
+        entry["scheduler"].optimizer.step()
+        entry["scheduler"].step()
+    assert found == pytest.approx([2.0, 2.0, 0.2, 0.02])
+    with pytest.raises(InputError, match="at: expected a whole number"):
+        EpochMilestones((0.5,))  # type: ignore[arg-type]
 
 
 def test_constant_changes_nothing() -> None:

@@ -1,0 +1,51 @@
+"""Models of runs that are done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from jsonargparse import ArgumentParser
+from torch import nn
+
+from stgraph.checks import InputError
+from stgraph.training.checkpoints import check_keys, read
+
+__all__ = ["model_of_run"]
+
+_PREFIX = "model."
+
+
+def model_of_run(folder: str | Path, checkpoint: str = "best") -> nn.Module:
+    """Build the model of a run of ``stgraph fit``, with the weights that it learnt.
+
+    The run's ``config.yaml`` says what the model is; the parts that it names must be importable,
+    and are run. In another configuration it stands wherever a model does::
+
+        class_path: stgraph.training.model_of_run
+        init_args: {folder: runs/small}
+
+    Args:
+        folder: the run's, such as ``runs/small``.
+        checkpoint: ``best``, ``last``, or the path of another checkpoint of the run.
+
+    Raises:
+        InputError: when configuration or checkpoint are missing or do not fit each other.
+    """
+    config = Path(folder) / "config.yaml"
+    if not config.is_file():
+        raise InputError("folder", "that of a run, with its config.yaml", folder)
+    content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    try:
+        described = content["model"]["model"]
+    except (KeyError, TypeError) as error:
+        raise InputError(str(config), "a configuration of `stgraph fit`", "another") from error
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--model", type=nn.Module)
+    model: nn.Module = parser.instantiate_classes(parser.parse_object({"model": described})).model
+    path = Path(folder) / "checkpoints" / f"{checkpoint}.ckpt"
+    state_dict = read(path if checkpoint in ("best", "last") else checkpoint)["state_dict"]
+    own = {k.removeprefix(_PREFIX): v for k, v in state_dict.items() if k.startswith(_PREFIX)}
+    check_keys(model, own)
+    model.load_state_dict(own)
+    return model

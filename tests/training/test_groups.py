@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torch_geometric.nn import GATv2Conv
+
+from stgraph import recipes
+from stgraph.checks import InputError
+from stgraph.layers import GraphConv
+from stgraph.training import ClassificationModule, Group, TSMGroups, together
+from stgraph.training.groups import build
+
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "DyReG": recipes.dyreg_small,
+    "RSTG": lambda: recipes.rstg_sync_mnist(channels=8),
+    "DyReG in a CNN": recipes.dyreg_multi_sync_mnist,
+    "DyReG in TSM": lambda: on_meta(recipes.dyreg_tsm_resnet50),
+    "RSTG in I3D": lambda: on_meta(recipes.rstg_to_map),
+}
+sgd = partial(torch.optim.SGD, lr=0.1, momentum=0.9, weight_decay=0.01)
+
+
+def on_meta(recipe: Callable[[], nn.Module]) -> nn.Module:
+    with torch.device("meta"):
+        return recipe()
+
+
+class Own(nn.Module):
+    """What no rule knows of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+
+
+def names(module: nn.Module, groups: list[Group]) -> dict[str, str]:
+    """Name of its group by the name of each parameter."""
+    of = {id(p): group.name for group in groups for p in group.parameters}
+    return {name: of[id(p)] for name, p in module.named_parameters()}
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("groups", [together, TSMGroups()], ids=["together", "TSM"])
+def test_every_parameter_is_in_exactly_one_group(model: str, groups) -> None:
+    module = ClassificationModule(MODELS[model]())
+    found = [id(p) for group in groups(module) for p in group.parameters]
+    assert len(found) == len(set(found))
+    assert set(found) == {id(p) for p in module.parameters()}
+    if groups is not together:
+        ends = [g.parameters for g in groups(module) if g.name.startswith("classifier")]
+        assert [len(end) for end in ends] == [1, 1]
+        assert ends[0][0].shape[0] == module.model.num_classes
+
+
+def test_the_groups_are_those_of_the_papers() -> None:
+    module = ClassificationModule(recipes.dyreg_small())
+    groups = TSMGroups()(module)
+    found = names(module, groups)
+    for end, group in {
+        "backbone.layers.0.weight": "weights",  # the first convolution
+        "backbone.layers.1.weight": "norms",  # of batches
+        "backbone.layers.1.bias": "norms",
+        "nodes.generator.up.weight": "weights",  # a transposed convolution
+        "nodes.generator.up.bias": "biases",
+        "nodes.norm_in.weight": "norms",
+        "nodes.alpha": "weights",
+        "layers.time.cell.weight_hh_l0": "weights",
+        "layers.time.cell.bias_hh_l0": "biases",
+        "layers.norm.bias": "norms",  # of nodes
+        "layers.space.gather.bias": "weights",  # the attention's
+        "layers.space.gather.query.bias": "biases",
+        "model.classifier.weight": "classifier_weights",
+        "model.classifier.bias": "classifier_biases",
+    }.items():
+        matches = {value for name, value in found.items() if name.endswith(end)}
+        assert matches == {group}, end
+    factors = {group.name: (group.rate, group.decay) for group in groups}
+    assert factors == {
+        "weights": (1, 1),
+        "biases": (2, 0),
+        "norms": (1, 0),
+        "classifier_weights": (5, 1),
+        "classifier_biases": (10, 0),
+    }
+
+
+def test_what_no_rule_knows_is_left_as_it_is() -> None:
+    net = nn.ModuleDict(
+        {
+            "own": Own(),
+            "attention": nn.MultiheadAttention(4, 2),
+            "graph": GraphConv(GATv2Conv(4, 4), 4),
+            "fc": nn.Linear(2, 2),
+        }
+    )
+    found = names(net, TSMGroups()(net))
+    assert found["own.bias"] == found["attention.in_proj_bias"] == "weights"
+    assert found["attention.out_proj.bias"] == "biases"
+    assert found["graph.conv.lin_l.weight"] == "weights"  # PyG's own linear map
+    assert found["graph.conv.lin_l.bias"] == "biases"
+    assert found["graph.conv.att"] == "weights"
+
+
+def test_the_classifier_is_the_last_map_of_what_is_called_so() -> None:
+    net = nn.Module()
+    net.block = nn.Linear(2, 2)
+    net.classifier = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4), nn.Dropout())
+    found = names(net, TSMGroups()(net))
+    assert [n for n, group in found.items() if group.startswith("classifier")] == [
+        "classifier.2.weight",
+        "classifier.2.bias",
+    ]
+    named = names(net, TSMGroups("classifier.0")(net))
+    assert named["classifier.0.weight"] == "classifier_weights"
+    assert named["classifier.2.weight"] == "weights"
+    wrapped = ClassificationModule(net)
+    assert names(wrapped, TSMGroups("block")(wrapped))["model.block.bias"] == "classifier_biases"
+
+
+def test_a_classifier_that_is_not_to_be_found_is_told() -> None:
+    net = nn.Module()
+    with pytest.raises(InputError, match="nothing called 'classifier' or 'fc'"):
+        TSMGroups()(net)
+    with pytest.raises(InputError, match="nothing called 'top'"):
+        TSMGroups("top")(net)
+    net.fc, net.net = nn.Linear(2, 2), nn.Sequential()
+    net.net.fc = nn.Linear(2, 2)
+    with pytest.raises(InputError, match=r"several: \['fc', 'net.fc'\]"):
+        TSMGroups()(net)
+    found = names(net, TSMGroups("net.fc")(net))
+    assert found["fc.weight"] == "weights"
+    assert found["net.fc.weight"] == "classifier_weights"
+
+
+def test_frozen_parameters_are_left_out() -> None:
+    net = nn.ModuleDict({"a": nn.Linear(2, 2), "fc": nn.Linear(2, 2)})
+    net["a"].requires_grad_(False)
+    assert [group.name for group in TSMGroups()(net)] == ["classifier_weights", "classifier_biases"]
+
+
+def test_a_weight_that_two_modules_share_is_in_one_group() -> None:
+    net = nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.Linear(2, 2), "fc": nn.Linear(2, 2)})
+    net["b"].weight = net["fc"].weight = net["a"].weight
+    found = names(net, TSMGroups()(net))
+    assert found["a.weight"] == "classifier_weights"
+    build(net, sgd, TSMGroups())
+
+
+def test_rate_and_decay_are_multiplied() -> None:
+    net = nn.ModuleDict({"conv": nn.Conv2d(1, 2, 1), "norm": nn.BatchNorm2d(2)})
+    net["fc"] = nn.Linear(2, 2)
+    made = build(net, sgd, TSMGroups()).param_groups
+    assert [entry["name"] for entry in made] == [group.name for group in TSMGroups()(net)]
+    assert [entry["lr"] for entry in made] == pytest.approx([0.1, 0.2, 0.1, 0.5, 1.0])
+    assert [entry["weight_decay"] for entry in made] == [0.01, 0, 0, 0.01, 0]
+    assert {entry["momentum"] for entry in made} == {0.9}
+
+
+def test_one_group_reaches_the_optimiser_as_plain_parameters() -> None:
+    net = nn.Linear(2, 2)
+    given = []
+    build(net, lambda parameters: given.extend(parameters) or torch.optim.SGD(given, lr=0.1))
+    assert [id(p) for p in given] == [id(p) for p in net.parameters()]
+
+
+@pytest.mark.parametrize(
+    ("groups", "fault"),
+    [
+        (lambda net: [Group("a", [net.weight])], r"in none: \['bias'\]"),
+        (lambda net: [Group("a", [*net.parameters()]), Group("b", [net.bias])], "in several"),
+        (
+            lambda net: [Group("a", [*net.parameters(), nn.Parameter(torch.ones(1))])],
+            "of another module",
+        ),
+    ],
+)
+def test_groups_of_a_users_own_must_hold_each_parameter_once(groups, fault: str) -> None:
+    with pytest.raises(InputError, match=f"groups: expected each parameter.*{fault}"):
+        build(nn.Linear(2, 2), sgd, groups)
