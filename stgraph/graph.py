@@ -203,13 +203,23 @@ def attach_edges(graph: Batch, edge_index: Tensor, edge_attr: Tensor | None = No
         edge_attr: edge features ``[E, …]``.
 
     Raises:
-        InputError: on another shape or type.
+        InputError: on another shape or type; on the CPU also on ends that do not exist, edges
+            across frames, another order or repeated edges. On a GPU reading values would wait for
+            the device: :func:`validate` does it there.
     """
+    if not isinstance(edge_index, Tensor):
+        raise InputError("edge_index", "a tensor [2, E]", type(edge_index).__name__)
+    if edge_attr is not None and not isinstance(edge_attr, Tensor):
+        raise InputError("edge_attr", "a tensor [E, ...]", type(edge_attr).__name__)
     edges = shape("edge_index", edge_index, "2 E")[1]
     if edge_index.dtype != torch.long:
         raise InputError("edge_index", "a tensor of int64", edge_index.dtype)
     if edge_attr is not None and (edge_attr.dim() < 1 or edge_attr.size(0) != edges):
         raise InputError("edge_attr", f"[{edges}, ...]", list(edge_attr.shape))
+    if edge_index.device != graph.batch.device:
+        raise InputError("edge_index", f"a tensor on {graph.batch.device}", edge_index.device)
+    if edge_index.device.type == "cpu":
+        _validate_edges(edge_index, graph.batch)
     out = copy(graph)
     owner = graph.batch.index_select(0, edge_index[1])  # sorted, so each graph is a run
     numbers = torch.arange(graph.num_graphs + 1, device=owner.device)
@@ -348,5 +358,6 @@ def _validate_edges(edge_index: Tensor, frame: Tensor) -> None:
         raise InputError("edge_index", "both ends of an edge in one frame", "edges across frames")
     if not bool((frame[target].diff() >= 0).all()):
         raise InputError("edge_index", "edges sorted by frame", "another order")
-    if torch.unique(source * rows + target).numel() != source.numel():
+    number = target * rows + source
+    if not bool((number.diff() > 0).all()) and torch.unique(number).numel() != number.numel():
         raise InputError("edge_index", "every edge once", "repeated edges")

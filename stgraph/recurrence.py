@@ -92,6 +92,9 @@ def scan(
         raise InputError("state", f"{parts} tensor(s) for a {type(cell).__name__}", type(memory))
     for part in memory:
         shape("state", part, f"{depth} {clips} {nodes} {width}")
+        if part.device != x.device:
+            raise InputError("state", f"a state on {x.device}", part.device)
+    memory = tuple(part.to(x.dtype) for part in memory)
     steps = x.transpose(0, 1).reshape(frames, rows, -1)  # [T, B·N, C]
     past = tuple(part.reshape(depth, rows, width) for part in memory)
     if mask is None and fresh is None:

@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
+import copy
+import importlib
+import pkgutil
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
 from torch import nn
 
-from stgraph import GraphBlock, SpaceTimeGraph
+import stgraph.nodes
+from stgraph import GraphBlock, SpaceTimeGraph, insert, recipes
+from stgraph.backbones import TemporalShift, resnet18, shifted_places
 from stgraph.edges import FullEdges, GridEdges
+from stgraph.insertion import Inserted, Place
 from stgraph.layers import KernelPosition, NodeNorm, SpaceLayer, TimeLayer
-from stgraph.nodes import DynamicRegions, GridNodes
+from stgraph.nodes import BoxNodes, DynamicRegions, GridNodes, NodeExtractor
+
+DEVICE = "cuda"
 
 pytestmark = [
     pytest.mark.cuda,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
 ]
+
+
+@contextmanager
+def no_waiting() -> Iterator[None]:
+    """An error for what waits for the device."""
+    if DEVICE == "cpu":
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says of itself that it is a prototype
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def blocks() -> dict[str, GraphBlock]:
@@ -49,7 +74,7 @@ def block(request) -> GraphBlock:
 def test_cuda_equals_cpu(block):
     features = torch.randn(2, 4, 8, 12, 10, dtype=torch.float64)
     results = []
-    for device in ("cpu", "cuda"):
+    for device in ("cpu", DEVICE):
         block = block.double().to(device)
         x = features.clone().to(device).requires_grad_()
         out = block(x).features
@@ -65,26 +90,124 @@ def test_cuda_equals_cpu(block):
 
 
 def test_nothing_waits_for_the_device(block):
-    block = block.cuda()
-    features = torch.randn(2, 4, 8, 12, 10, device="cuda")
+    block = block.to(DEVICE)
+    features = torch.randn(2, 4, 8, 12, 10, device=DEVICE)
     block(features)  # first calls allocate and choose algorithms
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says of itself that it is a prototype
-        torch.cuda.set_sync_debug_mode("error")
-    try:
+    with no_waiting():
         graph, _ = block.net.nodes(features)
         block(features)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
     assert graph.num_graphs == 8
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_mixed_precision_is_finite(block, dtype):
-    block = block.cuda()
-    features = torch.randn(2, 4, 8, 12, 10, device="cuda", requires_grad=True)
-    with torch.autocast("cuda", dtype):
+    block = block.to(DEVICE)
+    features = torch.randn(2, 4, 8, 12, 10, device=DEVICE, requires_grad=True)
+    with torch.autocast(DEVICE, dtype):
         out = block(features).features
     out.float().square().mean().backward()
     assert out.isfinite().all()
     assert features.grad.isfinite().all()
+
+
+def _extractors() -> list[type[NodeExtractor]]:
+    found: set[type[NodeExtractor]] = set()
+    for module in pkgutil.iter_modules(stgraph.nodes.__path__):
+        for value in vars(importlib.import_module(f"stgraph.nodes.{module.name}")).values():
+            if isinstance(value, type) and issubclass(value, NodeExtractor):
+                found.add(value)
+    concrete = (kind for kind in found if not kind.__abstractmethods__)
+    return sorted(concrete, key=lambda kind: kind.__name__)
+
+
+@pytest.fixture(params=_extractors(), ids=lambda kind: kind.__name__)
+def extractor(request) -> NodeExtractor:
+    torch.manual_seed(0)
+    extractor = request.param(8, edges=FullEdges())
+    for parameter in extractor.parameters():
+        if not parameter.any():
+            nn.init.constant_(parameter, 0.3)  # a gate that is closed at the start
+    return extractor
+
+
+def test_extractors_give_the_graphs_of_the_cpu(extractor):
+    features = torch.randn(2, 3, 8, 9, 7, dtype=torch.float64)
+    hints = extractor.example_hints(features)
+    graphs, grads = [], []
+    for device in ("cpu", DEVICE):
+        there = copy.deepcopy(extractor).double().to(device)
+        x = features.clone().to(device).requires_grad_()
+        graph, _ = there(x, **{name: hint.to(device) for name, hint in hints.items()})
+        graph.validate()
+        assert graph.x.device.type == device
+        graph.x.square().sum().backward()
+        graphs.append(
+            {name: v.detach().cpu() for name, v in graph.to_dict().items() if name != "layout"}
+        )
+        grads.append(x.grad.cpu())
+    torch.testing.assert_close(*graphs)
+    torch.testing.assert_close(*grads)
+
+
+def test_extractors_do_not_wait_for_the_device(extractor):
+    extractor = extractor.to(DEVICE)
+    features = torch.randn(2, 3, 8, 9, 7, device=DEVICE)
+    hints = extractor.example_hints(features)
+    if isinstance(extractor, BoxNodes):  # whoever is absent would have to be counted
+        hints = {"boxes": hints["boxes"].cpu()}  # where loaders make them
+    extractor(features, **hints)
+    with no_waiting():
+        extractor(features, **hints)
+
+
+@pytest.fixture
+def net() -> Inserted:
+    """A TSM-ResNet with DyReG's graph in it, which streams."""
+
+    def block(place: Place) -> GraphBlock:
+        nodes = recipes.dyreg_regions(place.channels, 4, place.height)
+        block = recipes.dyreg_block(nodes, place.channels, place.height, rounds=1)
+        nn.init.ones_(block.norm.weight)
+        return block
+
+    torch.manual_seed(0)
+    cnn = resnet18(5, stages=2)
+    shift = {tuple(shifted_places(cnn)): TemporalShift(online=True)}
+    return insert(cnn, {"layer2.0.conv2": block}, shift, input_size=(3, 64, 64)).eval()
+
+
+def test_an_inserted_model_equals_the_cpu_whole_and_frame_by_frame(net):
+    video = torch.rand(2, 3, 3, 64, 64, dtype=torch.float64)
+    outputs, grads = [], []
+    for device in ("cpu", DEVICE):
+        there, clips = copy.deepcopy(net).double().to(device), video.to(device)
+        with torch.no_grad():
+            whole = there(clips).output
+            state, pieces = None, []
+            for frame in clips.split(1, dim=1):
+                output, _, state = there(frame, state)
+                pieces.append(output)
+        torch.testing.assert_close(torch.cat(pieces, dim=1), whole)
+        outputs.append(whole.cpu())
+        there.train()(clips).output.square().sum().backward()
+        grads.append({k: p.grad.cpu() for k, p in there.named_parameters() if p.grad is not None})
+    torch.testing.assert_close(*outputs)
+    assert grads[0].keys() == grads[1].keys()
+    torch.testing.assert_close(*grads, atol=1e-8, rtol=1e-6)
+
+
+def test_an_inserted_model_does_not_wait_for_the_device(net):
+    net = net.to(DEVICE)
+    video = torch.rand(2, 3, 3, 64, 64, device=DEVICE)
+    net(video)
+    with no_waiting():
+        net(video)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_an_inserted_model_in_mixed_precision_is_finite(net, dtype):
+    net = net.to(DEVICE).train()
+    with torch.autocast(DEVICE, dtype):
+        out = net(torch.rand(2, 3, 3, 64, 64, device=DEVICE)).output
+    out.float().square().mean().backward()
+    assert out.isfinite().all()

@@ -14,9 +14,11 @@ from torch_geometric.nn import GATConv, TopKPooling, global_mean_pool
 from torch_geometric.utils import degree, to_networkx
 
 from stgraph import SpaceTimeGraph
+from stgraph.checks import InputError
 from stgraph.edges import FullEdges, GridEdges, NearestEdges, OverlapEdges, space_time_graph
+from stgraph.explain import Frozen
 from stgraph.graph import attach_edges, layout_of, presence, to_dense, validate
-from stgraph.layers import SpaceLayer, TemporalLayer, TimeLayer
+from stgraph.layers import HomogeneousLayer, LeakingDotAttention, SpaceLayer, TimeLayer
 from stgraph.nodes import DynamicRegions, GridNodes, NodeExtractor, Regions
 
 
@@ -178,27 +180,11 @@ def test_top_k_pooling(graph):
     assert global_mean_pool(out, batch, size=6).shape == (6, 4)
 
 
-class Frozen(nn.Module):
-    """The layers of a space-time network as a function of x and edges; the graph is frozen."""
-
-    def __init__(self, net: SpaceTimeGraph, graph: Batch) -> None:
-        super().__init__()
-        self.layers, self.schedule, self.graph = net.layers, net.schedule, graph
-
-    def forward(self, x, edge_index):
-        graph = attach_edges(self.graph, edge_index)
-        for name in self.schedule:
-            layer = self.layers[name]
-            x = layer(x, graph)
-            if isinstance(layer, TemporalLayer):
-                x = x[0]
-        return x
-
-
+@pytest.mark.parametrize("path", ["auto", "dense", "sparse"])
 @pytest.mark.parametrize("schedule", [("space",), ("time", "space") * 2 + ("last",)])
-def test_an_explainer_explains_a_space_time_network(graph, schedule):
+def test_an_explainer_explains_a_space_time_network(graph, schedule, path):
     layers = {
-        "space": SpaceLayer(8, path="sparse"),
+        "space": SpaceLayer(8, path=path),
         "time": TimeLayer(nn.GRU(8, 8)),
         "last": TimeLayer(nn.GRU(8, 8)),
     }
@@ -226,3 +212,14 @@ def test_an_explainer_explains_a_space_time_network(graph, schedule):
     assert explanation.edge_mask[~reached[graph.edge_index[1]]].eq(0).all()
     assert explanation.node_mask[~reached].eq(0).all()
     torch.testing.assert_close(model(graph.x, graph.edge_index), before)  # no mask stays behind
+    assert net.layers["space"].path == path
+    assert not any(module is net.layers["space"] for module in model.modules())
+
+
+def test_what_weighs_nodes_without_edges_is_not_explained():
+    leaking = SpaceLayer(8, gather=LeakingDotAttention(8))
+    for layer in (leaking, HomogeneousLayer(SpaceLayer(8))):
+        net = SpaceTimeGraph(GridNodes(8, (2,), FullEdges()), {"space": layer}, ("space",))
+        graph = net(torch.randn(1, 2, 8, 4, 4)).graph
+        with pytest.raises(InputError, match="a layer whose messages run along edges"):
+            Frozen(net, graph)

@@ -17,13 +17,22 @@ __all__ = ["EdgeBuilder", "template_edges"]
 class EdgeBuilder(ABC):
     """Gives frame graphs their edges: ``(graph) → graph``.
 
-    A subclass writes :meth:`edges`. Edges run from source j to target i inside one frame; the best
-    order is by target, which lets reductions over the edges of a target read a contiguous run.
+    A subclass writes :meth:`edges`. Edges run from source j to target i inside one frame, each
+    once, in the order of the frames; the best order is by target, which lets reductions over the
+    edges of a target read a contiguous run.
 
     Examples:
-        >>> from stgraph.edges import FullEdges
-        >>> FullEdges(loops=False)
-        FullEdges(loops=False)
+        Every node to itself, in one file:
+
+        >>> from stgraph.nodes import GridNodes
+        >>> class Loops(EdgeBuilder):
+        ...     def edges(self, graph):
+        ...         rows = torch.arange(graph.num_nodes, device=graph.node_id.device)
+        ...         return torch.stack([rows, rows])
+        >>> graph, _ = GridNodes(8, (2,), edges=Loops())(torch.randn(1, 3, 8, 4, 4))
+        >>> graph[1].edge_index
+        tensor([[0, 1, 2, 3],
+                [0, 1, 2, 3]])
     """
 
     @abstractmethod
@@ -42,7 +51,9 @@ class EdgeBuilder(ABC):
         """Return the frame graphs with this builder's edges; the graph that came is unchanged.
 
         Raises:
-            InputError: on what is no batch of frame graphs, or lacks what the builder reads.
+            InputError: on what is no batch of frame graphs, or lacks what the builder reads; when
+                the builder returns what are no edges inside frames (see
+                :func:`stgraph.graph.attach_edges`).
         """
         layout_of(graph)
         if not isinstance(graph, Batch):
@@ -50,6 +61,9 @@ class EdgeBuilder(ABC):
         found = self.edges(graph)
         if isinstance(found, Tensor):
             return attach_edges(graph, found)
+        if not isinstance(found, tuple) or len(found) != 2:
+            expected = "edge_index [2, E], or (edge_index, edge_attr)"
+            raise InputError(f"edges of {type(self).__name__}", expected, type(found).__name__)
         return attach_edges(graph, *found)
 
     def __repr__(self) -> str:

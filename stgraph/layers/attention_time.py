@@ -108,7 +108,7 @@ class AttentionTime(TemporalLayer):
         shape("state", state.key, f"{clips} {before} {nodes} {width}")
         shape("state", state.value, f"{clips} {before} {nodes} {width}")
         shape("state", state.present, f"{clips} {before} {nodes}")
-        return state
+        return Recent(state.key.to(key), state.value.to(key), state.present.to(here))
 
     def extra_repr(self) -> str:
         """Options, as ``print(module)`` shows them."""

@@ -41,6 +41,19 @@ def weighted(alpha: Tensor, message: Tensor) -> Tensor:
     return (alpha[..., None] * split).flatten(-2)
 
 
+def _precise(x: Tensor) -> Tensor:
+    """Half precision as single: products of large features go beyond 65504."""
+    return x.float() if x.dtype == torch.float16 else x
+
+
+def _rounded(score: Tensor, dtype: torch.dtype) -> Tensor:
+    """Scores in the type of the features; in half precision the largest number for larger ones."""
+    if dtype != torch.float16:
+        return score
+    largest = torch.finfo(dtype).max
+    return score.clamp(-largest, largest).to(dtype)
+
+
 class Gather(nn.Module):
     """What weights are: scores of pairs, and how scores become weights.
 
@@ -153,17 +166,17 @@ class DotAttention(Gather):
 
     def score(self, query_i: Tensor, key_j: Tensor) -> Tensor:
         """See :class:`Gather`."""
-        product = query_i * key_j  # [E, C]
-        if self.heads == 1:
-            return product.sum(dim=-1, keepdim=True)
+        product = _precise(query_i) * _precise(key_j)  # [E, C]
         share = self.channels // self.heads
-        return product.reshape(product.size(0), self.heads, share).sum(dim=-1)
+        total = product.reshape(product.size(0), self.heads, share).sum(dim=-1)
+        return _rounded(total, query_i.dtype)
 
     def score_pairs(self, query: Tensor, key: Tensor) -> Tensor:
         """See :class:`Gather`."""
         split = (*query.shape[:2], self.heads, self.channels // self.heads)
         query, key = query.reshape(split).transpose(1, 2), key.reshape(split).transpose(1, 2)
-        return query @ key.transpose(-2, -1)  # [G, heads, N, N]
+        total = _precise(query) @ _precise(key).transpose(-2, -1)  # [G, heads, N, N]
+        return _rounded(total, query.dtype)
 
     def extra_repr(self) -> str:
         """Options, as ``print(module)`` shows them."""
@@ -191,7 +204,7 @@ class RawDotAttention(DotAttention):
 
     def weigh_pairs(self, score: Tensor, allowed: Tensor | None) -> Tensor:
         """See :class:`Gather`."""
-        return score if allowed is None else score * allowed[:, None]
+        return score if allowed is None else score.masked_fill(~allowed[:, None], 0)
 
     def forward(self, total: Tensor, normalise: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """The weighted sum itself."""

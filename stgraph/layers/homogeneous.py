@@ -80,6 +80,7 @@ class HomogeneousLayer(TemporalLayer):
             none = torch.zeros_like(here[:, 0])
             state = Previous(torch.zeros_like(of[:, 0]), torch.zeros_like(key[:, 0]), none)
         self._check_state(state, of, key)
+        state = Previous(state.of.to(of), state.key.to(key), state.present.to(here))
         before = [
             torch.cat([first[:, None], all_[:, :-1]], dim=1)  # [B, T, N, …], a frame late
             for first, all_ in zip(state, (of, key, here), strict=True)

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torch_geometric.data import Batch
 from torch_geometric.utils import scatter
 
-from stgraph.checks import integer, positive
+from stgraph.checks import InputError, integer, positive
 from stgraph.graph import frame_of, layout_of, slots
 
 __all__ = ["FrameNorm", "NodeNorm"]
@@ -58,7 +58,9 @@ class FrameNorm(nn.Module):
         count = (weight.sum(dim=over, keepdim=True) * x.size(-1)).clamp_min(1)
         centred = precise - (precise * weight).sum(dim=over, keepdim=True) / count
         variance = (centred.square() * weight).sum(dim=over, keepdim=True) / count
-        return self._scale(centred * (variance + self.eps).rsqrt(), x)
+        normed = centred * (variance + self.eps).rsqrt()
+        # Other rows have another scale, and could overflow a half: their 0 weights would make NaN.
+        return self._scale(normed.masked_fill(~mask[..., None], 0), x)
 
     def _scale(self, normed: Tensor, like: Tensor) -> Tensor:
         return (normed * self.weight + self.bias).to(like.dtype)
@@ -73,7 +75,9 @@ class NodeNorm(FrameNorm):
 
     def forward(self, x: Tensor, graph: Batch) -> Tensor:  # type: ignore[override]
         """Normalise ``x [V, C]`` frame by frame."""
-        layout = layout_of(graph)
+        layout, rows = layout_of(graph), graph.node_id.size(0)
+        if x.size(0) != rows:
+            raise InputError("x", f"[{rows}, ...] (a row a node)", list(x.shape))
         if slots(graph) is None:
             return self.dense(x.reshape(layout.graphs, layout.nodes, -1)).flatten(0, 1)
         return super().forward(x, frame_of(graph), layout.graphs)

@@ -171,6 +171,7 @@ class SpaceLayer(MessagePassing):
 
     def check(self, x: Tensor, graph: Batch) -> None:
         """Refuse ``x`` of another width or number of rows, and a graph without edges."""
+        layout_of(graph)
         rows = channels("x", x, self.channels)
         if getattr(graph, "edge_index", None) is None:
             raise InputError("graph", "edges (pass edges= to the extractor)", "none attached")

@@ -100,6 +100,8 @@ class TimeLayer(TemporalLayer):
             *parts, away = state
             memory = tuple(parts)
             shape("state", away, f"{clips} {nodes}")
+            if away.dtype != torch.long:
+                raise InputError("state", "frames away as int64 at the end", away.dtype)
         else:
             raise InputError("state", "a memory and how long nodes have been away", type(state))
         if here is None and state is None:  # nobody has been away: fused kernels

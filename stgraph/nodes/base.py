@@ -7,18 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
-from torch_geometric.data import Batch
+from torch_geometric.data import Batch, Data
 
 from stgraph.checks import InputError, integer, shape
 from stgraph.edges import EdgeBuilder
 from stgraph.graph import Layout, frame_graphs
 from stgraph.kernels import normalise, pool
 
-__all__ = ["NodeExtractor", "NodeState", "Regions"]
+__all__ = ["NodeExtractor", "NodeState", "Regions", "check_features"]
 
 
-_RESERVED = {"node_id", "time", "ptr", "layout", "size", "num_nodes", "edge_attr"}
+_RESERVED = {"node_id", "time", "ptr", "layout", "edge_attr", "face"}
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,9 @@ class NodeExtractor(nn.Module, ABC):
     causal: bool = True
     """Whether a frame's regions depend on this frame and earlier ones only."""
 
+    check: bool = True
+    """Whether values are checked on the CPU: finite features, kernels ≥ 0, boxes in 0..1."""
+
     def __init__(self, channels: int, edges: EdgeBuilder | None = None) -> None:
         super().__init__()
         self.channels = integer("channels", channels)
@@ -113,26 +117,25 @@ class NodeExtractor(nn.Module, ABC):
             InputError: on features of another shape or type, and on a state where the whole clip
                 is needed (``causal`` is false).
         """
-        sizes = shape("features", features, f"B T {self.channels} H W")
-        clips, frames, _, height, width = sizes
-        if 0 in sizes:
-            raise InputError("features", "no size of 0", list(sizes))
-        if not features.is_floating_point():
-            raise InputError("features", "a floating-point tensor", features.dtype)
-        if state is not None and not isinstance(state, NodeState):
-            raise InputError("state", "the NodeState of an earlier call", type(state).__name__)
-        clock, inner = (0, None) if state is None else state
-        if state is not None and not self.causal:
-            raise InputError(
-                "state", f"None: {type(self).__name__} needs the whole clip at once", "a state"
-            )
-        regions, inner = self.regions(features, inner, **hints)
+        clips, frames, _, height, width = check_features(features, self.channels)
+        clock, before = self._before(state)
+        regions, after = _two(self, self.regions(features, before, **hints))
+        if state is not None and (before is None) != (after is None):
+            raise InputError("state", f"what {type(self).__name__} returned", "another's")
         nodes = shape("kernel", regions.kernel, f"{clips} {frames} N {height} {width}")[2]
+        if not nodes:
+            raise InputError("kernel", "at least one node", list(regions.kernel.shape))
         shape("box", regions.box, f"{clips} {frames} {nodes} 4")
         kernel, mass = normalise(regions.kernel)
         kernel = kernel.to(features.dtype)
         x = pool(features, kernel) if regions.x is None else regions.x  # [B, T, N, D]
         shape("x", x, f"{clips} {frames} {nodes} {self.out_channels}")
+        if regions.mask is not None:
+            shape("mask", regions.mask, f"{clips} {frames} {nodes}")
+            if regions.mask.dtype != torch.bool:
+                raise InputError("mask", "a tensor of bool", regions.mask.dtype)
+        if self.check:
+            _check_values(features, regions, x)
         fields = {
             "x": x,
             "pos": (regions.box[..., :2] + regions.box[..., 2:]) / 2,
@@ -140,13 +143,70 @@ class NodeExtractor(nn.Module, ABC):
             "kernel": kernel,
             "mass": mass,
         }
-        for name in regions.extra:
-            if name in _RESERVED | set(fields) or "index" in name or "batch" in name:
-                # PyG renumbers fields called …index… or …batch… when graphs are batched.
+        for name, value in regions.extra.items():
+            if not isinstance(value, Tensor):
+                raise InputError(name, "a tensor [B, T, N, ...]", type(value).__name__)
+            taken = name in _RESERVED | set(fields) or hasattr(Data, name)
+            if taken or "index" in name or "batch" in name:
+                # PyG renumbers fields called …index… or …batch… (and face) when graphs are batched.
                 raise InputError("extra", "fields with names of their own", repr(name))
         fields |= regions.extra
         layout = Layout(clips, frames, nodes, height, width)
         graph = frame_graphs(fields, layout, regions.mask, clock)
         if self.edges is not None:
             graph = self.edges(graph)
-        return graph, NodeState(clock + frames, inner)
+        return graph, NodeState(clock + frames, after)
+
+    def _before(self, state: NodeState | None) -> tuple[int, Any]:
+        """The clock and what :meth:`regions` returned last."""
+        if state is None:
+            return 0, None
+        if not isinstance(state, NodeState) or not isinstance(state.clock, int):
+            raise InputError("state", "the NodeState of an earlier call", repr(type(state)))
+        if not self.causal:
+            whole = f"None: {type(self).__name__} needs the whole clip at once"
+            raise InputError("state", whole, "a state")
+        return state.clock, state.regions
+
+
+def check_features(features: Tensor, channels: int) -> tuple[int, ...]:
+    """Check feature maps ``[B, T, C, H, W]`` and return their sizes.
+
+    Raises:
+        InputError: on another shape, an empty size, or a type that is not of real numbers.
+    """
+    sizes = shape("features", features, f"B T {channels} H W")
+    if 0 in sizes:
+        raise InputError("features", "no size of 0", list(sizes))
+    if not features.is_floating_point():
+        raise InputError("features", "a floating-point tensor", features.dtype)
+    return sizes
+
+
+def _two(extractor: NodeExtractor, found: Any) -> tuple[Regions, Any]:
+    """What :meth:`NodeExtractor.regions` returned, if it is what it should."""
+    if not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[0], Regions):
+        name = f"regions of {type(extractor).__name__}"
+        raise InputError(name, "(Regions, state)", type(found).__name__)
+    return found
+
+
+@torch.compiler.disable
+def _check_values(features: Tensor, regions: Regions, x: Tensor) -> None:
+    """On the CPU, find what would spoil a graph; on a GPU it would wait for the device."""
+    if x.device.type != "cpu":
+        return
+    kernel, box, x = regions.kernel.detach(), regions.box.detach(), x.detach()
+    if regions.mask is not None:  # whatever stands for an absent node is never read
+        kernel, box, x = (value[regions.mask] for value in (kernel, box, x))
+    if bool((kernel < 0).any()):
+        raise InputError("kernel", "weights ≥ 0", f"{float(kernel.min()):g}")
+    if bool(x.isfinite().all()) and bool(kernel.isfinite().all()):
+        low, high = box[..., :2], box[..., 2:]
+        if not bool(((low >= 0) & (low <= high) & (high <= 1)).all()):
+            raise InputError("box", "(x1, y1, x2, y2) in 0..1, x1 ≤ x2 and y1 ≤ y2", "others")
+        return
+    # The reason is looked for only when there is something to look for.
+    named = {"features": features, "kernel": kernel, "x": x}
+    name = next(name for name, value in named.items() if not bool(value.isfinite().all()))
+    raise InputError(name, "finite values", "NaN or infinity")

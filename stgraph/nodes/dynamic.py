@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+from stgraph.checks import InputError
 from stgraph.edges import EdgeBuilder
 from stgraph.kernels import AxisProfile, tent
 from stgraph.nodes.base import Regions
 from stgraph.nodes.generators import LargeGenerator, check_generator
 from stgraph.nodes.window_regions import WindowRegions, gates
 from stgraph.nodes.windows import WindowRule, Windows, centre_anchors
-from stgraph.recurrence import Memory, scan
+from stgraph.recurrence import Memory, check_cell, scan
 
 __all__ = ["DynamicRegions"]
 
@@ -20,7 +21,7 @@ __all__ = ["DynamicRegions"]
 class DynamicRegions(WindowRegions):
     r"""Dynamic regions with a differentiable kernel (DyReG, region generation).
 
-    A generator describes N regions of the frame, a GRU follows each over time, and a linear map
+    A generator describes N regions of the frame, a cell follows each over time, and a linear map
     says how far its window is from its anchor and from its initial size:
 
     .. math::
@@ -41,6 +42,7 @@ class DynamicRegions(WindowRegions):
         edges: edge builder.
         generator: module ``[F, C, H, W] → [F, N, D]`` with ``out_channels`` D; by default a
             :class:`LargeGenerator` for maps of 16×16 (others are pooled to that size first).
+        cell: ``torch.nn.GRU`` or ``torch.nn.LSTM`` of D inputs and outputs; a GRU by default.
         profile: profile of the kernel on an axis.
         windows: rule for sizes and centres; the official code's by default.
         anchors: function from N to anchors ``[N, 2]`` (row, column) in 0..1.
@@ -63,6 +65,7 @@ class DynamicRegions(WindowRegions):
         num_nodes: int = 9,
         edges: EdgeBuilder | None = None,
         generator: nn.Module | None = None,
+        cell: nn.Module | None = None,
         profile: AxisProfile = tent,
         windows: WindowRule | None = None,
         anchors: Callable[[int], Tensor] = centre_anchors,
@@ -73,7 +76,10 @@ class DynamicRegions(WindowRegions):
         self.generator = LargeGenerator(channels, num_nodes) if generator is None else generator
         width = check_generator(self.generator, channels, num_nodes)
         self.norm_in = nn.GroupNorm(1, width)  # over (nodes, width) of a frame
-        self.rnn = nn.GRU(width, width)
+        self.rnn = check_cell("cell", nn.GRU(width, width) if cell is None else cell)
+        if (self.rnn.input_size, self.rnn.hidden_size) != (width, width):
+            sizes = f"{self.rnn.input_size} inputs and {self.rnn.hidden_size} outputs"
+            raise InputError("cell", f"one of {width} inputs and outputs", sizes)
         self.norm_out = nn.GroupNorm(1, width)
         self.offset = nn.Linear(width, 4)
         self.alpha = gates(alpha)
@@ -88,6 +94,6 @@ class DynamicRegions(WindowRegions):
         return self.alpha * self.offset(followed).unflatten(0, (clips, frames)), memory
 
     def regions(self, features: Tensor, state: Memory | None = None) -> tuple[Regions, Memory]:
-        """Place the windows; the state is the GRU's memory."""
+        """Place the windows; the state is the cell's memory."""
         offset, memory = self.predict(features, state)
         return self.place(offset, features), memory

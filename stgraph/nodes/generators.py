@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stgraph.checks import InputError, integer, shape
+from stgraph.checks import InputError, flag, integer, shape
 
 __all__ = ["LargeGenerator", "SmallGenerator", "check_generator", "sinusoid"]
 
@@ -163,28 +163,57 @@ class SmallGenerator(nn.Module):
         channels: C, channels of the maps, an even number.
         num_nodes: N, regions.
         out_channels: D, width of a region's descriptor.
+        size: side of the square map that others are average-pooled to first, as the official code
+            does at test time; ``None`` takes maps as they are.
+        positions: map ``[C, size, size]`` in place of the sinusoid; it does not learn.
+        spare_norm: whether to keep the scale and shift of a norm that the official code makes and
+            never runs, so that its files load key by key and its count of parameters is met; they
+            take no part and do not learn.
 
     Shapes:
         ``[F, C, H, W]`` → ``[F, N, D]``.
 
     Raises:
-        InputError: on an odd number of channels.
+        InputError: on an odd number of channels, or positions of another shape.
     """
 
-    def __init__(self, channels: int, num_nodes: int = 9, out_channels: int = 32) -> None:
+    positions: Tensor | None
+
+    def __init__(
+        self,
+        channels: int,
+        num_nodes: int = 9,
+        out_channels: int = 32,
+        size: int | None = None,
+        positions: Tensor | None = None,
+        spare_norm: bool = False,
+    ) -> None:
         super().__init__()
         if channels % 2:
             raise InputError("channels", "an even number", channels)
         self.channels = integer("channels", channels)
         self.num_nodes = integer("num_nodes", num_nodes)
         self.out_channels = integer("out_channels", out_channels)
+        self.size = None if size is None else integer("size", size)
+        if positions is not None:
+            shape("positions", positions, f"{channels} {size} {size}")
+        self.register_buffer("positions", positions)
         self.masks = nn.Conv2d(channels, num_nodes, 1)
         self.position = nn.Conv2d(channels, channels, 1)
         self.update = nn.Linear(channels, out_channels)
+        self.spare: nn.GroupNorm | None = None
+        if flag("spare_norm", spare_norm):
+            self.spare = nn.GroupNorm(1, channels).requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        _, _, height, width = shape("x", x, f"F {self.channels} H W")
+        shape("x", x, f"F {self.channels} H W")
+        if self.size is not None and x.shape[-2:] != (self.size, self.size):
+            x = F.adaptive_avg_pool2d(x, self.size)
+        height, width = x.shape[-2:]
         mask = self.masks(x).softmax(dim=1)  # [F, N, H, W]
-        x = x + self.position(sinusoid(self.channels, height, width, x))
+        where = self.positions
+        if where is None:
+            where = sinusoid(self.channels, height, width, x)
+        x = x + self.position(where)
         return self.update(mask.flatten(2) @ x.flatten(2).transpose(1, 2))  # type: ignore[no-any-return]

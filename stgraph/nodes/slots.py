@@ -122,7 +122,7 @@ class SlotNodes(NodeExtractor):
             slots = self.start.expand(clips, -1, -1)
         else:
             shape("state", state, f"{clips} {self.num_nodes} {self.width}")
-            slots = state
+            slots = state.to(features)
         cells = features.flatten(3).transpose(2, 3)  # [B, T, H·W, C]
         cells = self.norm_cells(cells + self.position(_corners(height, width, features)))
         keys, values = self.key(cells), self.value(cells)  # [B, T, H·W, D]

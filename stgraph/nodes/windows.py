@@ -27,6 +27,8 @@ __all__ = ["FixedSizeWindows", "WindowRule", "Windows", "centre_anchors", "grid_
 WindowRule = Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]]
 """``(offset [..., N, 4], anchor [N, 2], H, W) → centre, size``, each ``[..., N, 2]`` in cells."""
 
+_LARGEST = 10.0
+
 
 def centre_anchors(nodes: int) -> Tensor:
     """All regions start at the centre of the map: ``[N, 2]`` (row, column) in 0..1."""
@@ -70,8 +72,9 @@ class Windows:
         margin: c, cells added after it.
         inside: whether centres are kept within the cell indices [0, H − 1], as in the official
             code; the paper's lie in [0, H].
-        growth: largest size exponent |o|, ``None`` for no limit. Unlimited sizes can inflate past
-            the map early in training, where regions stop learning.
+        growth: largest size exponent |o|; ``None`` for none but 10, where a size is thousands of
+            maps and its square still a number. Unlimited sizes can inflate past the map early in
+            training, where regions stop learning.
 
     Examples:
         >>> Windows().initial(16)  # official sizes
@@ -118,9 +121,8 @@ class Windows:
         """
         sizes = []
         for axis, cells in enumerate((height, width)):
-            exponent = offset[..., axis]
-            if self.growth is not None:
-                exponent = exponent.clamp(-self.growth, self.growth)
+            limit = _LARGEST if self.growth is None else self.growth
+            exponent = offset[..., axis].clamp(-limit, limit)
             sizes.append(exponent.exp() * (cells / self.ratio + self.cells) + self.margin)
         centre = _centres(offset, anchor, height, width, self.inside)
         return centre, torch.stack(sizes, dim=-1)

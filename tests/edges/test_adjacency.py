@@ -252,7 +252,8 @@ def test_bad_input_is_refused(graph, make):
         for wrong in (torch.ones(3), [1.0], torch.ones(graph.num_edges, 2)):
             with pytest.raises(InputError, match="weight: expected"):
                 form(graph, wrong)
-    across = attach_edges(graph, torch.tensor([[0], [graph.num_nodes - 1]]))
+    across = copy(graph)
+    across.edge_index = torch.tensor([[0], [graph.num_nodes - 1]])
     with pytest.raises(InputError, match="edge_index: expected both ends of an edge in one frame"):
         frames_to_networkx(across)
 

@@ -112,7 +112,7 @@ def test_weights_reach_a_convolution(make, absent):
     builder = pickle.loads(pickle.dumps(TemplateEdges.from_networkx(template, "strength")))
     graph = builder(make(absent=absent))
     conv = GINEConv(torch.nn.Linear(6, 6), edge_dim=1).double()
-    assert GraphConv(conv, 6, edge_attr=True)(graph.x, graph).isfinite().all()
+    assert GraphConv(conv, 6, {"edge_attr": "edge_attr"})(graph.x, graph).isfinite().all()
 
 
 def test_bad_networkx_graphs_are_refused(make):

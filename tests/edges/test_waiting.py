@@ -61,17 +61,31 @@ def waits(build, graph) -> int:
     return mode.count
 
 
+@pytest.fixture
+def as_on_a_gpu(monkeypatch):
+    """Without what is checked on the CPU alone."""
+    monkeypatch.setattr("stgraph.graph._validate_edges", lambda *_: None)
+
+
+def test_values_are_read_on_the_cpu_alone(make):
+    graph = make().to("meta")  # which has none
+    assert FullEdges()(graph).edge_index.shape == (2, 6 * 25)
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
 @pytest.mark.parametrize("name", AT_ONCE)
 def test_with_all_nodes_present_nothing_waits(make, name):
     assert waits(AT_ONCE[name], make()) == 0
 
 
+@pytest.mark.usefixtures("as_on_a_gpu")
 @pytest.mark.parametrize("name", WAITING)
 def test_where_values_say_how_many_edges_there_are_it_waits_once(make, name):
     assert waits(WAITING[name], make()) == 1
     assert waits(WAITING[name], make(absent=True)) == 1
 
 
+@pytest.mark.usefixtures("as_on_a_gpu")
 @pytest.mark.parametrize("name", ["nearest", "similar", "template", "in time"])
 def test_where_nodes_are_absent_it_waits_once(make, name):
     assert waits(AT_ONCE[name], make(absent=True)) == 1

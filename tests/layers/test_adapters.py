@@ -3,7 +3,15 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from torch_geometric.nn import EdgeConv, GATv2Conv, GCNConv, GINEConv, TransformerConv
+from torch_geometric.nn import (
+    EdgeConv,
+    GATv2Conv,
+    GCNConv,
+    GINEConv,
+    GPSConv,
+    GraphNorm,
+    TransformerConv,
+)
 
 from stgraph import SpaceTimeGraph
 from stgraph.checks import InputError
@@ -37,10 +45,10 @@ def test_edge_features_reach_the_convolution(graph):
     conv = GINEConv(nn.Linear(8, 6), edge_dim=2).double()
     edge_attr = torch.randn(graph.edge_index.size(1), 2).double()
     wired = attach_edges(graph, graph.edge_index, edge_attr)
-    out = GraphConv(conv, 6, edge_attr=True)(graph.x, wired)
+    out = GraphConv(conv, 6, {"edge_attr": "edge_attr"})(graph.x, wired)
     torch.testing.assert_close(out, conv(graph.x, graph.edge_index, edge_attr))
     with pytest.raises(InputError, match="graph: expected `edge_attr`"):
-        GraphConv(conv, 6, edge_attr=True)(graph.x, graph)
+        GraphConv(conv, 6, {"edge_attr": "edge_attr"})(graph.x, graph)
 
 
 def test_per_node_modules(graph):
@@ -53,3 +61,33 @@ def test_per_node_modules(graph):
     )
     assert net.out_channels == 5
     assert net(torch.randn(1, 2, 8, 4, 4)).x.shape == (8, 5)
+
+
+def test_modules_that_ask_are_told_the_frames(graph):
+    """A norm or convolution over "the graph" must not see another frame."""
+    for layer in (
+        PerNode(GraphNorm(8).double()),
+        GraphConv(GPSConv(8, None, attn_kwargs={"dropout": 0.0}).double().eval(), 8),
+    ):
+        before = layer(graph.x, graph)
+        changed = graph.x.clone()
+        changed[graph.batch > 0] *= torch.rand_like(changed[graph.batch > 0])
+        after = layer(changed, graph)
+        first = graph.batch == 0
+        torch.testing.assert_close(after[first], before[first])
+        assert not torch.allclose(after[~first], before[~first])
+
+
+def test_other_fields_by_the_names_of_the_convolution(graph):
+    conv = GCNConv(8, 6).double()
+    weight = torch.rand(graph.edge_index.size(1)).double()
+    wired = attach_edges(graph, graph.edge_index, weight)
+    out = GraphConv(conv, 6, {"edge_weight": "edge_attr"})(graph.x, wired)
+    torch.testing.assert_close(out, conv(graph.x, graph.edge_index, weight))
+    with pytest.raises(InputError, match=r"fields: expected arguments among .*got \['colour'\]"):
+        GraphConv(conv, 6, {"colour": "edge_attr"})
+
+
+def test_a_bare_convolution_is_refused():
+    with pytest.raises(InputError, match=r"layers\['conv'\]: expected a convolution inside"):
+        SpaceTimeGraph(GridNodes(8, (2,)), {"conv": GCNConv(8, 6)}, ("conv",))

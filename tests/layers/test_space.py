@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from stgraph.checks import InputError
-from stgraph.edges import FullEdges, GridEdges, grid_adjacency
+from stgraph.edges import FullEdges, GridEdges, RadiusEdges, grid_adjacency
 from stgraph.graph import attach_edges, layout_of, slots, to_dense
 from stgraph.layers import (
     AdditiveAttention,
@@ -31,6 +31,7 @@ from stgraph.layers import (
     SumSend,
     SumUpdate,
 )
+from stgraph.nodes import GridNodes
 
 SENDS = {
     "sum": lambda: SumSend(8),
@@ -330,3 +331,16 @@ def test_a_single_frame_is_a_graph_too(graph, path):
     for frame in (0, 5):
         one = graph[frame]
         torch.testing.assert_close(space(one.x, one), out[graph.batch == frame])
+
+
+@pytest.mark.parametrize("gather", [DotAttention, RawDotAttention, SumGather, MeanGather])
+def test_large_features_without_neighbours_stay_finite_in_half(gather):
+    """Frames without edges are masked whole; what is masked must not overflow."""
+    features = 100 * torch.randn(2, 3, 16, 8, 8)
+    nodes = GridNodes(16, (3,), edges=RadiusEdges(0.01))
+    layer = SpaceLayer(16, gather=gather(16), path="dense").half()
+    with torch.no_grad():
+        graph, _ = nodes(features.half())
+        x = graph.x * 30
+        assert graph.num_edges == 0
+        assert layer(x, graph).isfinite().all()

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from stgraph.checks import InputError
-from stgraph.kernels import Bilinear, Gaussian, LogLinear, boxcar, normalise, separable
+from stgraph.edges import FullEdges
+from stgraph.graph import to_dense
+from stgraph.kernels import Bilinear, Gaussian, LogLinear, boxcar, normalise, separable, tent
 from stgraph.nodes import (
     DynamicRegions,
     FixedSizeWindows,
@@ -193,3 +196,41 @@ def test_bad_options_are_refused():
     _, state = regions(torch.randn(2, 1, 8, 16, 16))
     with pytest.raises(InputError, match=r"state: expected \[1, 3, 9, 32\], got \[1, 2, 9, 32\]"):
         regions(torch.randn(3, 1, 8, 16, 16), state)
+
+
+def test_an_lstm_follows_the_regions():
+    nodes = DynamicRegions(
+        8,
+        4,
+        edges=FullEdges(),
+        generator=LargeGenerator(8, 4, 6, size=8),
+        cell=nn.LSTM(6, 6),
+        alpha=(0.3,) * 4,
+    ).double()
+    features = torch.randn(2, 4, 8, 8, 8, dtype=torch.float64)
+    whole, _ = nodes(features)
+    state, pieces = None, []
+    for t in range(4):
+        graph, state = nodes(features[:, t : t + 1], state)
+        pieces.append(to_dense(graph.window, graph))
+    assert len(state.regions) == 2
+    torch.testing.assert_close(
+        torch.cat(pieces, 1), to_dense(whole.window, whole), atol=1e-12, rtol=0
+    )
+    with pytest.raises(InputError, match="cell: expected one of 6 inputs and outputs, got 5 inp"):
+        DynamicRegions(8, 4, generator=LargeGenerator(8, 4, 6), cell=nn.GRU(5, 6))
+    with pytest.raises(InputError, match=r"cell: expected a torch\.nn\.GRU"):
+        DynamicRegions(8, cell=nn.Linear(32, 32))
+
+
+@pytest.mark.parametrize("profile", [tent, Gaussian(), LogLinear(7.0)])
+def test_wild_offsets_give_finite_gradients(profile):
+    nodes = DynamicRegions(8, 4, generator=LargeGenerator(8, 4, 6), profile=profile)
+    features = torch.randn(1, 2, 8, 16, 16)
+    offset = torch.full((1, 2, 4, 4), 60.0).requires_grad_()
+    for sign in (1, -1):
+        regions = nodes.place(sign * offset, features)
+        kernel, _ = normalise(regions.kernel)
+        (grad,) = torch.autograd.grad((kernel * torch.rand(16, 16)).sum(), offset)
+        assert kernel.isfinite().all()
+        assert grad.isfinite().all()
