@@ -35,7 +35,7 @@ lint: $(VENV)/.dev ## ruff and mypy
 	$(BIN)/mypy
 
 bench: $(VENV)/.dev ## print the figures of benchmarks/
-	@for name in generator block; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+	@for name in generator block macs; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 docs: $(VENV)/.docs ## build the documentation into site/
 	$(BIN)/mkdocs build --strict

@@ -5,6 +5,7 @@ from stgraph.datasets.digits import Digits, mnist, sklearn_digits
 from stgraph.datasets.labels import label_name, label_pair, none_label, pair_label
 from stgraph.datasets.loader import ClipLoader
 from stgraph.datasets.official import OfficialSyncMNIST
+from stgraph.datasets.oracle import label_chances, oracle_accuracy, oracle_answers
 from stgraph.datasets.rendering import keep_contrast, stretch_contrast
 from stgraph.datasets.synchrony import MultiSyncMNIST, SyncMNIST
 
@@ -18,10 +19,13 @@ __all__ = [
     "Scenes",
     "SyncMNIST",
     "keep_contrast",
+    "label_chances",
     "label_name",
     "label_pair",
     "mnist",
     "none_label",
+    "oracle_accuracy",
+    "oracle_answers",
     "pair_label",
     "sklearn_digits",
     "stretch_contrast",

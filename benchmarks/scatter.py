@@ -1,0 +1,144 @@
+"""Where torch-scatter helps: messages along edges with it, without it, and by sorted segments.
+
+    python benchmarks/scatter.py                     # needs torch-scatter
+    python benchmarks/scatter.py --device cuda --json scatter.json
+
+PyG takes torch-scatter for sums, means and maxima where it is installed. Its segments need edges
+sorted by target and pointers to where each target's edges begin; what these cost is timed too.
+Prints ratios measured in one run, forward and backward of a space layer's sparse path.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+import torch_geometric
+from block import measure
+from facts import collect, write
+from torch import Tensor
+from torch_geometric.data import Batch
+from torch_geometric.utils import cumsum, degree, segment, softmax
+
+from stgraph.edges import GridEdges, NearestEdges
+from stgraph.layers import SpaceLayer
+from stgraph.nodes import GridNodes, PointNodes
+
+
+@contextmanager
+def scatter_by(installed: bool) -> Iterator[None]:
+    """Let PyG use torch-scatter, or not."""
+    before = torch_geometric.typing.WITH_TORCH_SCATTER
+    torch_geometric.typing.WITH_TORCH_SCATTER = installed
+    try:
+        yield
+    finally:
+        torch_geometric.typing.WITH_TORCH_SCATTER = before
+
+
+def pointers(target: Tensor, nodes: int) -> Tensor:
+    """Where the edges of each target begin, of sorted targets ``[V + 1]``."""
+    return cumsum(degree(target, nodes, dtype=torch.long))
+
+
+def by_index(score: Tensor, message: Tensor, target: Tensor, nodes: int) -> Tensor:
+    """Softmax over the edges of each target and weighted sum, by index."""
+    alpha = softmax(score, target, num_nodes=nodes)
+    return torch_geometric.utils.scatter(alpha * message, target, 0, nodes)
+
+
+def by_segment(score: Tensor, message: Tensor, ptr: Tensor) -> Tensor:
+    """The same of sorted edges, by segments."""
+    return segment(softmax(score, ptr=ptr) * message, ptr)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--clips", type=int, default=4, help="clips of 10 frames a call")
+    parser.add_argument("--channels", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--repeat", type=int, default=15, help="timed calls of each part, in turn")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    options = parser.parse_args()
+    if not torch_geometric.typing.WITH_TORCH_SCATTER:
+        raise SystemExit("torch-scatter is not installed (make test builds it into .venv/scatter)")
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    device, width = torch.device(options.device), options.channels
+    features = torch.randn(options.clips, 10, width, 14, 14, device=device)
+    graphs: dict[str, Batch] = {
+        "grid": GridNodes(width, edges=GridEdges())(features)[0],
+        "14×14 points, 8 nearest": PointNodes(width, edges=NearestEdges(8))(features)[0],
+    }
+    parts: dict[str, Callable[[], object]] = {}
+    for name, graph in graphs.items():
+        layer = SpaceLayer(width, path="sparse").to(device)
+        x = torch.randn(graph.num_nodes, width, device=device, requires_grad=True)
+        order = graph.edge_index[1].argsort(stable=True)
+        target, nodes = graph.edge_index[1][order], graph.num_nodes
+        score = torch.randn(len(order), 1, device=device, requires_grad=True)
+        message = torch.randn(len(order), width, device=device, requires_grad=True)
+        ptr = pointers(target, nodes)
+
+        def step(run: Callable[[], Tensor], installed: bool) -> Callable[[], None]:
+            def call() -> None:
+                with scatter_by(installed), torch.enable_grad():
+                    run().sum().backward()
+
+            return call
+
+        def layered(layer: SpaceLayer = layer, x: Tensor = x, graph: Batch = graph) -> Tensor:
+            return layer(x, graph)
+
+        def indexed(
+            score: Tensor = score, m: Tensor = message, target: Tensor = target, n: int = nodes
+        ) -> Tensor:
+            return by_index(score, m, target, n)
+
+        def segmented(score: Tensor = score, m: Tensor = message, ptr: Tensor = ptr) -> Tensor:
+            return by_segment(score, m, ptr)
+
+        def sorting(target: Tensor = graph.edge_index[1], n: int = nodes) -> Tensor:
+            order = target.argsort(stable=True)
+            return pointers(target[order], n)
+
+        parts |= {
+            f"{name}: layer, with": step(layered, True),
+            f"{name}: layer, without": step(layered, False),
+            f"{name}: gather by index, with": step(indexed, True),
+            f"{name}: gather by index, without": step(indexed, False),
+            f"{name}: gather by segment, with": step(segmented, True),
+            f"{name}: sort and point": sorting,
+        }
+    figures = measure(parts, options.repeat, device)
+    ratios = {}
+    for name in graphs:
+        layer, index = figures[f"{name}: layer, with"], figures[f"{name}: gather by index, with"]
+        segments = figures[f"{name}: gather by segment, with"]
+        ratios |= {
+            f"{name}: layer, without / with": figures[f"{name}: layer, without"] / layer,
+            f"{name}: gather, index without / with": figures[f"{name}: gather by index, without"]
+            / index,
+            f"{name}: gather, segment / index": segments / index,
+            f"{name}: gather, segment and sorting / index": (
+                segments + figures[f"{name}: sort and point"]
+            )
+            / index,
+            f"{name}: (index − segment) / layer": (index - segments) / layer,
+        }
+    facts = collect(device, options.seed, clips=options.clips, threads=options.threads)
+    for name, value in figures.items():
+        print(f"{name:52}{1e3 * value:10.3f} ms")
+    for name, value in ratios.items():
+        print(f"{name:52}{value:10.3f}")
+    if options.json:
+        write(options.json, facts | {"seconds": figures, "ratios": ratios})
+
+
+if __name__ == "__main__":
+    main()
