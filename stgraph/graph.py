@@ -192,7 +192,9 @@ def frame_graphs(
 
 
 @torch.compiler.disable
-def attach_edges(graph: Batch, edge_index: Tensor, edge_attr: Tensor | None = None) -> Batch:
+def attach_edges(
+    graph: Batch, edge_index: Tensor, edge_attr: Tensor | None = None, check: bool = True
+) -> Batch:
     """Return the graph with these edges: a shallow copy, the fields are shared.
 
     Args:
@@ -201,6 +203,8 @@ def attach_edges(graph: Batch, edge_index: Tensor, edge_attr: Tensor | None = No
             sorted by frame (so that single graphs can be cut out again). Of an ``EdgeIndex`` the
             plain tensor is kept.
         edge_attr: edge features ``[E, …]``.
+        check: whether to check values on the CPU; not needed for edges that are right by the way
+            in which they are made.
 
     Raises:
         InputError: on another shape or type; on the CPU also on ends that do not exist, edges
@@ -218,7 +222,7 @@ def attach_edges(graph: Batch, edge_index: Tensor, edge_attr: Tensor | None = No
         raise InputError("edge_attr", f"[{edges}, ...]", list(edge_attr.shape))
     if edge_index.device != graph.batch.device:
         raise InputError("edge_index", f"a tensor on {graph.batch.device}", edge_index.device)
-    if edge_index.device.type == "cpu":
+    if check and edge_index.device.type == "cpu":
         _validate_edges(edge_index, graph.batch)
     out = copy(graph)
     owner = graph.batch.index_select(0, edge_index[1])  # sorted, so each graph is a run

@@ -35,6 +35,9 @@ class EdgeBuilder(ABC):
                 [0, 1, 2, 3]])
     """
 
+    check: bool = True
+    """Whether its edges are checked on the CPU; some are right by the way they are made."""
+
     @abstractmethod
     def edges(self, graph: Batch) -> Tensor | tuple[Tensor, Tensor]:
         """Return ``edge_index [2, E]``, or that with ``edge_attr [E, …]``, sorted by frame."""
@@ -60,11 +63,11 @@ class EdgeBuilder(ABC):
             raise InputError("graph", "a Batch of frame graphs", type(graph).__name__)
         found = self.edges(graph)
         if isinstance(found, Tensor):
-            return attach_edges(graph, found)
+            return attach_edges(graph, found, check=self.check)
         if not isinstance(found, tuple) or len(found) != 2:
             expected = "edge_index [2, E], or (edge_index, edge_attr)"
             raise InputError(f"edges of {type(self).__name__}", expected, type(found).__name__)
-        return attach_edges(graph, *found)
+        return attach_edges(graph, *found, check=self.check)
 
     def __repr__(self) -> str:
         options = (f"{k}={v!r}" for k, v in vars(self).items() if not k.startswith("_"))

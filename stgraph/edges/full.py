@@ -20,6 +20,8 @@ class FullEdges(EdgeBuilder):
         loops: whether a node also sends to itself, as in the official DyReG code.
     """
 
+    check = False
+
     def __init__(self, loops: bool = True) -> None:
         self.loops = flag("loops", loops)
 

@@ -58,6 +58,8 @@ class GridEdges(EdgeBuilder):
         InputError: on an empty or wrong list of scales, or a grid finer than the frame.
     """
 
+    check = False
+
     def __init__(
         self, scales: Sequence[int] = (3, 2, 1), frame: tuple[int, int] = (64, 64)
     ) -> None:
