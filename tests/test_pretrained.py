@@ -15,7 +15,7 @@ from stgraph import recipes
 from stgraph.backbones import c2d_resnet50
 from stgraph.checks import InputError
 from stgraph.edges import FullEdges
-from stgraph.nodes import GridNodes, grid_anchors
+from stgraph.nodes import GridNodes, SmallGenerator, grid_anchors
 from stgraph.pretrained import from_pretrained, save_pretrained
 
 R4 = ("layer3.4.conv2",)
@@ -44,7 +44,14 @@ MODELS = {
     "tsm_resnet50": (lambda: recipes.tsm_resnet50(4, online=True), (1, 2, 3, 32, 32)),
     "dyreg_tsm_resnet50": (
         lambda: recipes.dyreg_tsm_resnet50(
-            4, R4, "small", num_nodes=4, rounds=1, anchors="grid", online=True, frame_size=64
+            4,
+            R4,
+            SmallGenerator,
+            num_nodes=4,
+            rounds=1,
+            anchors=grid_anchors,
+            online=True,
+            frame_size=64,
         ),
         (1, 2, 3, 64, 64),
     ),

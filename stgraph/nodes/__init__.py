@@ -5,7 +5,11 @@ from stgraph.nodes.boxes import BoxNodes, WindowKernel
 from stgraph.nodes.constant import ConstantRegions
 from stgraph.nodes.dynamic import DynamicRegions
 from stgraph.nodes.fixed import FixedRegions
-from stgraph.nodes.generators import LargeGenerator, SmallGenerator
+from stgraph.nodes.generators import (
+    LargeGenerator,
+    SmallGenerator,
+    official_small_generator,
+)
 from stgraph.nodes.grid import GridNodes
 from stgraph.nodes.points import PointNodes
 from stgraph.nodes.semantic import HourGlass, SemanticNodes, spatial_softmax
@@ -43,5 +47,6 @@ __all__ = [
     "Windows",
     "centre_anchors",
     "grid_anchors",
+    "official_small_generator",
     "spatial_softmax",
 ]

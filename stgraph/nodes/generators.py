@@ -14,7 +14,13 @@ from torch.nn import functional as F
 
 from stgraph.checks import InputError, flag, integer, shape
 
-__all__ = ["LargeGenerator", "SmallGenerator", "check_generator", "sinusoid"]
+__all__ = [
+    "LargeGenerator",
+    "SmallGenerator",
+    "check_generator",
+    "official_small_generator",
+    "sinusoid",
+]
 
 
 def check_generator(generator: nn.Module, channels: int, num_nodes: int) -> int:
@@ -217,3 +223,19 @@ class SmallGenerator(nn.Module):
             where = sinusoid(self.channels, height, width, x)
         x = x + self.position(where)
         return self.update(mask.flatten(2) @ x.flatten(2).transpose(1, 2))  # type: ignore[no-any-return]
+
+
+def official_small_generator(
+    channels: int, num_nodes: int, out_channels: int, size: int
+) -> SmallGenerator:
+    """:class:`SmallGenerator` as the official code makes it, for maps of one size.
+
+    Other maps are pooled to that size, and the norm that is never run is kept.
+
+    Args:
+        channels: C, channels of the maps, an even number.
+        num_nodes: N, regions.
+        out_channels: D, width of a region's descriptor.
+        size: side of the map.
+    """
+    return SmallGenerator(channels, num_nodes, out_channels, size, spare_norm=True)

@@ -12,7 +12,13 @@ from stgraph.backbones import TemporalShift
 from stgraph.checks import InputError
 from stgraph.classifiers import CNNClassifier
 from stgraph.model import GraphBlock
-from stgraph.nodes import DynamicRegions, LargeGenerator, centre_anchors, grid_anchors
+from stgraph.nodes import (
+    DynamicRegions,
+    LargeGenerator,
+    centre_anchors,
+    grid_anchors,
+    official_small_generator,
+)
 from stgraph.recipes import dyreg_tsm_resnet50, tsm_resnet50
 from stgraph.recipes.recorded import Recipe
 
@@ -30,20 +36,24 @@ def note_recipe(model: CNNClassifier) -> None:
         "dropout": cast(nn.Dropout, model.net.dropout).p,
     }
     make: Callable[..., CNNClassifier] = tsm_resnet50
-    start = "centre"
+    start: Callable[[int], Tensor] | None = centre_anchors
     if graphs:
         regions = cast(DynamicRegions, graphs[0].net.nodes)
         start = _start([cast(DynamicRegions, block.net.nodes).anchor for block in graphs])
         make = dyreg_tsm_resnet50
         options |= {
             "places": [name for name in model.net.places if not name.endswith(":before")],
-            "generator": "large" if isinstance(regions.generator, LargeGenerator) else "small",
+            "generator": (
+                LargeGenerator
+                if isinstance(regions.generator, LargeGenerator)
+                else official_small_generator
+            ),
             "num_nodes": regions.num_nodes,
             "rounds": graphs[0].net.schedule.count("space"),
             "anchors": start,
             "frame_size": model.net.input_size[1],
         }
-    if not start or model.net.input_size[0] != 3:
+    if start is None or model.net.input_size[0] != 3:
         return
     try:
         with torch.device("meta"):
@@ -57,15 +67,13 @@ def note_recipe(model: CNNClassifier) -> None:
     model.recipe = cast(Any, cast(Recipe, twin.recipe))
     for block in graphs:  # the same to the last digit
         anchor = cast(DynamicRegions, block.net.nodes).anchor
-        anchor.copy_({"centre": centre_anchors, "grid": grid_anchors}[start](len(anchor)))
+        anchor.copy_(start(len(anchor)))
 
 
-def _start(anchors: list[Tensor]) -> str:
-    """Where all regions start by one name, or ``""``."""
-    for name, make in (("centre", centre_anchors), ("grid", grid_anchors)):
-        square = int(len(anchors[0]) ** 0.5 + 0.5) ** 2 == len(anchors[0])
-        if (name == "centre" or square) and all(
-            torch.allclose(anchor, make(len(anchor))) for anchor in anchors
-        ):
-            return name
-    return ""
+def _start(anchors: list[Tensor]) -> Callable[[int], Tensor] | None:
+    """What puts all regions where they start, if one function does."""
+    square = int(len(anchors[0]) ** 0.5 + 0.5) ** 2 == len(anchors[0])
+    for make in (centre_anchors, grid_anchors) if square else (centre_anchors,):
+        if all(torch.allclose(anchor, make(len(anchor))) for anchor in anchors):
+            return make
+    return None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 
 from stgraph.backbones import TemporalShift, resnet18, resnet50, shifted_places
-from stgraph.checks import choice, integer
+from stgraph.checks import integer
 from stgraph.classifiers import CNNClassifier
 from stgraph.edges import FullEdges
 from stgraph.insertion import Place, insert
@@ -17,9 +17,7 @@ from stgraph.nodes import (
     DynamicRegions,
     LargeGenerator,
     NodeExtractor,
-    SmallGenerator,
     centre_anchors,
-    grid_anchors,
 )
 from stgraph.recipes.recorded import recipe
 
@@ -108,10 +106,10 @@ def dyreg_multi_sync_mnist(
 def dyreg_tsm_resnet50(
     num_classes: int = 174,
     places: Sequence[str] = ("layer2.2.conv2", "layer3.4.conv2", "layer4.1.conv2"),
-    generator: str = "large",
+    generator: Callable[[int, int, int, int], nn.Module] = LargeGenerator,
     num_nodes: int = 9,
     rounds: int = 3,
-    anchors: str = "centre",
+    anchors: Callable[[int], Tensor] = centre_anchors,
     online: bool = False,
     frame_size: int = 224,
     dropout: float = 0.5,
@@ -120,15 +118,18 @@ def dyreg_tsm_resnet50(
 
     After the 3×3 convolution of a bottleneck, before its norm, at up to 256 channels (wider maps
     are projected). All three places are the paper's "r3-4-5" (28,701,830 parameters),
-    ``("layer3.4.conv2",)`` its "r4" (25,700,598).
+    ``("layer3.4.conv2",)`` its "r4" (25,700,598). For nodes of another kind put a block of them
+    into :func:`tsm_resnet50`: ``insert(tsm_resnet50().net, {"layer3.4.conv2": block})``.
 
     Args:
         num_classes: K.
         places: modules that a graph block follows.
-        generator: ``"large"`` or ``"small"`` ("lite").
+        generator: maker of region generators, called with channels, N, 128 and the side of the
+            map; :func:`~stgraph.nodes.official_small_generator` is "lite".
         num_nodes: N, regions a frame.
         rounds: spatial iterations K = 3.
-        anchors: where regions start: all at the ``"centre"``, or on a ``"grid"``.
+        anchors: where regions start: all at the centre, or by
+            :func:`~stgraph.nodes.grid_anchors`.
         online: one-sided temporal shift, so that the net runs on a stream.
         frame_size: side of the frames that the weights of generators and position embeddings are
             made for; frames of other sizes may be passed all the same.
@@ -141,20 +142,15 @@ def dyreg_tsm_resnet50(
         >>> sum(p.numel() for p in model.parameters())
         28701830
     """
-    choice("generator", generator, ("large", "small"))
-    start = {"centre": centre_anchors, "grid": grid_anchors}[
-        choice("anchors", anchors, ("centre", "grid"))
-    ]
 
     def block(place: Place) -> GraphBlock:
         width = min(place.channels, 256)
-        described = (
-            LargeGenerator(width, num_nodes, 128, size=place.height)
-            if generator == "large"
-            else SmallGenerator(width, num_nodes, 128, size=place.height, spare_norm=True)
-        )
         nodes = DynamicRegions(
-            width, num_nodes, edges=FullEdges(), generator=described, anchors=start
+            width,
+            num_nodes,
+            edges=FullEdges(),
+            generator=generator(width, num_nodes, 128, place.height),
+            anchors=anchors,
         )
         return dyreg_block(nodes, place.channels, place.height, rounds)
 

@@ -12,7 +12,13 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 from torch import nn
 
 from stgraph.backbones import c2d_resnet50, i3d_resnet50
-from stgraph.nodes import centre_anchors, grid_anchors
+from stgraph.nodes import (
+    LargeGenerator,
+    SmallGenerator,
+    centre_anchors,
+    grid_anchors,
+    official_small_generator,
+)
 
 __all__ = ["FUNCTIONS", "Recipe", "Unwritten", "recipe"]
 
@@ -22,6 +28,9 @@ M = TypeVar("M", bound=nn.Module)
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "stgraph.backbones.c2d_resnet50": c2d_resnet50,
     "stgraph.backbones.i3d_resnet50": i3d_resnet50,
+    "stgraph.nodes.LargeGenerator": LargeGenerator,
+    "stgraph.nodes.SmallGenerator": SmallGenerator,
+    "stgraph.nodes.official_small_generator": official_small_generator,
     "stgraph.nodes.centre_anchors": centre_anchors,
     "stgraph.nodes.grid_anchors": grid_anchors,
 }

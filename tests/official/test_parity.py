@@ -16,6 +16,7 @@ from stgraph import recipes
 from stgraph.backbones import TemporalShift
 from stgraph.checks import InputError
 from stgraph.layers import MeanGather
+from stgraph.nodes import grid_anchors, official_small_generator
 from stgraph.official import block_from_official, load_official, model_from_official
 from stgraph.pretrained import from_pretrained, save_pretrained
 
@@ -546,7 +547,7 @@ def test_graphs_are_loaded_where_they_fit(released, small):
     weights = released["r4_small_generator"]()
     theirs = model_from_official(weights).model
     fits = recipes.dyreg_tsm_resnet50(
-        places=("layer3.4.conv2",), generator="small", anchors="grid"
+        places=("layer3.4.conv2",), generator=official_small_generator, anchors=grid_anchors
     ).eval()
     report = load_official(fits, weights)
     assert report.skipped == report.missing == ()
@@ -554,8 +555,10 @@ def test_graphs_are_loaded_where_they_fit(released, small):
     with torch.no_grad():
         assert relative(fits(video).logits, theirs(video).logits) < 1e-5
     others = (
-        recipes.dyreg_tsm_resnet50(places=("layer3.4.conv2",), generator="small"),  # other anchors
-        recipes.dyreg_tsm_resnet50(places=("layer3.4.conv2",), anchors="grid"),
+        recipes.dyreg_tsm_resnet50(
+            places=("layer3.4.conv2",), generator=official_small_generator
+        ),  # other anchors
+        recipes.dyreg_tsm_resnet50(places=("layer3.4.conv2",), anchors=grid_anchors),
     )
     for other in others:
         before = copy.deepcopy(other.net.graph_blocks)
@@ -584,7 +587,11 @@ def test_the_recipe_of_the_same_model_is_recognised(released, model_weights, sma
     r4 = model_from_official(released["r4_small_generator"](), rounds=2, dropout=0.1).model
     with torch.device("meta"):
         twin = recipes.dyreg_tsm_resnet50(
-            places=("layer3.4.conv2",), generator="small", rounds=2, anchors="grid", dropout=0.1
+            places=("layer3.4.conv2",),
+            generator=official_small_generator,
+            rounds=2,
+            anchors=grid_anchors,
+            dropout=0.1,
         )
     assert r4.recipe == twin.recipe
     others = (

@@ -15,6 +15,8 @@ from stgraph.nodes import (
     GridNodes,
     SemanticNodes,
     SmallGenerator,
+    grid_anchors,
+    official_small_generator,
 )
 
 
@@ -245,7 +247,10 @@ STEPS = {
     "dyreg_tsm_resnet50": (recipes.dyreg_tsm_resnet50, (2, 2, 3, 64, 64)),
     "r4, lite, online": (
         lambda: recipes.dyreg_tsm_resnet50(
-            places=("layer3.4.conv2",), generator="small", anchors="grid", online=True
+            places=("layer3.4.conv2",),
+            generator=official_small_generator,
+            anchors=grid_anchors,
+            online=True,
         ),
         (2, 2, 3, 64, 64),
     ),
