@@ -6,6 +6,7 @@ what to call it with, and no other function can be called by a name in a file.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import inspect
 import json
@@ -28,6 +29,7 @@ __all__ = ["from_pretrained", "save_pretrained"]
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+_DIGEST = "sha256 of config.json"
 FORMAT = 1
 """Of the configuration; a reader refuses later ones."""
 
@@ -71,10 +73,12 @@ def save_pretrained(model: nn.Module, folder: str | Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as name:
         part = Path(name)
+        text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        (part / CONFIG).write_text(text, encoding="utf-8")
         tensors, shared = _apart(model.state_dict())
-        save_file(tensors, part / WEIGHTS, metadata={**shared, "format": "pt"})
-        text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False)
-        (part / CONFIG).write_text(text + "\n", encoding="utf-8")
+        metadata = {**shared, "format": "pt", _DIGEST: _digest(part / CONFIG)}
+        save_file(tensors, part / WEIGHTS, metadata=metadata)
+        (part / WEIGHTS).chmod((part / CONFIG).stat().st_mode)  # as others may read it
         for file in (WEIGHTS, CONFIG):
             (part / file).replace(folder / file)
     return folder
@@ -111,15 +115,21 @@ def from_pretrained(
         ('dyreg_small', 5)
     """
     file = _finder(source, revision)
-    config = _config(file(CONFIG))
+    described = file(CONFIG)
+    config = _config(described)
     if build is not None:
         model = build()
     elif config["recipe"] is None:
         raise InputError("build", f"a function that makes the {config.get('model')}", "none")
     else:
         model = _called(config["recipe"], config["arguments"])
-    _load(model, file(WEIGHTS))
+    _load(model, file(WEIGHTS), _digest(described))
     return model.eval()
+
+
+def _digest(config: Path) -> str:
+    """What ties weights to the configuration that they were saved with."""
+    return hashlib.sha256(config.read_bytes()).hexdigest()
 
 
 def _apart(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -182,9 +192,12 @@ def _called(name: Any, arguments: Any) -> nn.Module:
     make: Callable[..., nn.Module] = getattr(recipes, name)
     if unknown := sorted(set(arguments) - set(inspect.signature(make).parameters)):
         raise InputError(CONFIG, f"arguments that {name} has", unknown)
-    told = {
-        key: _read(value, f"the argument {key!r} of {name}") for key, value in arguments.items()
-    }
+    try:
+        told = {
+            key: _read(value, f"the argument {key!r} of {name}") for key, value in arguments.items()
+        }
+    except RecursionError:
+        raise InputError(CONFIG, f"arguments of {name}", "lists without an end") from None
     try:
         return make(**told)
     except (TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -198,7 +211,7 @@ def _config(file: Path) -> dict[str, Any]:
         raise InputError("source", "a configuration in JSON", f"{file} ({error})") from error
     if not isinstance(config, dict) or not {"format", "recipe", "arguments"} <= set(config):
         raise InputError("source", "a configuration that `save_pretrained` wrote", file)
-    if config["format"] != FORMAT:
+    if type(config["format"]) is not int or config["format"] != FORMAT:
         came = f"{file} of format {config['format']!r}, by stgraph {config.get('version')}"
         raise InputError("source", f"a configuration of format {FORMAT}", came)
     return config
@@ -228,7 +241,7 @@ def _finder(source: str | Path, revision: str | None) -> Callable[[str], Path]:
     return lambda name: Path(hf_hub_download(source, name, revision=revision))
 
 
-def _load(model: nn.Module, file: Path) -> None:
+def _load(model: nn.Module, file: Path, digest: str) -> None:
     """Load weights into a model that must have just these."""
     try:
         with safe_open(file, framework="pt") as opened:
@@ -245,6 +258,8 @@ def _load(model: nn.Module, file: Path) -> None:
             raise InputError("state", "names that the model has", f"{more[:4]}, {len(more)} in all")
         _cast(model, state)
         load_by_name(model, state)
+        if shared.get(_DIGEST, digest) != digest:
+            raise InputError(CONFIG, "the one that the weights were saved with", "another")
     except InputError as error:
         expected = f"the weights of this {type(model).__name__}"
         raise InputError(

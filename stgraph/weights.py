@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from itertools import islice
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from stgraph.checks import InputError
@@ -47,6 +48,13 @@ def _some(names: Sequence[str], most: int = 4) -> str:
     return f" ({', '.join(names[:most])}{', …' if len(names) > most else ''})"
 
 
+def _alike(given: Tensor, mine: Tensor) -> bool:
+    """Whether values can be copied as they are: dense ones, and real ones for real ones."""
+    plain = given.layout == torch.strided and not given.is_quantized and not given.is_meta
+    fits = given.is_floating_point() or not mine.is_floating_point()
+    return plain and fits and given.is_complex() == mine.is_complex()
+
+
 def load_by_name(
     net: nn.Module, state: Mapping[str, Tensor], optional: Iterable[str] = ()
 ) -> Loaded:
@@ -82,12 +90,14 @@ def load_by_name(
     for name, mine in net.state_dict().items():
         given = state.get(name)
         may_miss = any(fnmatchcase(name, pattern) for pattern in patterns)
-        if isinstance(given, Tensor) and given.shape == mine.shape:
+        if isinstance(given, Tensor) and given.shape == mine.shape and _alike(given, mine):
             used[name] = given
             continue
         if given is not None and not may_miss:
-            shape_or_type = list(given.shape) if isinstance(given, Tensor) else type(given).__name__
-            raise InputError(f"state[{name!r}]", list(mine.shape), shape_or_type)
+            expected, came = list(mine.shape), type(given).__name__
+            if isinstance(given, Tensor):
+                came = f"{list(given.shape)} ({given.dtype}, {given.layout})"
+            raise InputError(f"state[{name!r}]", expected, came)
         missing.append(name)
         if not may_miss:
             absent.append(name)

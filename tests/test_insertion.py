@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import copy
 import io
+import warnings
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import MethodType
 from typing import NamedTuple
 
@@ -528,6 +531,139 @@ class Listed(CNN):
         for stage in self.order["stages"] if self.reach else self.secret():
             x = self.shared(stage(x))
         return self.fc(x.mean((2, 3)))
+
+
+class Recording(CNN):
+    """Writes on itself as it runs: a counter, a list, what a hook bound to it has seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps, self.seen, self.saved = 0, [], None
+        self._order = deque(self.stages)
+        self.late = partial(self.finish, scale=2.0)
+        self.stem.register_forward_hook(self.keep)
+
+    def keep(self, module: nn.Module, args: tuple, output: Tensor) -> None:
+        self.saved = output
+
+    def finish(self, x: Tensor, scale: float) -> Tensor:
+        return self.fc(x.mean((2, 3))) * scale + self.stages[1][0](self.saved[:, :8]).mean()
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.steps += 1
+        self.stem(x)
+        x = self.shared(self.saved)
+        self.seen.append(tuple(x.shape))
+        for stage in self._order:
+            x = self.shared(stage(x))
+        return self.late(x)
+
+
+def test_what_a_cnn_writes_on_itself_is_written():
+    cnn = Recording().eval()
+    net = insert(cnn, PLACES, input_size=(3, 16, 16)).eval()
+    assert (cnn.steps, cnn.seen, cnn.saved) == (0, [], None)
+    video = torch.randn(VIDEO)
+    for number in (1, 2):
+        out = net(number * video).output  # not what was saved in the call before
+        assert (cnn.steps, len(cnn.seen)) == (number, number)
+        saved = cnn.saved
+        plain = cnn(number * video.flatten(0, 1)).unflatten(0, (2, 3))
+        assert torch.equal(out, plain)
+        assert torch.equal(saved, cnn.saved)
+        cnn.steps, cnn.seen[:] = number, cnn.seen[:number]
+
+
+class Frozen(CNN):
+    """Keeps its norms as they are, reads old names, and has a state of its own."""
+
+    def train(self, mode: bool = True) -> CNN:
+        super().train(mode)
+        self.stages[0][0].norm.eval()
+        return self
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"version": 3}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        self.version = state["version"]
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        for key in list(state_dict):
+            if key.startswith(f"{prefix}old_stem."):
+                state_dict[key.replace("old_stem", "stem")] = state_dict.pop(key)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def test_modes_and_state_are_the_cnns_own_affair():
+    cnn = Frozen()
+    net = insert(cnn, PLACES, input_size=(3, 16, 16)).train()
+    assert not cnn.stages[0][0].norm.training
+    assert cnn.stages[1][1].norm.training
+    assert net.graph_blocks.training
+    state = {key.replace("stem.", "old_stem."): value for key, value in net.state_dict().items()}
+    assert state["_extra_state"] == {"version": 3}
+    net.load_state_dict(state)
+    assert cnn.version == 3
+    with pytest.raises(RuntimeError, match="Unexpected key"):
+        net.load_state_dict(state | {"graph_blocks.more": torch.ones(1)})
+    with pytest.raises(RuntimeError, match="Missing key"):
+        net.load_state_dict({k: v for k, v in state.items() if "graph_blocks" not in k})
+
+
+def test_names_may_be_anything(cnn):
+    odd = nn.ModuleDict({"places": nn.Conv2d(3, 8, 3)})._modules
+    net = nn.Sequential()
+    net._modules.update(odd, type=nn.Conv2d(8, 8, 3), causal=nn.Flatten(), end=nn.Linear(1152, 5))
+    inserted = insert(net, {"places": graph_block, "type": graph_block}, input_size=(3, 16, 16))
+    assert inserted.places == ("places", "type")
+    assert list(inserted(torch.randn(VIDEO)).state) == ["places", "type"]
+    net._modules["a/b"] = nn.Identity()
+    with pytest.raises(InputError, match="after: expected names without '/'"):
+        insert(net, {"a/b": graph_block}, input_size=(3, 16, 16))
+
+
+def test_other_peoples_wrappers(cnn):
+    video = torch.randn(VIDEO)
+    nn.utils.parametrizations.spectral_norm(cnn.stages[1][0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        nn.utils.weight_norm(cnn.stages[0][0].conv1)
+    traced = torch.fx.symbolic_trace(cnn)
+    for module in (cnn, traced):
+        net = insert(module.eval(), {"stages.0.1.conv2": graph_block}, input_size=(3, 16, 16))
+        plain = module(video.flatten(0, 1)).unflatten(0, (2, 3))
+        assert torch.equal(net(video).output, plain)
+    cnn.stages[0].compile(backend="eager")
+    net = insert(cnn, {"stages.0.1.conv2": graph_block}, input_size=(3, 16, 16))
+    assert torch.equal(net(video).output, plain)
+
+
+def test_what_a_block_may_not_do(cnn):
+    class Bare(nn.Module):
+        causal = True
+
+        def forward(self, features, state=None):
+            return features
+
+    class Narrow(Shift):
+        def forward(self, features, state=None):
+            return Shifted(features[:, :, :1])
+
+    for block, message in (
+        (Bare(), r"block of 'stem': expected a result with `features` \[2, 3, 8, 8, 8\]"),
+        (Narrow(), r"block of 'stem': expected .*, got \[2, 3, 1, 8, 8\]"),
+    ):
+        net = insert(cnn, {"stem": block}, input_size=(3, 16, 16))
+        with pytest.raises(InputError, match=message):
+            net(torch.randn(VIDEO))
+    shared = graph_block(Place("", 8, None, 8, 8))
+    with pytest.raises(InputError, match=r"block of 'stages\.0': expected one of its own"):
+        insert(cnn, {"stem": shared, "stages.0": shared}, input_size=(3, 16, 16))
+    assert not insert(cnn.eval(), {"stem": shared.train()}, input_size=(3, 16, 16)).training
+    assert not shared.training
+    with pytest.raises(InputError, match=r"video: expected no size of 0, got \[0, "):
+        insert(cnn, {}, input_size=(3, 16, 16))(torch.randn(0, 3, 3, 16, 16))
 
 
 def test_parts_in_lists_and_bound_forwards_are_followed(net):

@@ -174,6 +174,17 @@ def test_what_stood_there_stays_when_saving_fails(folder: Path, monkeypatch):
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
 
+def test_files_of_two_savings_are_told_apart(folder: Path, tmp_path: Path):
+    """As they lie there when a second saving is killed between its two files."""
+    other = save_pretrained(recipes.dyreg_small(4, recipes.small_grid(), rounds=3), tmp_path / "b")
+    one = save_pretrained(recipes.dyreg_small(4, recipes.small_grid(), rounds=1), tmp_path / "a")
+    (other / "model.safetensors").replace(one / "model.safetensors")  # of the same shapes
+    with pytest.raises(InputError, match=r"config\.json: expected the one that the weights were"):
+        from_pretrained(one)
+    modes = {file.stat().st_mode for file in folder.iterdir()}
+    assert len(modes) == 1
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_types_are_kept(dtype, tmp_path: Path):
     model = trained(recipes.dyreg_small(3).to(dtype))

@@ -87,3 +87,21 @@ def test_one_pattern_is_not_taken_for_many():
 def test_a_report_is_short():
     report = Loaded(("a",) * 300, tuple("bcdefg"), ())
     assert str(report) == "300 used, 6 skipped (b, c, d, e, …), 0 missing"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        torch.zeros(3, 2, dtype=torch.complex64),
+        torch.zeros(3, 2, dtype=torch.int64),
+        torch.zeros(3, 2).to_sparse(),
+        torch.zeros(3, 2, device="meta"),
+    ],
+    ids=["complex", "whole", "sparse", "meta"],
+)
+def test_values_that_are_no_weights_are_refused(wrong):
+    net = nn.Linear(2, 3, bias=False)
+    with pytest.raises(
+        InputError, match=r"expected \[3, 2\], got \[3, 2\] \(torch"
+    ):
+        load_by_name(net, {"weight": wrong})

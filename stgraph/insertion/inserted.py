@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from stgraph.checks import InputError, integer, shape
-from stgraph.insertion.copies import shallow, stand_in
-from stgraph.insertion.places import BEFORE, Place, find, sizes, tensors
+from stgraph.insertion.copies import Run, Way, way_to
+from stgraph.insertion.places import BEFORE, Place, find, part_of, sizes, tensors
 
 __all__ = ["Inserted", "InsertedOutput", "insert", "remove"]
 
@@ -73,7 +74,7 @@ class Inserted(nn.Module):
     @property
     def places(self) -> tuple[str, ...]:
         """Names of the places that have a block."""
-        return tuple(key.replace("/", ".") for key in self.graph_blocks)
+        return tuple(key.lstrip("/").replace("/", ".") for key in self.graph_blocks)
 
     @property
     def is_3d(self) -> bool:
@@ -106,15 +107,19 @@ class Inserted(nn.Module):
                 needs the whole clip cannot use, a hint that no block takes, or when the CNN does
                 not run a place exactly once.
         """
-        clips, frames = shape("video", video, f"B T {self.input_size[0]} H W")[:2]
+        sizes = shape("video", video, f"B T {self.input_size[0]} H W")
+        if 0 in sizes:
+            raise InputError("video", "no size of 0", list(sizes))
+        clips, frames = sizes[:2]
         self._check(state, hints)
         call = _Call(clips, {} if state is None else state, hints)
-        net = self._bind(call)
+        way = self._bind(call)
         if self.is_3d:
-            output = net(video.transpose(1, 2))
+            output = way.net(video.transpose(1, 2))
         else:
-            output = _per_frame(net(video.flatten(0, 1)), clips, frames)
+            output = _per_frame(way.net(video.flatten(0, 1)), clips, frames)
         call.open = False
+        way.settle()
         if silent := [name for name in self.places if name not in call.outputs]:
             raise InputError("net", f"a CNN that runs {silent}", "one that left it out this time")
         outputs = {name: call.outputs[name] for name in self.places}
@@ -134,43 +139,20 @@ class Inserted(nn.Module):
                 raise InputError("hints", "what a block takes", unread)
 
     @torch.compiler.disable  # it makes modules; the run of the CNN that follows compiles whole
-    def _bind(self, call: _Call) -> nn.Module:
-        """Copy the way to each block, with hooks that belong to one call."""
-        targets: dict[int, list[str]] = {}
+    def _bind(self, call: _Call) -> Way:
+        """Copy the way to each block, and put the blocks and this call around the copies."""
+        parts = {name: part for name, part in self._modules.items() if name != _BLOCKS}
+        around: dict[int, tuple[Run | None, Run | None]] = {}
         for name in self.places:
-            targets.setdefault(id(self.get_submodule(name.removesuffix(BEFORE))), []).append(name)
-        copies: dict[int, nn.Module] = {}
-        own = {k: m for k, m in self._modules.items() if k != _BLOCKS}
-        below = {k: self._copy(m, targets, call, copies) for k, m in own.items()}
-        root = shallow(self._root[0], below, copies)
-        root.training = self.training
-        return root
+            key = id(part_of(parts, name.removesuffix(BEFORE)))
+            before, after = around.get(key, (None, None))
+            run = self._runner(name, call)
+            around[key] = (run, after) if name.endswith(BEFORE) else (before, run)
+        way = way_to(self._root[0], parts, around)
+        way.net.training = self.training
+        return way
 
-    def _copy(
-        self,
-        module: nn.Module | None,
-        targets: Mapping[int, list[str]],
-        call: _Call,
-        copies: dict[int, nn.Module],
-    ) -> nn.Module | None:
-        """The module itself where no block is at or below it, a shallow copy otherwise."""
-        if module is None:
-            return None
-        if id(module) in copies:
-            return copies[id(module)]
-        below = {k: self._copy(m, targets, call, copies) for k, m in module._modules.items()}
-        names = targets.get(id(module), [])
-        if names or any(below[key] is not module._modules[key] for key in below):
-            copied = shallow(module, below, copies)
-            if names:
-                runs = {name.endswith(BEFORE): self._runner(name, call) for name in names}
-                stand_in(copied, before=runs.get(True), after=runs.get(False))
-        else:
-            copied = module
-        copies[id(module)] = copied
-        return copied
-
-    def _runner(self, name: str, call: _Call) -> Callable[[Tensor], Tensor]:
+    def _runner(self, name: str, call: _Call) -> Run:
         """What runs the block of a place on maps, for one call."""
         block = self._block(name)
         hints = _taken(block, call.hints)
@@ -182,10 +164,30 @@ class Inserted(nn.Module):
             out = block(features, call.state.get(name), **hints)
             if call.open:  # else checkpointing runs this stretch again, in the backward pass
                 call.outputs[name] = out
-            made: Tensor = out.features
+            made = getattr(out, "features", None)
+            if not isinstance(made, Tensor) or made.shape != features.shape:
+                came = list(made.shape) if isinstance(made, Tensor) else type(out).__name__
+                expected = f"a result with `features` {list(features.shape)} and `state`"
+                raise InputError(f"block of {name!r}", expected, came)
             return made.transpose(1, 2) if self.is_3d else made.flatten(0, 1)
 
         return run
+
+    def train(self, mode: bool = True) -> Inserted:
+        """Set the mode as the CNN does it, which may keep some norms as they are."""
+        self.training = mode
+        self.graph_blocks.train(mode)
+        remove(self).train(mode)
+        return self
+
+    # What the CNN itself does about its state is done here too.
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        self._root[0]._save_to_state_dict(destination, prefix, keep_vars)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        self._root[0]._load_from_state_dict(state_dict, prefix, *args)
+        unexpected: list[str] = args[3]
+        unexpected[:] = [key for key in unexpected if not key.startswith(f"{prefix}{_BLOCKS}.")]
 
     def extra_repr(self) -> str:
         """Options, as ``print(module)`` shows them."""
@@ -234,10 +236,11 @@ def insert(
     present: dict[str, nn.Module] = {}
     if isinstance(net, Inserted):
         present = {name: net._block(name) for name in net.places}
-        input_size, net = input_size or net.input_size, remove(net)
+        input_size = net.input_size if input_size is None else input_size
+        net = remove(net)
     if not isinstance(net, nn.Module):
         raise InputError("net", "an nn.Module", type(net).__name__)
-    size = [integer("input_size", side) for side in input_size or ()]
+    size = [integer("input_size", side) for side in (() if input_size is None else input_size)]
     if len(size) not in (3, 4):
         raise InputError("input_size", "(c, H, W) or (c, T, H, W)", input_size)
     wanted: dict[str, tuple[bool, Any]] = {}
@@ -265,7 +268,10 @@ def insert(
         ready, value = wanted[key]
         block: nn.Module = value if ready else value(place)
         _check_block(block, place)
-        blocks[key] = block.to(tensor.device, dtype)
+        twin = next((name for name, other in blocks.items() if other is block), None)
+        if twin is not None and next(tensors(block), None) is not None:
+            raise InputError(f"block of {key!r}", "one of its own", f"that of {twin!r}")
+        blocks[key] = block.to(tensor.device, dtype).train(net.training)
     return Inserted(net, blocks, size)
 
 
@@ -296,7 +302,9 @@ def _check_block(block: Any, place: Place) -> None:
 
 
 def _slashes(name: str) -> str:
-    return name.replace(".", "/")
+    """A place's name as a module may have it."""
+    key = name.replace(".", "/")
+    return f"/{key}" if hasattr(nn.ModuleDict, key) else key
 
 
 def _taken(block: nn.Module, hints: Mapping[str, Any]) -> dict[str, Any]:
@@ -319,7 +327,8 @@ def _per_frame(output: Any, clips: int, frames: int) -> Any:
         each = output.dim() > 0 and output.size(0) == clips * frames
         return _unfold(output, clips) if each else output
     if isinstance(output, Mapping):
-        return {key: _per_frame(value, clips, frames) for key, value in output.items()}
+        unfolded = {key: _per_frame(value, clips, frames) for key, value in output.items()}
+        return OrderedDict(unfolded) if isinstance(output, OrderedDict) else unfolded
     if isinstance(output, (tuple, list)):
         values = [_per_frame(value, clips, frames) for value in output]
         return type(output)(*values) if hasattr(output, "_fields") else type(output)(values)

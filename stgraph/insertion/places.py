@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from stgraph.checks import InputError
 
-__all__ = ["BEFORE", "Place", "find", "sizes", "tensors"]
+__all__ = ["BEFORE", "Place", "find", "part_of", "sizes", "tensors"]
 
 BEFORE = ":before"
 """What the name of a place before a module ends in."""
@@ -35,6 +35,8 @@ def find(net: nn.Module, names: str | tuple[str, ...], argument: str) -> list[st
     known = [name for name, _ in net.named_modules() if name]
     found = []
     for pattern in (names,) if isinstance(names, str) else names:
+        if not isinstance(pattern, str):
+            raise InputError(argument, "names of modules", repr(pattern))
         parts = pattern.split(".")
         matches = [
             name
@@ -44,8 +46,20 @@ def find(net: nn.Module, names: str | tuple[str, ...], argument: str) -> list[st
         if not matches:
             near = difflib.get_close_matches(pattern, known) or known[:5]
             raise InputError(argument, f"names of modules, such as {near}", repr(pattern))
+        if strange := [name for name in matches if "/" in name or name.endswith(BEFORE)]:
+            raise InputError(argument, f"names without '/' and {BEFORE!r} at the end", strange)
         found += [name for name in matches if name not in found]
     return found
+
+
+def part_of(parts: Mapping[str, nn.Module | None], name: str) -> nn.Module:
+    """The module of a name, by parts alone: a CNN may call a part as it calls something else."""
+    module: nn.Module | None = None
+    for step in name.split("."):
+        module = (parts if module is None else module._modules).get(step)
+        if module is None:
+            raise InputError("net", f"a CNN that has {name!r} still", "one without")
+    return cast(nn.Module, module)
 
 
 def tensors(module: nn.Module) -> Iterator[Tensor]:
@@ -63,16 +77,21 @@ def sizes(net: nn.Module, keys: Sequence[str], size: Sequence[int]) -> dict[str,
     is computed. A CNN that cannot run there runs on zeros, in a true copy.
     """
     try:
-        memo: dict[int, Any] = {id(t): _on_meta(t) for t in tensors(net)}
+        held = [value for m in net.modules() for value in vars(m).values()]  # by old weight norms
+        memo: dict[int, Any] = {
+            id(t): _on_meta(t) for t in (*tensors(net), *held) if isinstance(t, Tensor)
+        }
         return _record(copy.deepcopy(net, memo), keys, size, torch.device("meta"))
     except InputError:
         raise
-    except (RuntimeError, NotImplementedError):
+    except (RuntimeError, NotImplementedError, TypeError, ValueError):
         device = next(tensors(net), torch.empty(0)).device
         try:
             return _record(copy.deepcopy(net), keys, size, device)
-        except (RuntimeError, NotImplementedError) as error:
-            reason = str(error).strip().splitlines()[0]
+        except InputError:
+            raise
+        except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(
                 "input_size", f"what {type(net).__name__} takes", f"{tuple(size)} ({reason})"
             ) from error
@@ -103,7 +122,7 @@ def _record(
         )
 
     for key in keys:
-        module = net.get_submodule(key.removesuffix(BEFORE))
+        module = part_of(net._modules, key.removesuffix(BEFORE))
         if key.endswith(BEFORE):
             module.register_forward_pre_hook(
                 lambda _, args, key=key: note(key, args[0] if args else None)

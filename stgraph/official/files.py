@@ -47,6 +47,10 @@ def weights_of(source: Source) -> dict[str, Tensor]:
     if not isinstance(state, Mapping):
         raise InputError("source", "a state dict", f"{came}, with {type(state).__name__}")
     tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+    for name, tensor in tensors.items():
+        # A view may say to be larger than any memory.
+        if tensor.layout != torch.strided or tensor.untyped_storage().nbytes() < tensor.nbytes:
+            raise InputError(name, "a dense tensor with all of its values", list(tensor.shape))
     weights = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
     if not weights:
         raise InputError("source", "a state dict", f"{came}, without a tensor by name")

@@ -27,6 +27,7 @@ from stgraph.weights import Loaded, load_by_name
 
 __all__ = ["OfficialModel", "load_official", "model_from_official"]
 
+_STAGES = 5
 _BLOCK = re.compile(r"layer(\d+)\.(\d+)\.")
 
 
@@ -140,7 +141,8 @@ def _cnn(weights: Mapping[str, Tensor], dropout: float) -> ResNet:
     blocks = {(int(match[1]), int(match[2])) for match in map(_BLOCK.match, weights) if match}
     last = max((stage for stage, _ in blocks), default=0)
     depths = [sum(stage == number for stage, _ in blocks) for number in range(1, last + 1)]
-    if not depths or 0 in depths or "conv1.weight" not in weights:
+    # The widths of stages double, and of a file that is none they could be beyond all memory.
+    if not 0 < len(depths) <= _STAGES or 0 in depths or "conv1.weight" not in weights:
         some = ", ".join(list(weights)[:3])
         raise InputError("source", "weights of a residual network", f"{some}, …")
     if "fc.weight" not in weights:
