@@ -57,7 +57,7 @@ def semantic() -> NodeExtractor:
 
 
 def lite() -> NodeExtractor:
-    return DynamicRegions(32, edges=FullEdges(), generator=SmallGenerator(32))
+    return DynamicRegions(32, edges=FullEdges(), generator=SmallGenerator(32, spare_norm=True))
 
 
 def r4() -> nn.Module:

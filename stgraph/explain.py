@@ -1,4 +1,4 @@
-"""A space-time network as a function of node features and edges, as PyG's explainers ask for it."""
+"""What a space-time network attends to, and the network as PyG's explainers ask for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,41 @@ from stgraph.graph import attach_edges
 from stgraph.layers import HomogeneousLayer, SpaceLayer, TemporalLayer
 from stgraph.model import SpaceTimeGraph
 
-__all__ = ["Frozen"]
+__all__ = ["Frozen", "attention"]
+
+
+def attention(net: SpaceTimeGraph, graph: Batch) -> dict[int, Tensor]:
+    """Tell how much every node hears of every other one, in each space stage of a network.
+
+    The graph holds what went into the layers, so nothing has to be recorded on the way: they run
+    once more, from no memory, on a graph that the network made of whole clips.
+
+    Args:
+        net: the space-time network, for example the ``net`` of a graph block.
+        graph: frame graphs that it returned.
+
+    Returns:
+        Weights of the edges ``[E]`` (the mean over heads) by the place of the stage in the
+        schedule; empty where no stage weighs edges.
+
+    Examples:
+        >>> import torch
+        >>> from stgraph.edges import FullEdges
+        >>> from stgraph.nodes import GridNodes
+        >>> grid = GridNodes(8, (2,), edges=FullEdges())
+        >>> net = SpaceTimeGraph(grid, {"space": SpaceLayer(8)}, ("space",) * 2)
+        >>> graph = net(torch.randn(1, 3, 8, 6, 6)).graph
+        >>> alpha = attention(net, graph)
+        >>> list(alpha), round(float(alpha[0][graph.edge_index[1] == 0].sum().detach()), 4)
+        ([0, 1], 1.0)
+    """
+    x, found = graph.x, {}
+    for place, name in enumerate(net.schedule):
+        layer = net.layers[name]
+        if isinstance(layer, SpaceLayer):
+            found[place] = layer.attention(x, graph)
+        x = layer(x, graph)[0] if isinstance(layer, TemporalLayer) else layer(x, graph)
+    return found
 
 
 class Frozen(nn.Module):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from stgraph.backbones.resnet import resnet18, resnet34, resnet50
 from stgraph.checks import InputError, choice
+from stgraph.classifiers import CNNClassifier
 from stgraph.weights import Loaded, load_by_name
 
 __all__ = ["imagenet_weights", "load_imagenet"]
@@ -123,7 +124,7 @@ def load_imagenet(net: nn.Module, state: Mapping[str, Tensor]) -> Loaded:
 
     Args:
         net: one of the residual networks here, or another with the same names; with or without
-            blocks in it (the ``net`` of a recipe's classifier), which are left as they are.
+            blocks in it, which are left as they are; or a classifier around one.
         state: what :func:`imagenet_weights` returned, for a net of clips after
             :func:`~stgraph.backbones.inflate`.
 
@@ -138,6 +139,8 @@ def load_imagenet(net: nn.Module, state: Mapping[str, Tensor]) -> Loaded:
         >>> print(load_imagenet(net, resnet18().state_dict()))
         90 used, 32 skipped (layer4.0.conv1.weight, ...), 2 missing (fc.weight, fc.bias)
     """
+    if isinstance(net, CNNClassifier):
+        net = net.net
     state = dict(state)
     mine, stem = net.state_dict().get("conv1.weight"), state.get("conv1.weight")
     if mine is not None and stem is not None and mine.ndim == stem.ndim and mine.size(1) == 1:

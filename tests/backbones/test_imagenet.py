@@ -177,3 +177,12 @@ def test_weights_that_do_not_fit_are_refused():
         load_imagenet(resnet50(stages=1), weights())
     with pytest.raises(InputError, match=r"state: expected 2 more names \(weight, bias\)"):
         load_imagenet(nn.Linear(1, 1), weights())
+
+
+def test_a_classifier_is_as_good_as_the_net_in_it():
+    from stgraph.recipes import resnet18_multi_sync_mnist
+
+    weights = resnet18(num_classes=3).state_dict()
+    model = resnet18_multi_sync_mnist()
+    assert load_imagenet(model, weights) == load_imagenet(model.net, weights)
+    assert torch.equal(model.net.layer1[0].conv1.weight, weights["layer1.0.conv1.weight"])
