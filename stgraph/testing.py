@@ -1,4 +1,4 @@
-"""What every node extractor promises, as functions that test yours too.
+"""What every node extractor promises, as functions that test yours too; and how to find classes.
 
 Each law takes an extractor and raises an ``AssertionError`` where it is broken. It works on a copy
 in double precision, with the ``edges`` that the extractor has and hints of its ``example_hints``,
@@ -7,10 +7,14 @@ so nothing of yours is changed.
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
-from typing import Any
+from inspect import isabstract
+from types import ModuleType
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +25,8 @@ from stgraph.checks import InputError
 from stgraph.graph import layout_of, to_dense, validate
 from stgraph.nodes import NodeExtractor
 
+T = TypeVar("T")
+
 __all__ = [
     "EXTRACTOR_LAWS",
     "any_map",
@@ -29,11 +35,28 @@ __all__ = [
     "gradients_everywhere",
     "graphs_round_trip",
     "half_precision",
+    "kinds",
     "pieces_equal_the_whole",
     "separate_clips",
     "valid_graphs",
     "wrong_features_refused",
 ]
+
+
+def kinds(package: ModuleType, base: type[T]) -> list[type[T]]:
+    """Find the classes of a kind in all modules of a package, by name; abstract ones are left out.
+
+    Examples:
+        >>> import stgraph.edges
+        >>> [kind.__name__ for kind in kinds(stgraph.edges, stgraph.edges.EdgeBuilder)][:2]
+        ['FullEdges', 'GridEdges']
+    """
+    found: set[type[T]] = set()
+    for module in pkgutil.iter_modules(package.__path__):
+        for value in vars(importlib.import_module(f"{package.__name__}.{module.name}")).values():
+            if isinstance(value, type) and issubclass(value, base):
+                found.add(value)
+    return sorted((kind for kind in found if not isabstract(kind)), key=lambda kind: kind.__name__)
 
 
 def check_extractor(extractor: NodeExtractor) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib
-import pkgutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from stgraph.edges import FullEdges, GridEdges
 from stgraph.insertion import Inserted, Place
 from stgraph.layers import KernelPosition, NodeNorm, SpaceLayer, TimeLayer
 from stgraph.nodes import BoxNodes, DynamicRegions, GridNodes, NodeExtractor
+from stgraph.testing import kinds
 
 DEVICE = "cuda"
 
@@ -110,17 +109,7 @@ def test_mixed_precision_is_finite(block, dtype):
     assert features.grad.isfinite().all()
 
 
-def _extractors() -> list[type[NodeExtractor]]:
-    found: set[type[NodeExtractor]] = set()
-    for module in pkgutil.iter_modules(stgraph.nodes.__path__):
-        for value in vars(importlib.import_module(f"stgraph.nodes.{module.name}")).values():
-            if isinstance(value, type) and issubclass(value, NodeExtractor):
-                found.add(value)
-    concrete = (kind for kind in found if not kind.__abstractmethods__)
-    return sorted(concrete, key=lambda kind: kind.__name__)
-
-
-@pytest.fixture(params=_extractors(), ids=lambda kind: kind.__name__)
+@pytest.fixture(params=kinds(stgraph.nodes, NodeExtractor), ids=lambda kind: kind.__name__)
 def extractor(request) -> NodeExtractor:
     torch.manual_seed(0)
     extractor = request.param(8, edges=FullEdges())

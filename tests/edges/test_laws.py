@@ -7,8 +7,6 @@ where they are, stands in ``BY_IDENTITY``.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from typing import NamedTuple
 
 import pytest
@@ -29,6 +27,7 @@ from stgraph.edges import (
     TemplateEdges,
 )
 from stgraph.graph import Layout, frame_graphs, frame_of, slots, validate
+from stgraph.testing import kinds
 
 
 def squares(nodes: int) -> tuple[int, ...]:
@@ -54,17 +53,7 @@ OPTIONS = {
 BY_IDENTITY = {GridEdges, TemplateEdges}
 
 
-def builders() -> list[type[EdgeBuilder]]:
-    found: set[type[EdgeBuilder]] = set()
-    for module in pkgutil.iter_modules(stgraph.edges.__path__):
-        for value in vars(importlib.import_module(f"stgraph.edges.{module.name}")).values():
-            if isinstance(value, type) and issubclass(value, EdgeBuilder):
-                found.add(value)
-    concrete = (kind for kind in found if not kind.__abstractmethods__)
-    return sorted(concrete, key=lambda kind: kind.__name__)
-
-
-BUILDERS = builders()
+BUILDERS = kinds(stgraph.edges, EdgeBuilder)
 of_every_kind = pytest.mark.parametrize("kind", BUILDERS, ids=lambda kind: kind.__name__)
 
 

@@ -6,9 +6,6 @@ An extractor is built as ``Extractor(channels)``; hints that it needs come from 
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
 import pytest
 import torch
 
@@ -16,20 +13,12 @@ import stgraph.nodes
 from stgraph.checks import InputError
 from stgraph.edges import FullEdges
 from stgraph.nodes import NodeExtractor, Regions
-from stgraph.testing import EXTRACTOR_LAWS
+from stgraph.testing import EXTRACTOR_LAWS, kinds
 
 
-def _extractors() -> list[type[NodeExtractor]]:
-    found: set[type[NodeExtractor]] = set()
-    for module in pkgutil.iter_modules(stgraph.nodes.__path__):
-        for value in vars(importlib.import_module(f"stgraph.nodes.{module.name}")).values():
-            if isinstance(value, type) and issubclass(value, NodeExtractor):
-                found.add(value)
-    concrete = (kind for kind in found if not kind.__abstractmethods__)
-    return sorted(concrete, key=lambda kind: kind.__name__)
-
-
-@pytest.mark.parametrize("kind", _extractors(), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind", kinds(stgraph.nodes, NodeExtractor), ids=lambda kind: kind.__name__
+)
 @pytest.mark.parametrize("law", EXTRACTOR_LAWS, ids=lambda law: law.__name__)
 def test_an_extractor_keeps(law, kind):
     law(kind(8, edges=FullEdges()))
