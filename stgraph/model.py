@@ -238,6 +238,10 @@ class GraphBlock(nn.Module):
         """Whether a frame's output depends on this frame and earlier ones only."""
         return self.net.causal and getattr(self.remap, "causal", True)
 
+    def takes(self, hint: str) -> bool:
+        """Whether its extractor takes a hint of this name."""
+        return self.net.nodes.takes(hint)
+
     def forward(self, features: Tensor, state: State | None = None, **hints: Any) -> BlockOutput:
         """Run the block.
 

@@ -308,7 +308,9 @@ def _slashes(name: str) -> str:
 
 
 def _taken(block: nn.Module, hints: Mapping[str, Any]) -> dict[str, Any]:
-    """Hints that a block's forward takes."""
+    """Hints that a block takes: by its own word, where it has one, or by its arguments."""
+    if callable(takes := getattr(block, "takes", None)):
+        return {name: value for name, value in hints.items() if takes(name)}
     parameters = inspect.signature(block.forward).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return dict(hints)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any, NamedTuple
 
 import torch
@@ -96,6 +97,11 @@ class NodeExtractor(nn.Module, ABC):
         """Width D of the node features that come out."""
         return self.channels
 
+    def takes(self, hint: str) -> bool:
+        """Whether :meth:`regions` has an argument of this name, beside features and state."""
+        known = [*signature(self.regions).parameters.values()][2:]
+        return any(hint == each.name or each.kind is each.VAR_KEYWORD for each in known)
+
     def example_hints(self, features: Tensor) -> dict[str, Any]:
         """Arguments that the extractor needs beside ``features``: what the contract tests pass."""
         return {}
@@ -119,6 +125,8 @@ class NodeExtractor(nn.Module, ABC):
         """
         clips, frames, _, height, width = check_features(features, self.channels)
         clock, before = self._before(state)
+        if unknown := [name for name in hints if not self.takes(name)]:
+            raise InputError("hints", f"what {type(self).__name__} takes", unknown)
         regions, after = _two(self, self.regions(features, before, **hints))
         if state is not None and (before is None) != (after is None):
             raise InputError("state", f"what {type(self).__name__} returned", "another's")
