@@ -11,19 +11,24 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/tutorials/*.md"))]
+DOCS = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/**/*.md"))
+TUTORIALS = [page for page in DOCS if page.startswith("docs/tutorials/")]
+
+
+def python_of(page: str) -> list[str]:
+    """The blocks of Python on a page."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
 
 
 def run(page: str) -> Iterator[dict[str, object]]:
     """Run the blocks of a page in one namespace, and give it back after each."""
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
     names: dict[str, object] = {"__name__": "page"}
-    for block in blocks:
+    for block in python_of(page):
         exec(compile(block, page, "exec"), names)
         yield names
 
 
-@pytest.mark.parametrize("page", PAGES[1:])
+@pytest.mark.parametrize("page", TUTORIALS)
 def test_the_tutorials_run_as_written(page):
     assert len(list(run(page))) > 5
 
@@ -49,7 +54,13 @@ def test_a_graph_in_a_cnn_takes_ten_lines():
     assert sum(bool(line.strip()) for line in block.splitlines()) <= 10
 
 
-@pytest.mark.parametrize("page", [*PAGES, "docs/index.md", "docs/architecture.md"])
+def test_the_first_page_shows_examples_of_the_readme():
+    blocks = [python_of(page) for page in ("docs/index.md", "README.md")]
+    assert blocks[0]
+    assert set(blocks[0]) <= set(blocks[1])
+
+
+@pytest.mark.parametrize("page", ["README.md", *DOCS])
 def test_links_lead_somewhere(page):
     text = (ROOT / page).read_text("utf-8")
     for target in re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", text):
