@@ -41,7 +41,8 @@ benchmarks() {
   done
 }
 
-# train NAME CONFIG OPTION...: fit, or go on, in what time is left; then test and keep the figures.
+# train NAME CONFIG OPTION...: fit, or go on, in what time is left; at its end test and keep the
+# figures. Where the time does not suffice there are none, and the next call goes on.
 train() {
   local name=$1 config=$2
   shift 2

@@ -1,4 +1,4 @@
-"""Test a run's best checkpoint and write what it reached.
+"""Test the best checkpoint of a run that is at its end, and write what it reached.
 
 python benchmarks/result.py --run runs/gpu/rstg_5 --json benchmarks/results/rstg_5.json
 """
@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from facts import collect, write
+from lightning.pytorch import Trainer
 
+from stgraph.training.checkpoints import read
 from stgraph.training.command import Command
 
 
@@ -23,16 +27,19 @@ def main() -> None:
     name, runs = options.run.name, str(options.run.parent)
     config = ["--config", str(options.run / "config.yaml"), "--runs", runs, "--run", name]
     best = options.run / "checkpoints" / "best.ckpt"
+    last = read(options.run / "checkpoints" / "last.ckpt")
     command = Command(
         ["test", *config, "--trainer.logger=false", "--trainer.enable_progress_bar=false"],
         run=False,
     )
+    if not _is_done(command.trainer, last):
+        sys.exit(f"{name}: {last['global_step']} steps, and not at its end")
     (figures,) = command.trainer.test(
         command.model, command.datamodule, ckpt_path=str(best), weights_only=True, verbose=False
     )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     facts = collect(device, int(command.config["test"]["seed_everything"]))
-    steps, curve = _history(options.run)
+    steps, curve = last["global_step"], _history(options.run)
     clips = len(command.datamodule.test)
     print(f"{name}: {figures} on {clips} clips after {steps} steps")
     write(
@@ -41,15 +48,21 @@ def main() -> None:
     )
 
 
-def _history(run: Path) -> tuple[int, list[dict[str, float]]]:
-    """Steps of training, and validation accuracy at the steps where it was measured."""
-    last, curve = 0, []
+def _is_done(trainer: Trainer, last: dict[str, Any]) -> bool:
+    """Tell whether a run has made all steps that its configuration plans."""
+    epochs = last["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    steps = trainer.max_steps >= 0 and last["global_step"] >= trainer.max_steps
+    return steps or 0 < (trainer.max_epochs or 0) <= epochs
+
+
+def _history(run: Path) -> list[dict[str, float]]:
+    """Validation accuracy at the steps where it was measured."""
+    curve = []
     for path in sorted((run / "csv").rglob("metrics.csv")):
-        for row in csv.DictReader(path.open(encoding="utf-8")):
-            last = max(last, int(row["step"]) + 1)
+        for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
             if row.get("val/top1"):
                 curve.append({"step": int(row["step"]) + 1, "top1": float(row["val/top1"])})
-    return last, curve
+    return curve
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ MAY = {
     "datasets": CONTRACT,
     "metrics": CONTRACT,
     "viz": CONTRACT,
-    "training": CORE | {"datasets", "metrics", "viz"},
+    "training": CORE | {"official", "datasets", "metrics", "viz"},
     "cli": {"checks", "training", "viz", ""},
     "__main__": {"cli"},
     "": CORE,  # stgraph/__init__.py: the public face

@@ -101,7 +101,5 @@ def test_a_report_is_short():
 )
 def test_values_that_are_no_weights_are_refused(wrong):
     net = nn.Linear(2, 3, bias=False)
-    with pytest.raises(
-        InputError, match=r"expected \[3, 2\], got \[3, 2\] \(torch"
-    ):
+    with pytest.raises(InputError, match=r"expected \[3, 2\], got \[3, 2\] \(torch"):
         load_by_name(net, {"weight": wrong})

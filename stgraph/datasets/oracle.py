@@ -42,14 +42,22 @@ def label_chances(
         Probabilities [B, K (K + 1)/2 + 1].
 
     Raises:
-        InputError: for sizes that no subset of the digits has.
+        InputError: for sizes that no subset of the digits has, or classes that there are not.
 
     Examples:
         >>> chances = label_chances(np.array([[7, 7, 2]]), np.array([2]), p_none=0.0)
         >>> chances[0, 23].round(3), chances[0, 46 + 7].round(3)  # 2+7, and 7+7
         (np.float64(0.667), np.float64(0.333))
     """
+    if np.ndim(digit_class) != 2:
+        raise InputError("digit_class", "[B, M]", list(np.shape(digit_class)))
+    digit_class = np.asarray(digit_class)
     clips, digits = digit_class.shape
+    if digit_class.dtype.kind not in "iu":
+        raise InputError("digit_class", "whole numbers", digit_class.dtype)
+    if clips and not 0 <= digit_class.min() <= digit_class.max() < num_classes:
+        got = f"{digit_class.min()} to {digit_class.max()}"
+        raise InputError("digit_class", f"classes from 0 to {num_classes - 1}", got)
     fraction("p_none", p_none)
     if not len(sizes) or min(sizes) < 2 or max(sizes) > digits:
         raise InputError("sizes", f"sizes from 2 to {digits}", list(sizes))

@@ -8,7 +8,7 @@ from stgraph.training.groups import Group, TSMGroups, together
 from stgraph.training.module import ClassificationModule
 from stgraph.training.node_classes import NodeClasses
 from stgraph.training.runs import model_of_run
-from stgraph.training.scaling import signed
+from stgraph.training.scaling import imagenet, signed
 from stgraph.training.schedules import (
     Constant,
     EpochMilestones,
@@ -17,6 +17,7 @@ from stgraph.training.schedules import (
     Schedule,
     WarmupCosine,
 )
+from stgraph.training.starts import from_imagenet, from_official
 
 __all__ = [
     "Auxiliary",
@@ -32,6 +33,9 @@ __all__ = [
     "Schedule",
     "TSMGroups",
     "WarmupCosine",
+    "from_imagenet",
+    "from_official",
+    "imagenet",
     "load_weights",
     "model_of_run",
     "signed",

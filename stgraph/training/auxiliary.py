@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from torch import Tensor, nn
 
@@ -20,6 +21,9 @@ class Auxiliary(nn.Module, ABC):
 
     share: float = 1.0
     """Share of the run's steps, from the first, in which it is asked; then it is not run."""
+
+    hints: Mapping[str, str] = MappingProxyType({})
+    """What the model is told beside the video, as the module that trains it has it."""
 
     @abstractmethod
     def forward(self, answer: Answer, batch: Mapping[str, Tensor]) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ def read(path: str | Path) -> dict[str, Any]:
         raise InputError("ckpt_path", expected, f"{path}, which does not exist")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except Exception as error:  # a damaged file fails in many ways: OSError, KeyError, TypeError, …
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             "ckpt_path", expected, f"{path}, which does not load ({reason})"

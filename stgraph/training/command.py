@@ -24,6 +24,7 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from torch import Tensor
 
 from stgraph.checks import InputError
 from stgraph.datasets import Digits
@@ -33,18 +34,51 @@ from stgraph.training.keep_last import KeepLast
 from stgraph.training.module import ClassificationModule
 from stgraph.training.quiet import quiet
 from stgraph.training.random_state import RandomState
+from stgraph.training.session_time import SessionTime
 
 __all__ = ["Command"]
 
 
 class _SaveConfig(SaveConfigCallback):
-    """Writes the resolved configuration of a fit beside what it leaves, and of nothing else."""
+    """Writes the resolved configuration of a fit beside what it leaves, and of nothing else.
+
+    It is written once training begins, so that a resumed run whose checkpoint does not fit leaves
+    that of the run as it was; and without the checkpoint, which is no part of what is run.
+    """
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Do nothing yet."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero and not getattr(trainer, "fast_dev_run", False):
+            self.save_config(trainer, pl_module, "fit")
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage == "fit":
-            folder = Path(trainer.default_root_dir)
-            folder.mkdir(parents=True, exist_ok=True)
-            self.parser.save(self.config, folder / "config.yaml", overwrite=True)
+        folder = Path(trainer.default_root_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        config = self.config.clone()
+        config["ckpt_path"] = None
+        part = folder / "config.yaml.part"
+        self.parser.save(config, part, overwrite=True)
+        part.replace(folder / "config.yaml")
+
+
+class _Best(ModelCheckpoint):
+    """Keeps the weights with the best ``val/top1``, and knows them again in a folder that moved."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            folder, filename="best", monitor="val/top1", mode="max", enable_version_counter=False
+        )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the best of before; there is none where its file is not."""
+        best = str(Path(str(self.dirpath), "best.ckpt"))
+        score = state_dict["best_model_score"]
+        if score is not None and Path(best).is_file():
+            here = {"dirpath": self.dirpath, "best_model_path": best, "last_model_path": ""}
+            kept = {"kth_best_model_path": best, "kth_value": score, "best_k_models": {best: score}}
+            super().load_state_dict({**state_dict, **here, **kept})
 
 
 class _Bar(RichProgressBar):
@@ -126,7 +160,11 @@ class Command(LightningCLI):
     @property
     def folder(self) -> Path:
         """Where this run leaves what it makes."""
-        return Path(self._get(self.config, "runs"), self._get(self.config, "run"))
+        name = self._get(self.config, "run")
+        folder = Path(self._get(self.config, "runs"), name)
+        if not name.strip() or (folder.exists() and not folder.is_dir()):
+            raise InputError("run", "the name of a folder", f"{str(folder) if name else name!r}")
+        return folder
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with the run's folder, loggers, checkpoints and progress bar."""
@@ -145,9 +183,13 @@ class Command(LightningCLI):
         if config["enable_checkpointing"] is not False:
             checkpoints = self.folder / "checkpoints"
             minutes = float(self._get(self.config, "keep_minutes"))
-            callbacks += [RandomState(), KeepLast(checkpoints / "last.ckpt", minutes)]
+            callbacks.append(RandomState())
             if self.datamodule.val is not None:
-                callbacks.append(_best(checkpoints))
+                callbacks.append(_Best(checkpoints))
+            callbacks.append(KeepLast(checkpoints / "last.ckpt", minutes))  # which has the best
+        if config["max_time"] is not None:
+            callbacks.append(SessionTime(config["max_time"]))
+            config["max_time"] = None
         if config["logger"] is None or config["logger"] is True:
             config["logger"] = fitting and [
                 CSVLogger(self.folder, name="csv"),
@@ -167,7 +209,14 @@ class Command(LightningCLI):
         if path in ("best", "last"):
             path = self.folder / "checkpoints" / f"{path}.ckpt"
         if path is not None:
-            read(path)  # a file that is none fails here, before anything is set up
+            checkpoint = read(path)  # a file that is none fails here, before anything is set up
+            if "pytorch-lightning_version" not in checkpoint:
+                expected = "a checkpoint of `stgraph fit`"
+                raise InputError("ckpt_path", expected, f"{path}, which has bare weights")
+            if subcommand == "fit" and "optimizer_states" not in checkpoint:
+                raise InputError(
+                    "ckpt_path", "the state of a fit", f"{path}, which is weights only"
+                )
         elif subcommand != "fit":
             rank_zero_info("ckpt_path: none given, so the model is run as it was built")
         if subcommand == "fit" and (path is None or not self._is_mine(Path(path))):
@@ -184,6 +233,14 @@ class Command(LightningCLI):
             expected = "a new name (or `--ckpt_path last` to go on, or the old folder removed)"
             raise InputError("run", expected, f"{self.folder}, which exists")
 
+    def fit(self, **arguments: Any) -> None:
+        """Fit, and say where that is and how good it became."""
+        self.trainer.fit(**arguments)
+        trainer: Any = self.trainer
+        found = [one for one in trainer.checkpoint_callbacks if isinstance(one, _Best)]
+        if not trainer.fast_dev_run:
+            _print_best(self.folder, found[0].best_model_score if found else None)
+
     def test(self, **arguments: Any) -> None:
         """Test, and print the result as a line of its own."""
         for result in self.trainer.test(**arguments):
@@ -199,20 +256,23 @@ class Command(LightningCLI):
         if self.trainer.world_size > 1:
             raise InputError("trainer.devices", "one device", self.trainer.world_size)
         batches: Any = self.trainer.predict(**arguments)
+        if not batches:
+            raise InputError("data.predict", "clips to predict", "no batch of them")
         path = self.folder / "predictions.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="", encoding="utf-8") as file:
+        part = path.with_suffix(".part")
+        with part.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(batches[0])
             for batch in batches:
                 writer.writerows(zip(*(column.tolist() for column in batch.values()), strict=True))
+        part.replace(path)
         rank_zero_info(f"wrote {path}")
 
 
-def _best(folder: Path) -> ModelCheckpoint:
-    return ModelCheckpoint(
-        folder, filename="best", monitor="val/top1", mode="max", enable_version_counter=False
-    )
+@rank_zero_only
+def _print_best(folder: Path, score: Tensor | None) -> None:
+    print(f"{folder}" + ("" if score is None else f": best val/top1 {100 * float(score):.1f} %"))
 
 
 @rank_zero_only

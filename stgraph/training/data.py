@@ -60,6 +60,9 @@ class ClipData(LightningDataModule):
             loader.load_state_dict(self._resumed)
             self._resumed = None
         self._train_loader = loader
+        trainer: Any = self.trainer
+        if trainer is not None:  # each epoch is logged, however short
+            trainer.log_every_n_steps = min(trainer.log_every_n_steps, len(loader))
         return loader
 
     def setup(self, stage: str) -> None:
@@ -82,8 +85,19 @@ class ClipData(LightningDataModule):
     # Lightning restores the states of loaders too, but too late: a schedule that asks for the
     # number of steps makes it build them before.
     def state_dict(self) -> dict[str, Any]:
-        """Return where the training clips stand."""
-        return {} if self._train_loader is None else {"train": self._train_loader.state_dict()}
+        """Return where the training clips stand: after an epoch, at the beginning of the next.
+
+        The loader itself may stand elsewhere, where the trainer takes a part of its batches.
+        """
+        if self._train_loader is None:
+            return {}
+        state = self._train_loader.state_dict()
+        trainer: Any = self.trainer
+        if trainer is not None and state["position"]:
+            epoch = trainer.fit_loop.epoch_progress.current
+            if epoch.processed >= epoch.ready:
+                state |= {"epoch": state["epoch"] + 1, "position": 0}
+        return {"train": state}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Let the next training loader go on from there."""

@@ -85,7 +85,7 @@ class Warmup(LightningModule):
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
         """Return the auxiliary loss of a clip batch."""
-        loss: Tensor = self.module.auxiliary(self.module(batch["video"]), batch)  # type: ignore[misc]
+        loss: Tensor = self.module.auxiliary(self.module.answer(batch), batch)  # type: ignore[misc]
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["label"]))
         return loss
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from stgraph.checks import InputError, fraction, positive
 from stgraph.classifiers import Answer
 from stgraph.graph import layout_of
 from stgraph.training.auxiliary import Auxiliary
+from stgraph.training.hints import ask
+from stgraph.training.runs import model_of_run
 
 __all__ = ["KickStart"]
 
@@ -32,32 +35,39 @@ class KickStart(Auxiliary):
     labels train the student, and the teachers are not run any more.
 
     Teachers are frozen and stay in evaluation mode. They move to the student's device, but are no
-    part of it: not among its parameters, its checkpoints or its number of weights. A run that is
-    resumed makes them anew, from the files that the configuration names.
+    part of it: not among its parameters, its checkpoints or its number of weights. The folder of a
+    run is read when its model is first asked: a student that is tested, shown or resumed later
+    needs its teachers no more. They are told the same hints as the student.
 
     Args:
         teachers: by the name of a place in the student's ``graphs``: a model that answers with a
-            graph at that place. One model may teach several places, and places may have none.
+            graph at that place, or the folder of a run with such a model, whose best checkpoint is
+            taken. One may teach several places, and places may have none.
         share: share of the run's steps in which the teachers are asked, 10 % in the paper.
         weight: w.
 
     Raises:
-        InputError: when teacher or student has no graph with windows at a place, or they have
-            other nodes or maps there.
+        InputError: when a folder is not that of a run, teacher or student has no graph with
+            windows at a place, or they have other nodes or maps there.
 
     Source: DyReG paper, which names neither the loss nor its weight.
     """
 
     def __init__(
-        self, teachers: Mapping[str, nn.Module], share: float = 0.1, weight: float = 1.0
+        self,
+        teachers: Mapping[str, nn.Module | str | Path],
+        share: float = 0.1,
+        weight: float = 1.0,
     ) -> None:
         super().__init__()
         if not teachers:
             raise InputError("teachers", "a model by the name of a place", "none")
         for place, teacher in teachers.items():
-            if not isinstance(teacher, nn.Module):
-                raise InputError(f"teachers[{place!r}]", "an nn.Module", type(teacher).__name__)
-            teacher.eval().requires_grad_(False)
+            if not isinstance(teacher, (nn.Module, str, Path)):
+                expected = "an nn.Module or the folder of a run"
+                raise InputError(f"teachers[{place!r}]", expected, type(teacher).__name__)
+            if isinstance(teacher, nn.Module):
+                teacher.eval().requires_grad_(False)
         # A plain dict: modules in it are no parts of this one.
         self.teachers = dict(teachers)
         self.share = fraction("share", share)
@@ -67,19 +77,39 @@ class KickStart(Auxiliary):
         """Return the loss of the windows of ``answer.graphs``."""
         graphs: dict[int, Mapping[str, Batch]] = {}  # of each teacher, run once
         losses = []
-        for place, teacher in self.teachers.items():
+        for place, teacher in self._ready(batch["video"]).items():
             if id(teacher) not in graphs:
                 with torch.no_grad():
-                    graphs[id(teacher)] = teacher(batch["video"]).graphs
-            student = _graph("model", answer.graphs, place)
-            shown = _graph(f"teachers[{place!r}]", graphs[id(teacher)], place)
-            losses.append(_distance(place, student, shown))
+                    shown = ask(teacher, batch["video"], batch, self.hints)
+                graphs[id(teacher)] = getattr(shown, "graphs", {})
+            losses.append(
+                _distance(
+                    place,
+                    _graph("model", getattr(answer, "graphs", {}), place),
+                    _graph(f"teachers[{place!r}]", graphs[id(teacher)], place),
+                )
+            )
         return self.weight * torch.stack(losses).sum()
+
+    def _ready(self, video: Tensor) -> dict[str, nn.Module]:
+        """Return the teachers, after those that are folders have been read."""
+        read: dict[str, nn.Module] = {}
+        for place, teacher in self.teachers.items():
+            if isinstance(teacher, nn.Module):
+                continue
+            if str(teacher) not in read:
+                # Its weights, drawn before they are loaded, are no random numbers of the run's.
+                with torch.random.fork_rng(devices=[]):
+                    made = model_of_run(teacher)
+                read[str(teacher)] = made.to(video).eval().requires_grad_(False)
+            self.teachers[place] = read[str(teacher)]
+        return {place: one for place, one in self.teachers.items() if isinstance(one, nn.Module)}
 
     def _apply(self, fn: Callable[[Any], Any], recurse: bool = True) -> KickStart:
         """Let teachers move along, which ``Module.to`` asks of children only."""
         for teacher in self.teachers.values():
-            teacher._apply(fn, recurse)  # type: ignore[no-untyped-call]
+            if isinstance(teacher, nn.Module):
+                teacher._apply(fn, recurse)  # type: ignore[no-untyped-call]
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -53,6 +55,8 @@ _NORMS = (
     pyg.LayerNorm,
     pyg.GraphNorm,
 )
+_BIASED = (*_MAPS, nn.MultiheadAttention, pyg.MessagePassing)
+_BIASES = re.compile("bias(_[ih]h.*)?|in_proj_bias")  # bias_k and bias_v are tokens
 _ENDS = ("classifier", "fc")
 
 
@@ -141,7 +145,7 @@ _FACTORS = {  # rate and decay
 def _kind(part: nn.Module, name: str) -> str:
     if isinstance(part, _NORMS):
         return "norms"
-    return "biases" if isinstance(part, _MAPS) and name.startswith("bias") else "weights"
+    return "biases" if isinstance(part, _BIASED) and _BIASES.fullmatch(name) else "weights"
 
 
 def build(
@@ -153,14 +157,15 @@ def build(
 
     Args:
         module: whose parameters.
-        optimizer: from parameters to an optimiser; its rate and decay are multiplied by the
-            groups' factors. Where all factors are 1 it gets plain parameters, otherwise a dict a
-            group, as PyTorch's optimisers take either.
+        optimizer: from parameters to an optimiser; its ``lr`` and ``weight_decay`` are multiplied
+            by the groups' factors. Where all factors are 1 it gets plain parameters, otherwise a
+            dict a group, as PyTorch's optimisers take either.
         groups: from the module to groups.
 
     Raises:
-        InputError: when a parameter that learns is in no group, or in several, or a group holds
-            one of another module.
+        InputError: when nothing learns, a parameter that learns is in no group, or in several, a
+            group holds one of another module or one that is frozen, a rate is not above 0 or a
+            decay below 0, or the optimiser has no such rate or decay to multiply.
 
     Examples:
         >>> import torch
@@ -169,25 +174,45 @@ def build(
         >>> [entry["lr"] for entry in made.param_groups]
         [0.1, 0.2, 0.5, 1.0]
     """
-    sorted_ = list(groups(module))
+    sorted_ = [_checked(number, group) for number, group in enumerate(groups(module))]
     _check(module, sorted_)
     if all(group.rate == 1 and group.decay == 1 for group in sorted_):
         return optimizer([parameter for group in sorted_ for parameter in group.parameters])
     made = optimizer([{"params": list(g.parameters), "name": g.name} for g in sorted_])
     for group, entry in zip(sorted_, made.param_groups, strict=True):
-        entry["lr"] *= group.rate
-        if "weight_decay" in entry:
-            entry["weight_decay"] *= group.decay
+        for name, factor in (("lr", group.rate), ("weight_decay", group.decay)):
+            if factor == 1:
+                continue
+            if name not in entry:
+                expected = f"one with the option {name}, of which {group.name!r} has {factor:g}"
+                raise InputError("optimizer", expected, type(made).__name__)
+            entry[name] = entry[name] * factor  # a new one: a tensor is that of all groups
     return made
 
 
+def _checked(number: int, group: Group) -> Group:
+    """Return a group whose parameters can be gone through more than once."""
+    name = f"groups[{number}]"
+    if not isinstance(group, Group):
+        raise InputError(name, "a Group", type(group).__name__)
+    if not (group.rate > 0 and math.isfinite(group.rate)):
+        raise InputError(f"{name}.rate", "a number above 0", group.rate)
+    if not (group.decay >= 0 and math.isfinite(group.decay)):
+        raise InputError(f"{name}.decay", "a number of at least 0", group.decay)
+    return group._replace(parameters=tuple(group.parameters))
+
+
 def _check(module: nn.Module, groups: Iterable[Group]) -> None:
+    named = {id(p): name for name, p in module.named_parameters()}
     learning = {id(p): name for name, p in module.named_parameters() if p.requires_grad}
+    if not learning:
+        raise InputError("model", "parameters that learn", "frozen ones" if named else "none")
     given = Counter(id(parameter) for group in groups for parameter in group.parameters)
     for fault, names in {
         "in none": [name for key, name in learning.items() if key not in given],
         "in several": [name for key, name in learning.items() if given[key] > 1],
-        "of another module": ["?" for key in given if key not in learning],
+        "frozen": [named[key] for key in given if key in named and key not in learning],
+        "of another module": ["?" for key in given if key not in named],
     }.items():
         if names:
             raise InputError("groups", "each parameter that learns in one", f"{fault}: {names}")

@@ -16,10 +16,14 @@ from stgraph.checks import InputError
 from stgraph.training.auxiliary import Auxiliary
 from stgraph.training.checkpoints import check_keys
 from stgraph.training.groups import Groups, build, together
+from stgraph.training.hints import ask
+from stgraph.training.recipe import Recipe, check_same, describe
 from stgraph.training.scaling import signed
 from stgraph.training.schedules import Schedule, WarmupCosine
 
 __all__ = ["ClassificationModule", "adamw", "hits"]
+
+_RECIPE, _UNSEEN = "stgraph_training", "stgraph_unseen"
 
 
 def adamw(parameters: Iterable[nn.Parameter]) -> Optimizer:
@@ -52,6 +56,9 @@ def hits(logits: Tensor, label: Tensor, k: int) -> Tensor:
 class ClassificationModule(LightningModule):
     """Trains and tests a model that answers a video with logits.
 
+    A checkpoint says how it was trained: with which optimiser, schedule and groups. A run that is
+    resumed goes on with the same ones.
+
     Logs ``{train,val,test}/loss`` and ``/top1``, and ``/top5`` where there are more than five
     classes.
 
@@ -71,9 +78,14 @@ class ClassificationModule(LightningModule):
 
     Raises:
         InputError: on an auxiliary that is none, and in a run: on hints that are no fields of the
-            clip batch, groups that do not hold each parameter once, or a run without an end where
-            the auxiliary has a share of it.
+            clip batch or that the model does not take, groups that do not hold each parameter once,
+            a run without an end where the auxiliary has a share of it, a schedule that waits for a
+            value that is not logged, or another optimiser, schedule or groups than those that a
+            resumed run began with.
     """
+
+    logged: tuple[str, ...] = ("loss", "top1", "top5")
+    """What is logged in training and validation, without the stage; a subclass may log more."""
 
     def __init__(
         self,
@@ -97,7 +109,12 @@ class ClassificationModule(LightningModule):
         self.auxiliary = auxiliary
         self.groups = groups
         self.hints = dict(hints or {})
+        if auxiliary is not None:
+            auxiliary.hints = self.hints
         self._steps = math.inf  # of the run; known when it starts
+        self._recipe: Recipe = {}  # of this run, and of the one that it resumes
+        self._resumed: Recipe = {}
+        self._unseen: float | None = None
         # without its check of values, which would wait for the device
         names = [
             f"{stage}_{name}" for stage in ("train", "val", "test") for name in ("top1", "top5")
@@ -107,6 +124,10 @@ class ClassificationModule(LightningModule):
     def forward(self, video: Tensor, state: Any = None, **hints: Any) -> Any:
         """Answer clips ``[B, T, C, H, W]`` as they come from the data, unscaled."""
         return self.model(self.scale(video), state, **hints)
+
+    def answer(self, batch: Mapping[str, Tensor]) -> Any:
+        """Answer a clip batch, with the hints that it has for the model."""
+        return self._ask(self.scale(batch["video"]), batch)
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of a clip batch."""
@@ -122,7 +143,7 @@ class ClassificationModule(LightningModule):
 
     def predict_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
         """Return index, label, answer and its probability for each clip, each ``[B]``."""
-        answered = self(batch["video"], **self._hints(batch))
+        answered = self.answer(batch)
         probability, answer = answered.logits.softmax(-1).max(-1)
         return {
             "index": batch["index"],
@@ -134,7 +155,7 @@ class ClassificationModule(LightningModule):
     def _step(self, batch: Mapping[str, Tensor], stage: str) -> Tensor:
         label = batch["label"]
         video = self.scale(batch["video"])
-        answer = self.model(video, None, **self._hints(batch))
+        answer = self._ask(video, batch)
         logits: Tensor = answer.logits  # [B, K]
         loss: Tensor = self.loss(logits, label)
         size = len(label)
@@ -168,11 +189,9 @@ class ClassificationModule(LightningModule):
                 )
         return total
 
-    def _hints(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return what the model is told beside the video."""
-        if missing := [field for field in self.hints.values() if field not in batch]:
-            raise InputError("hints", f"fields of the clip batch, {sorted(batch)}", missing)
-        return {name: batch[field] for name, field in self.hints.items()}
+    def _ask(self, video: Tensor, batch: Mapping[str, Tensor]) -> Any:
+        """Return the model's answer to scaled frames."""
+        return ask(self.model, video, batch, self.hints)
 
     def _within(self, share: float) -> bool:
         """Tell whether the run is still within this share of its steps."""
@@ -181,11 +200,59 @@ class ClassificationModule(LightningModule):
     def configure_optimizers(self) -> Any:
         """Build the optimiser over the parameters that learn, and its schedule."""
         optimizer = build(self, self.optimizer, self.groups)
+        self._recipe = describe(optimizer, self.schedule, dict(self.named_parameters()))
+        check_same(self._resumed, self._recipe)
+        self._resumed = {}
         steps = self._steps = float(self.trainer.estimated_stepping_batches)
         if self.auxiliary is not None and self.auxiliary.share < 1 and math.isinf(steps):
             expected = "a run with max_epochs or max_steps, of which it has a share"
             raise InputError("auxiliary", expected, "one without an end")
-        return {"optimizer": optimizer, "lr_scheduler": self.schedule(optimizer, steps)}
+        schedule = self.schedule(optimizer, steps)
+        if "monitor" in schedule:
+            schedule = {"frequency": self._pace(schedule["monitor"]), **schedule}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def _pace(self, monitor: str) -> int:
+        """Return after how many epochs there is a new value of what a schedule waits for."""
+        stages = {"train": 1, "val": self.trainer.check_val_every_n_epoch or 0}
+        if not self.trainer.enable_validation:
+            stages["val"] = 0
+        logged = [f"{stage}/{name}" for stage, n in stages.items() if n for name in self.logged]
+        if self.auxiliary is not None:
+            logged.append("train/auxiliary")
+        if monitor not in logged:
+            expected = f"a monitor that every few epochs log, one of {logged}"
+            raise InputError("schedule", expected, repr(monitor))
+        return stages[monitor.split("/")[0]]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Write down how the run is trained."""
+        if self._recipe:
+            checkpoint[_RECIPE] = self._recipe
+        # After an epoch it is saved before schedules that wait for a value have seen the epoch's,
+        # and the trainer does not show it to them when it goes on.
+        trainer: Any = self.trainer
+        epoch = trainer.fit_loop.epoch_progress.current
+        for config in trainer.lr_scheduler_configs:
+            plateau = config.reduce_on_plateau and config.interval == "epoch"
+            shown = (trainer.current_epoch + 1) % config.frequency == 0
+            value = trainer.callback_metrics.get(config.monitor)
+            if plateau and epoch.processed > epoch.completed and shown:
+                checkpoint[_UNSEEN] = None if value is None else float(value)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep how the run that is resumed was trained, until this one's optimiser is built."""
+        if self._trainer is not None and self._trainer.state.fn == "fit":
+            self._resumed = checkpoint.get(_RECIPE, {})
+            self._unseen = checkpoint.get(_UNSEEN)
+
+    def on_train_start(self) -> None:
+        """Show a schedule what it has not seen of the run that is resumed."""
+        for config in self.trainer.lr_scheduler_configs:
+            if config.reduce_on_plateau and self._unseen is not None:
+                plateau: Any = config.scheduler
+                plateau.step(self._unseen)
+        self._unseen = None
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False

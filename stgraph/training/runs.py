@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import yaml
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser
 from torch import nn
 
 from stgraph.checks import InputError
@@ -35,14 +35,18 @@ def model_of_run(folder: str | Path, checkpoint: str = "best") -> nn.Module:
     config = Path(folder) / "config.yaml"
     if not config.is_file():
         raise InputError("folder", "that of a run, with its config.yaml", folder)
-    content = yaml.safe_load(config.read_text(encoding="utf-8"))
     try:
-        described = content["model"]["model"]
-    except (KeyError, TypeError) as error:
+        described = yaml.safe_load(config.read_text(encoding="utf-8"))["model"]["model"]
+    except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
         raise InputError(str(config), "a configuration of `stgraph fit`", "another") from error
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--model", type=nn.Module)
-    model: nn.Module = parser.instantiate_classes(parser.parse_object({"model": described})).model
+    try:
+        parsed = parser.parse_object({"model": described})
+    except ArgumentError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(str(config), "a model whose parts can be imported", reason) from error
+    model: nn.Module = parser.instantiate_classes(parsed).model
     path = Path(folder) / "checkpoints" / f"{checkpoint}.ckpt"
     state_dict = read(path if checkpoint in ("best", "last") else checkpoint)["state_dict"]
     own = {k.removeprefix(_PREFIX): v for k, v in state_dict.items() if k.startswith(_PREFIX)}

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from stgraph.checks import InputError
 
-__all__ = ["signed"]
+__all__ = ["imagenet", "signed"]
 
 
 def signed(video: Tensor) -> Tensor:
@@ -29,3 +29,31 @@ def signed(video: Tensor) -> Tensor:
     if video.dtype != torch.uint8:
         raise InputError("video", "torch.uint8", video.dtype)
     return video.float() / 127.5 - 1
+
+
+def imagenet(video: Tensor) -> Tensor:
+    r"""Scale 8-bit colour frames as networks trained on ImageNet expect them.
+
+    .. math:: (x / 255 - μ) / σ, \quad μ = (.485, .456, .406), \; σ = (.229, .224, .225)
+
+    Args:
+        video: frames ``[..., 3, H, W]`` (red, green, blue), uint8.
+
+    Returns:
+        Frames of that shape, float32.
+
+    Raises:
+        InputError: when the frames are not 8-bit, or not of three channels.
+
+    Examples:
+        >>> imagenet(torch.full((3, 1, 1), 255, dtype=torch.uint8)).flatten()
+        tensor([2.2489, 2.4286, 2.6400])
+    """
+    if video.dtype != torch.uint8:
+        raise InputError("video", "torch.uint8", video.dtype)
+    if video.dim() < 3 or video.size(-3) != 3:
+        raise InputError("video", "[..., 3, H, W]", list(video.shape))
+    colours = video.float().div(255).unbind(-3)  # numbers: a tensor would be copied to the device
+    means, spreads = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    scaled = [(x - m) / s for x, m, s in zip(colours, means, spreads, strict=True)]
+    return torch.stack(scaled, dim=-3)

@@ -133,7 +133,8 @@ class Plateau(Schedule):
     Args:
         monitor: the logged value, which is to fall.
         gamma: what the rate is multiplied by.
-        patience: epochs without a lower value that are waited for.
+        patience: values in a row, none of them lower, that are waited for: one an epoch, or one a
+            validation where these are rarer.
     """
 
     def __init__(self, monitor: str = "val/loss", gamma: float = 0.1, patience: int = 5) -> None:

@@ -89,7 +89,7 @@ def view(module: ClassificationModule, clips: BatchedClips, index: int) -> viz.C
     hooks: list[Any] = [layer.register_forward_pre_hook(keep) for layer in layers]
     training = module.training
     try:
-        answer = module.eval()(batch["video"])
+        answer = module.eval().answer(batch)
     finally:
         module.train(training)
         for hook in hooks:

@@ -80,3 +80,17 @@ def test_nobody_without_motion_does_better(digits: Digits) -> None:
 def test_sizes_that_no_subset_has_are_refused(sizes) -> None:
     with pytest.raises(InputError, match="sizes: expected sizes from 2 to 5"):
         label_chances(np.zeros((1, 5), int), np.array(sizes, int), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (np.array([1, 2, 3]), r"digit_class: expected \[B, M\], got \[3\]"),
+        (np.array([[1, 2, 10]]), "digit_class: expected classes from 0 to 9, got 1 to 10"),
+        (np.array([[-1, 2, 3]]), "digit_class: expected classes from 0 to 9, got -1 to 3"),
+        (np.array([[1.0, 2.0, 3.0]]), "digit_class: expected whole numbers, got float64"),
+    ],
+)
+def test_digits_that_there_are_not_are_told(classes, message):
+    with pytest.raises(InputError, match=message):
+        label_chances(classes, np.array([2]), 0.1)

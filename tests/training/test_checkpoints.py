@@ -70,12 +70,14 @@ def test_a_file_that_is_no_checkpoint_is_told(
         read(path)
 
 
-def test_a_truncated_checkpoint_is_told(tmp_path: Path) -> None:
+def test_a_truncated_checkpoint_is_told_wherever_it_is_cut(tmp_path: Path) -> None:
     path = tmp_path / "cut.ckpt"
-    torch.save({"state_dict": nn.Linear(9, 9).state_dict()}, path)
-    path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(InputError, match="does not load"):
-        read(path)
+    torch.save({"state_dict": nn.Linear(600, 9).state_dict()}, path)
+    whole = path.read_bytes()
+    for size in range(0, len(whole), 371):  # some fail as files that cannot be read
+        path.write_bytes(whole[:size])
+        with pytest.raises(InputError, match="does not load"):
+            read(path)
 
 
 def test_bare_weights_are_told(tmp_path: Path) -> None:

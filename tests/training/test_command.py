@@ -26,8 +26,8 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def metrics(run: str) -> list[dict[str, str]]:
-    with (Path("runs") / run / "csv" / "version_0" / "metrics.csv").open() as file:
+def metrics(run: str, runs: str = "runs", version: str = "version_0") -> list[dict[str, str]]:
+    with Path(runs, run, "csv", version, "metrics.csv").open() as file:
         return list(csv.DictReader(file))
 
 
@@ -240,3 +240,204 @@ def test_a_missing_dataset_and_a_bad_size_are_told(
     assert "trainer.default_root_dir: expected --runs and --run" in capsys.readouterr().err
     assert main(["test", "--config", config({"data.batch_size": 0})]) == 2
     assert "batch_size: expected a whole number" in capsys.readouterr().err
+
+
+def overshooting(config: Config) -> str:
+    """A run whose second epoch is worse than its first."""
+    sgd = {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.3}}
+    constant = {"class_path": "stgraph.training.Constant"}
+    return config({"model.optimizer": sgd, "model.schedule": constant, "seed_everything": 2})
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["in place", "moved"])
+def test_a_resumed_run_knows_its_best(
+    config: Config, capsys: pytest.CaptureFixture[str], moved: bool
+) -> None:
+    path = overshooting(config)
+    assert main(["fit", "--config", path, "--trainer.max_epochs", "1"]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    best = torch.load("runs/small/checkpoints/best.ckpt", weights_only=True)
+    if moved:
+        Path("runs").rename("moved")
+    runs = ["--runs", "moved" if moved else "runs"]
+    assert main(["fit", "--config", path, "--ckpt_path", "last", *runs]) == 0
+    values = [
+        float(row["val/top1"])
+        for version in ("version_0", "version_1")
+        for row in metrics("small", runs[1], version)
+        if row["val/top1"]
+    ]
+    assert values[0] > values[1]
+    assert line == f"runs/small: best val/top1 {100 * values[0]:.1f} %"
+    assert capsys.readouterr().out.splitlines()[-1] == line.replace("runs", runs[1])
+    again = torch.load(Path(runs[1], "small/checkpoints/best.ckpt"), weights_only=True)
+    assert again["epoch"] == 0
+    assert same(best["state_dict"], again["state_dict"])
+
+
+def test_a_new_run_from_anothers_checkpoint_has_a_best_of_its_own(config: Config) -> None:
+    path = overshooting(config)
+    assert main(["fit", "--config", path, "--trainer.max_epochs", "1"]) == 0
+    other = ["--run", "other", "--ckpt_path", "runs/small/checkpoints/last.ckpt"]
+    assert main(["fit", "--config", path, *other]) == 0
+    assert torch.load("runs/other/checkpoints/best.ckpt", weights_only=True)["epoch"] == 1
+
+
+def test_only_a_resume_that_succeeds_replaces_the_configuration(config: Config) -> None:
+    path = config()
+    assert main(["fit", "--config", path, "--trainer.max_epochs", "1"]) == 0
+    saved = Path("runs/small/config.yaml").read_text()
+    resume = ["fit", "--config", path, "--ckpt_path", "last"]
+    assert main([*resume, "--model.model.width", "3"]) == 2
+    assert main([*resume, "--model.optimizer", "torch.optim.SGD", "--model.optimizer.lr=1"]) == 2
+    assert main(["fit", "--config", path, "--trainer.fast_dev_run=true"]) == 0
+    assert Path("runs/small/config.yaml").read_text() == saved
+    assert main([*resume, "--trainer.max_epochs", "2"]) == 0
+    assert "ckpt_path" not in yaml.safe_load(Path("runs/small/config.yaml").read_text())
+    assert {file.name for file in Path("runs/small").iterdir() if file.is_file()} == {"config.yaml"}
+    assert main(["fit", "--config", "runs/small/config.yaml", "--run", "again"]) == 0
+    assert checkpoint("again")["epoch"] == 1
+    assert checkpoint("again")["global_step"] == 10
+
+
+def checkpoint(run: str, name: str = "last") -> dict[str, Any]:
+    path = Path("runs") / run / "checkpoints" / f"{name}.ckpt"
+    return torch.load(path, weights_only=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["--model.optimizer", "torch.optim.SGD", "--model.optimizer.lr=0.1"], "optimizer torch."),
+        (["--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr=0.1"], "lr 0.1 for 0.01"),
+        (["--model.schedule", "stgraph.training.Constant"], "schedule stgraph.training.schedules."),
+        (["--model.schedule.warmup", "0.5"], "schedule.warmup 0.5 for 0.1"),
+        (
+            [
+                "--model.groups",
+                "stgraph.training.TSMGroups",
+                "--model.groups.classifier",
+                "net.5",
+            ],
+            "groups 5 for 1",
+        ),
+    ],
+    ids=["optimiser", "rate", "schedule", "option", "groups"],
+)
+def test_a_run_is_resumed_as_it_was_trained(
+    config: Config, capsys: pytest.CaptureFixture[str], changes: list[str], message: str
+) -> None:
+    adamw = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.01}}
+    path = config({"trainer.max_epochs": 1, "model.optimizer": adamw})
+    assert main(["fit", "--config", path]) == 0
+    resume = ["fit", "--config", path, "--ckpt_path", "last", "--trainer.max_epochs", "2"]
+    assert main([*resume, *changes]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "ckpt_path: expected to be resumed as it was trained" in error
+    assert message in error
+    assert main(["test", "--config", path, "--ckpt_path", "last", *changes]) == 0
+    assert main(resume) == 0
+
+
+def test_a_part_of_an_epochs_batches_is_a_whole_epoch(config: Config) -> None:
+    """What is resumed after 3 batches of 5 goes on with the next epoch, as if never left."""
+    constant = {"class_path": "stgraph.training.Constant"}
+    path = config({"trainer.limit_train_batches": 3, "model.schedule": constant})
+    seen = ["--trainer.callbacks+=parts_of_a_user.Seen"]
+    assert main(["fit", "--config", path, "--run", "whole", *seen]) == 0
+    whole = Path("seen_0.txt").read_text()
+    Path("seen_0.txt").unlink()
+    assert main(["fit", "--config", path, *seen, "--trainer.max_epochs=1"]) == 0
+    assert main(["fit", "--config", path, *seen, "--ckpt_path=last"]) == 0
+    assert Path("seen_0.txt").read_text() == whole
+    assert same(weights("small"), weights("whole"))
+
+
+def test_the_state_of_weights_alone_is_not_resumed(
+    config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", "--config", config()]) == 0
+    kept = {"state_dict", "pytorch-lightning_version", "epoch", "global_step", "loops"}
+    bare = {name: value for name, value in checkpoint("small").items() if name in kept}
+    torch.save(bare, "bare.ckpt")
+    assert main(["fit", "--config", config(), "--run=b", "--ckpt_path=bare.ckpt"]) == 2
+    assert "ckpt_path: expected the state of a fit" in capsys.readouterr().err
+    assert main(["test", "--config", config(), "--ckpt_path=bare.ckpt"]) == 0
+    torch.save({"state_dict": weights("small")}, "bare.ckpt")
+    assert main(["test", "--config", config(), "--ckpt_path=bare.ckpt"]) == 2
+    assert "ckpt_path: expected a checkpoint of `stgraph fit`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["", " ", "file"])
+def test_a_run_must_have_the_name_of_a_folder(
+    config: Config, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    Path("runs").mkdir()
+    Path("runs/file").touch()
+    assert main(["fit", "--config", config(), "--run", name]) == 2
+    assert "run: expected the name of a folder" in capsys.readouterr().err
+
+
+def test_without_clips_nothing_is_predicted(
+    config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", "--config", config(), "--trainer.limit_predict_batches=0"]) == 2
+    assert "data.predict: expected clips to predict" in capsys.readouterr().err
+    assert not Path("runs/small/predictions.csv").exists()
+
+
+PLATEAU = "stgraph.training.Plateau"
+
+
+@pytest.mark.parametrize(
+    ("changes", "options"),
+    [
+        ({}, ["--model.schedule.monitor=val/los"]),
+        ({"data.val": None}, []),
+        ({"trainer.check_val_every_n_epoch": None, "trainer.val_check_interval": 2}, []),
+    ],
+    ids=["mistyped", "no validation", "validations by the step"],
+)
+def test_a_plateau_of_what_is_not_logged_is_told_at_once(
+    config: Config, capsys: pytest.CaptureFixture[str], changes: dict, options: list[str]
+) -> None:
+    path = config({"model.schedule": {"class_path": PLATEAU}, **changes})
+    assert main(["fit", "--config", path, *options]) == 2
+    assert "schedule: expected a monitor" in capsys.readouterr().err
+    assert not Path("runs/small/checkpoints").exists()
+
+
+def test_a_plateau_waits_for_validations(config: Config) -> None:
+    plateau = {"class_path": PLATEAU, "init_args": {"patience": 0}}
+    changes = {"model.schedule": plateau, "trainer.check_val_every_n_epoch": 2}
+    path = config({**changes, "trainer.max_epochs": 5})
+    assert main(["fit", "--config", path]) == 0
+    assert checkpoint("small")["lr_schedulers"][0]["last_epoch"] == 2
+
+
+def test_a_hint_that_the_model_does_not_take_is_told(
+    config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", "--config", config({"model.hints": {"boxes": "index"}})]) == 2
+    assert "hints: expected what Tiny takes, got ['boxes']" in capsys.readouterr().err
+
+
+def test_epochs_shorter_than_what_is_between_two_logs_are_logged(config: Config) -> None:
+    assert main(["fit", "--config", config({"trainer.log_every_n_steps": None})]) == 0
+    assert len([row for row in metrics("small") if row["train/loss"]]) == 2
+
+
+@pytest.mark.parametrize("schedule", ["EpochMilestones", "Plateau"])
+def test_a_schedule_by_the_epoch_is_resumed_after_one(config: Config, schedule: str) -> None:
+    options = {"EpochMilestones": {"at": [1, 2]}, "Plateau": {"patience": 0}}[schedule]
+    part = {"class_path": f"stgraph.training.{schedule}", "init_args": options}
+    sgd = {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.3}}
+    path = config({"model.schedule": part, "model.optimizer": sgd, "trainer.max_epochs": 4})
+    assert main(["fit", "--config", path, "--run", "whole"]) == 0
+    assert main(["fit", "--config", path, "--trainer.max_epochs=1"]) == 0
+    for epochs in (2, 3, 4):
+        resume = ["--ckpt_path=last", f"--trainer.max_epochs={epochs}"]
+        assert main(["fit", "--config", path, *resume]) == 0
+    rates = checkpoint("whole")["optimizer_states"][0]["param_groups"][0]["lr"]
+    assert rates < 0.3
+    assert same(weights("small"), weights("whole"))

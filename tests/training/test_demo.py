@@ -3,8 +3,11 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 from stgraph.checks import InputError
+from stgraph.edges import FullEdges
+from stgraph.nodes import BoxNodes
 from stgraph.training import demo
 
 
@@ -42,3 +45,11 @@ def test_bad_numbers_are_refused(tmp_path):
     with pytest.raises(InputError, match="steps: expected a whole number of at least 1"):
         demo.run(out=str(tmp_path / "x"), steps=0)
     assert not (tmp_path / "x").exists()
+
+
+def test_the_warmup_tells_the_model_what_the_training_tells_it(monkeypatch):
+    module = demo.module(BoxNodes(32, edges=FullEdges()))
+    module.hints = {"boxes": "box"}
+    warmup = demo.Warmup(module)
+    monkeypatch.setattr(warmup, "log", lambda *_, **__: None)
+    assert torch.isfinite(warmup.training_step(demo.clips("train", 2).batch([0, 1]), 0))

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -174,6 +176,11 @@ def grid() -> Model:
     return model
 
 
+class Blind(nn.Module):
+    def forward(self, video: Tensor, state: Any = None) -> Any:
+        return SimpleNamespace(logits=video.mean((1, 2, 3, 4))[:, None].expand(-1, 3))
+
+
 @pytest.mark.parametrize(
     ("student", "teacher", "message"),
     [
@@ -181,8 +188,9 @@ def grid() -> Model:
         (lambda: Model(("b",)), Model, r"model: expected a model with a graph at 'a', got .*'b'"),
         (Model, lambda: Model(nodes=3), r"teachers\['a'\]: expected the student's Layout.*nodes=2"),
         (Model, grid, r"teachers\['a'\]: expected a graph at 'a' whose nodes are windows"),
+        (Model, Blind, r"teachers\['a'\]: expected a model with .*, got graphs at \[\]"),
     ],
-    ids=["no such place there", "no such place here", "other nodes", "no windows"],
+    ids=["no such place there", "no such place here", "other nodes", "no windows", "no graphs"],
 )
 def test_what_does_not_match_is_told(student: Callable, teacher: Callable, message: str) -> None:
     batch = clips()
@@ -193,8 +201,8 @@ def test_what_does_not_match_is_told(student: Callable, teacher: Callable, messa
 def test_teachers_are_models_by_place() -> None:
     with pytest.raises(InputError, match="teachers: expected a model by the name of a place"):
         KickStart({})
-    with pytest.raises(InputError, match=r"teachers\['a'\]: expected an nn.Module, got str"):
-        KickStart({"a": "runs/teacher"})  # type: ignore[dict-item]
+    with pytest.raises(InputError, match=r"teachers\['a'\]: expected an nn.Module or .*, got int"):
+        KickStart({"a": 3})  # type: ignore[dict-item]
 
 
 def test_an_auxiliary_of_another_kind_is_refused() -> None:
@@ -273,4 +281,67 @@ def test_a_folder_that_is_no_runs_is_told(tmp_path) -> None:
         model_of_run(tmp_path)
     (tmp_path / "config.yaml").write_text("trainer: {}\n", encoding="utf-8")
     with pytest.raises(InputError, match="expected a configuration of `stgraph fit`"):
+        model_of_run(tmp_path)
+
+
+class Told(Model):
+    """A model that wants to be told something."""
+
+    def forward(self, video: Tensor, state: Any = None, *, secret: Tensor) -> Reply:
+        assert secret.tolist() == [7, 8]
+        return super().forward(video)
+
+
+def test_teachers_are_told_what_the_student_is_told() -> None:
+    part = KickStart({"a": Told()})
+    batch = {**clips(), "number": torch.tensor([7, 8]), "label": torch.zeros(2, dtype=torch.long)}
+    student = Told()
+    module = ClassificationModule(student, auxiliary=part, hints={"secret": "number"})
+    answer = student(batch["video"], secret=batch["number"])
+    assert module.auxiliary is part
+    assert part(answer, batch) > 0
+
+
+def taught(config, tmp_path: Path, share: float = 0.5, epochs: int = 1) -> str:
+    """A run that can teach, and the configuration of one that its folder teaches."""
+    (tmp_path / "regions_of_a_user.py").write_text(STUDENT, encoding="utf-8")
+    model = {"class_path": "regions_of_a_user.Regions"}
+    assert main(["fit", "--config", config({"model.model": model}), "--run", "teacher"]) == 0
+    part = {
+        "class_path": "stgraph.training.KickStart",
+        "init_args": {"teachers": {"a": "runs/teacher"}, "share": share},
+    }
+    changes = {"model.model": model, "model.auxiliary": part, "trainer.max_epochs": epochs}
+    return config(changes)
+
+
+def test_a_student_is_tested_where_its_teachers_are_not(config, tmp_path) -> None:
+    path = taught(config, tmp_path)
+    assert main(["fit", "--config", path]) == 0
+    (tmp_path / "runs/teacher").rename(tmp_path / "elsewhere")
+    assert main(["test", "--config", path, "--ckpt_path", "best"]) == 0
+    # the first half is over, so nobody is asked any more
+    again = ["fit", "--config", path, "--ckpt_path", "last", "--trainer.max_epochs", "2"]
+    assert main(again) == 0
+    assert main(["fit", "--config", path, "--run", "other"]) == 2
+
+
+def test_reading_a_teacher_draws_no_random_number_of_the_run(config, tmp_path) -> None:
+    part = KickStart({"a": str(tmp_path / "runs/teacher")})
+    taught(config, tmp_path)
+    before = torch.get_rng_state()
+    ready = part._ready(torch.zeros(1, dtype=torch.float64))
+    assert torch.equal(before, torch.get_rng_state())
+    assert ready["a"].fc.weight.dtype == torch.float64
+    assert not ready["a"].training
+    assert part._ready(torch.zeros(1))["a"] is ready["a"]
+
+
+def test_a_run_whose_configuration_is_damaged_or_whose_class_is_gone_is_told(tmp_path) -> None:
+    (tmp_path / "config.yaml").write_text("model: {model: [", encoding="utf-8")
+    with pytest.raises(InputError, match="expected a configuration of `stgraph fit`"):
+        model_of_run(tmp_path)
+    gone = "model: {model: {class_path: parts_that_are_gone.Model}}\n"
+    (tmp_path / "config.yaml").write_text(gone, encoding="utf-8")
+    with pytest.raises(InputError, match=r"expected a model whose parts can .*parts_that_are_gone"):
         model_of_run(tmp_path)

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import torch
 from torch import nn
-from torch_geometric.nn import GATv2Conv
+from torch_geometric.nn import GATv2Conv, GCNConv
 
 from stgraph import recipes
 from stgraph.checks import InputError
@@ -92,14 +92,17 @@ def test_what_no_rule_knows_is_left_as_it_is() -> None:
     net = nn.ModuleDict(
         {
             "own": Own(),
-            "attention": nn.MultiheadAttention(4, 2),
+            "attention": nn.MultiheadAttention(4, 2, add_bias_kv=True),
+            "gcn": GCNConv(4, 4),
             "graph": GraphConv(GATv2Conv(4, 4), 4),
             "fc": nn.Linear(2, 2),
         }
     )
     found = names(net, TSMGroups()(net))
-    assert found["own.bias"] == found["attention.in_proj_bias"] == "weights"
-    assert found["attention.out_proj.bias"] == "biases"
+    assert found["own.bias"] == found["attention.bias_k"] == "weights"
+    assert found["attention.in_proj_bias"] == found["attention.out_proj.bias"] == "biases"
+    assert found["graph.conv.bias"] == found["gcn.bias"] == "biases"
+    assert found["gcn.lin.weight"] == "weights"
     assert found["graph.conv.lin_l.weight"] == "weights"  # PyG's own linear map
     assert found["graph.conv.lin_l.bias"] == "biases"
     assert found["graph.conv.att"] == "weights"
@@ -181,3 +184,67 @@ def test_one_group_reaches_the_optimiser_as_plain_parameters() -> None:
 def test_groups_of_a_users_own_must_hold_each_parameter_once(groups, fault: str) -> None:
     with pytest.raises(InputError, match=f"groups: expected each parameter.*{fault}"):
         build(nn.Linear(2, 2), sgd, groups)
+
+
+def test_parameters_may_come_from_a_generator() -> None:
+    net = nn.Linear(2, 2)
+    made = build(net, sgd, lambda net: [Group("all", net.parameters(), rate=2.0)])
+    assert [id(p) for p in made.param_groups[0]["params"]] == [id(p) for p in net.parameters()]
+    made = build(net, sgd, lambda net: [Group("all", net.parameters())])
+    assert len(made.param_groups[0]["params"]) == 2
+
+
+def test_a_rate_that_is_a_tensor_is_multiplied_for_each_group_alone() -> None:
+    net = nn.Linear(2, 2)
+    rate = torch.tensor(0.1)
+
+    def groups(net: nn.Module) -> list[Group]:
+        return [Group("a", [net.weight], rate=3.0), Group("b", [net.bias], rate=5.0)]
+
+    made = build(net, lambda p: torch.optim.Adam(p, lr=rate, capturable=False), groups)
+    assert [float(e["lr"]) for e in made.param_groups] == pytest.approx([0.3, 0.5])
+    assert float(rate) == pytest.approx(0.1)
+
+
+class Renamed(torch.optim.SGD):
+    """An optimiser whose options have names of its own."""
+
+    def __init__(self, parameters, name: str) -> None:
+        super().__init__(parameters, lr=0.1, weight_decay=0.1)
+        for entry in self.param_groups:
+            entry["own"] = entry.pop(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [("lr", {"rate": 2.0}), ("weight_decay", {"decay": 0.0})],
+)
+def test_an_optimiser_without_what_is_to_be_multiplied_is_told(name: str, group: dict) -> None:
+    net = nn.Linear(2, 2)
+    with pytest.raises(InputError, match=f"optimizer: expected .*option {name}.*, got Renamed"):
+        build(net, lambda p: Renamed(p, name), lambda net: [Group("a", net.parameters(), **group)])
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (lambda net: [Group("a", net.parameters(), rate=0.0)], r"groups\[0\].rate: expected a num"),
+        (lambda net: [Group("a", net.parameters(), rate=float("inf"))], r"groups\[0\].rate"),
+        (lambda net: [Group("a", net.parameters(), decay=-1.0)], r"groups\[0\].decay: expected"),
+        (lambda net: [Group("a", net.parameters(), decay=float("nan"))], r"groups\[0\].decay"),
+        (lambda net: [{"params": net.parameters()}], r"groups\[0\]: expected a Group, got dict"),
+    ],
+)
+def test_groups_that_are_none_are_told(groups, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        build(nn.Linear(2, 2), sgd, groups)
+
+
+def test_frozen_parameters_in_a_group_and_frozen_models_are_told() -> None:
+    net = nn.Linear(2, 2)
+    net.bias.requires_grad_(False)
+    with pytest.raises(InputError, match=r"groups: .*, got frozen: \['bias'\]"):
+        build(net, sgd, lambda net: [Group("a", net.parameters())])
+    net.requires_grad_(False)
+    with pytest.raises(InputError, match="model: expected parameters that learn, got frozen ones"):
+        build(net, sgd)

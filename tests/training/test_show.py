@@ -11,6 +11,8 @@ import yaml
 from stgraph.checks import InputError
 from stgraph.cli import main
 from stgraph.datasets import SyncMNIST, sklearn_digits
+from stgraph.edges import FullEdges
+from stgraph.nodes import BoxNodes
 from stgraph.recipes import dyreg_small
 from stgraph.training import ClassificationModule
 from stgraph.training.show import view
@@ -84,3 +86,10 @@ def test_show_writes_a_page_of_a_run(
     assert main(["show", "--ckpt", "no.ckpt"]) == 2
     assert "no.ckpt, which does not exist" in capsys.readouterr().err
     assert not Path("other.html").exists()
+
+
+def test_a_model_that_wants_hints_is_shown_with_them() -> None:
+    nodes = BoxNodes(32, edges=FullEdges())
+    module = ClassificationModule(dyreg_small(nodes=nodes), hints={"boxes": "box"})
+    seen = view(module, clips(), 1)
+    assert seen.alpha is not None

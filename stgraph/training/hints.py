@@ -1,0 +1,38 @@
+"""What a model is told beside the video."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from stgraph.checks import InputError
+
+__all__ = ["ask"]
+
+
+def ask(
+    model: nn.Module, video: Tensor, batch: Mapping[str, Tensor], hints: Mapping[str, str]
+) -> Any:
+    """Return a model's answer to a video, with hints from the clip batch.
+
+    Args:
+        model: ``(video, state=None, **hints) → answer``.
+        video: as the model sees it ``[B, T, C, H, W]``.
+        batch: where the hints come from.
+        hints: fields of the batch, by the name of the model's argument.
+
+    Raises:
+        InputError: when the batch has no such field, or the model takes no such argument.
+    """
+    if missing := [field for field in hints.values() if field not in batch]:
+        raise InputError("hints", f"fields of the clip batch, {sorted(batch)}", missing)
+    told = {name: batch[field] for name, field in hints.items()}
+    try:
+        return model(video, None, **told)
+    except TypeError as error:
+        unknown = [name for name in told if f"unexpected keyword argument '{name}'" in str(error)]
+        if not unknown:
+            raise
+        raise InputError("hints", f"what {type(model).__name__} takes", unknown) from error

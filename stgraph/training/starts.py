@@ -1,0 +1,63 @@
+"""Models that start from weights of others, as a configuration can name them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lightning.pytorch.utilities import rank_zero_info
+from torch import nn
+
+from stgraph.backbones import imagenet_weights, inflate, load_imagenet
+from stgraph.classifiers import CNNClassifier
+from stgraph.insertion import remove
+from stgraph.official import load_official
+
+__all__ = ["from_imagenet", "from_official"]
+
+
+def from_imagenet(
+    model: nn.Module, name: str = "resnet50", path: str | Path | None = None
+) -> nn.Module:
+    """Let the CNN of a model start from weights trained on ImageNet.
+
+    Graphs and a classifier of other classes stay as they are; the weights of images are inflated
+    for a CNN of clips. In a configuration::
+
+        class_path: stgraph.training.from_imagenet
+        init_args:
+          model: {class_path: stgraph.recipes.dyreg_tsm_resnet50}
+
+    Args:
+        model: a classifier around a residual network.
+        name: the network, see :func:`~stgraph.backbones.imagenet_weights`.
+        path: a file of its weights; by default they are fetched once into the cache.
+
+    Returns:
+        The model. What was loaded is told.
+
+    Raises:
+        InputError: when the file is none of that network, or does not fit the model.
+    """
+    state = imagenet_weights(name, path)
+    net = model.net if isinstance(model, CNNClassifier) else model
+    if isinstance(model, CNNClassifier) and model.net.is_3d:
+        state = inflate(state, remove(model.net))
+    rank_zero_info(f"weights of {name}: {load_imagenet(net, state)}")
+    return model
+
+
+def from_official(model: nn.Module, source: str | Path) -> nn.Module:
+    """Let a model start from a file of the official DyReG or TSM code, as far as it fits.
+
+    Args:
+        model: a classifier around a residual network, with or without graphs.
+        source: the file, see :func:`~stgraph.official.load_official`.
+
+    Returns:
+        The model. What was loaded is told.
+
+    Raises:
+        InputError: when the file is no such file, or does not fit the model.
+    """
+    rank_zero_info(f"{source}: {load_official(model, Path(source))}")
+    return model

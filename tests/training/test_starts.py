@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from stgraph import recipes
+from stgraph.backbones import resnet18, resnet50
+from stgraph.checks import InputError
+from stgraph.training import from_imagenet, from_official
+
+
+def test_a_model_starts_from_images(tmp_path):
+    weights = resnet18(num_classes=7).state_dict()
+    torch.save(weights, tmp_path / "images.pth")
+    model = recipes.dyreg_multi_sync_mnist()
+    before = model.net.graph_blocks["layer2"].norm.bias.clone()
+    assert from_imagenet(model, "resnet18", tmp_path / "images.pth") is model
+    assert torch.equal(model.net.layer1[0].conv1.weight, weights["layer1.0.conv1.weight"])
+    assert torch.equal(model.net.graph_blocks["layer2"].norm.bias, before)
+    with pytest.raises(InputError, match="path: expected"):
+        from_imagenet(model, "resnet50", tmp_path / "images.pth")
+
+
+def test_a_model_of_clips_starts_from_images(tmp_path):
+    weights = resnet50(num_classes=7).state_dict()
+    torch.save(weights, tmp_path / "images.pth")
+    model = from_imagenet(recipes.rstg_to_vec(5, width=8), "resnet50", tmp_path / "images.pth")
+    conv = model.net.layer1[0].conv1.weight
+    torch.testing.assert_close(conv.sum(2), weights["layer1.0.conv1.weight"])
+    assert conv.size(2) == 3
+
+
+def test_a_model_starts_from_an_official_file(tmp_path):
+    trained = recipes.resnet18_multi_sync_mnist(num_classes=9)
+    state = {f"module.base_model.{k}": v for k, v in trained.net.state_dict().items()}
+    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "official.pth.tar")
+    model = from_official(recipes.dyreg_multi_sync_mnist(), tmp_path / "official.pth.tar")
+    assert torch.equal(model.net.layer2[1].bn2.weight, trained.net.layer2[1].bn2.weight)
+    with pytest.raises(InputError, match="source: expected a file"):
+        from_official(model, tmp_path / "none.pth.tar")
