@@ -39,8 +39,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_page_has_files_and_commands() -> None:
-    assert len(FILES) == 6
-    assert len(COMMANDS) == 12
+    assert len(FILES) == 7
+    assert len(COMMANDS) == 13
 
 
 @pytest.mark.parametrize("line", COMMANDS)
