@@ -7,13 +7,24 @@ They return what they checked, so that a border reads as one line::
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from inspect import signature
 from numbers import Integral
 from typing import Any, TypeVar
 
 from torch import Tensor
 
-__all__ = ["InputError", "channels", "choice", "flag", "fraction", "integer", "positive", "shape"]
+__all__ = [
+    "InputError",
+    "accepts",
+    "channels",
+    "choice",
+    "flag",
+    "fraction",
+    "integer",
+    "positive",
+    "shape",
+]
 
 T = TypeVar("T")
 
@@ -122,3 +133,16 @@ def fraction(name: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise InputError(name, "a number from 0 to 1", repr(value))
     return value
+
+
+def accepts(function: Callable[..., Any], name: str) -> bool:
+    """Tell whether a function has an argument of a name, or takes any.
+
+    Examples:
+        >>> accepts(lambda x, boxes=None: x, "boxes"), accepts(lambda x, **more: x, "boxes")
+        (True, True)
+        >>> accepts(lambda x: x, "boxes")
+        False
+    """
+    known = signature(function).parameters.values()
+    return any(name == each.name or each.kind is each.VAR_KEYWORD for each in known)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from stgraph.checks import InputError, integer, shape
+from stgraph.checks import InputError, accepts, integer, shape
 from stgraph.insertion.copies import Run, Way, way_to
 from stgraph.insertion.places import BEFORE, Place, find, part_of, sizes, tensors
 
@@ -173,11 +173,18 @@ class Inserted(nn.Module):
 
         return run
 
+    def bare(self) -> nn.Module:
+        """The CNN itself, with the parts that it has by now: some may have been replaced."""
+        root = self._root[0]
+        root.__dict__["_modules"] = {k: m for k, m in self._modules.items() if k != _BLOCKS}
+        root.training = self.training
+        return root
+
     def train(self, mode: bool = True) -> Inserted:
         """Set the mode as the CNN does it, which may keep some norms as they are."""
         self.training = mode
         self.graph_blocks.train(mode)
-        remove(self).train(mode)
+        self.bare().train(mode)
         return self
 
     # What the CNN itself does about its state is done here too.
@@ -283,11 +290,7 @@ def remove(net: Inserted) -> nn.Module:
     """
     if not isinstance(net, Inserted):
         raise InputError("net", "what `insert` returned", type(net).__name__)
-    root = net._root[0]
-    # Parts that were replaced meanwhile, a classifier for example, are replaced in the CNN too.
-    root.__dict__["_modules"] = {k: m for k, m in net._modules.items() if k != _BLOCKS}
-    root.training = net.training
-    return root
+    return net.bare()
 
 
 def _check_block(block: Any, place: Place) -> None:
@@ -309,13 +312,8 @@ def _slashes(name: str) -> str:
 
 def _taken(block: nn.Module, hints: Mapping[str, Any]) -> dict[str, Any]:
     """Hints that a block takes: by its own word, where it has one, or by its arguments."""
-    if callable(takes := getattr(block, "takes", None)):
-        return {name: value for name, value in hints.items() if takes(name)}
-    parameters = inspect.signature(block.forward).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return dict(hints)
-    names = {parameter.name for parameter in parameters}
-    return {name: value for name, value in hints.items() if name in names}
+    takes = getattr(block, "takes", partial(accepts, block.forward))
+    return {name: value for name, value in hints.items() if takes(name)}
 
 
 def _unfold(x: Tensor, clips: int) -> Tensor:

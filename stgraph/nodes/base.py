@@ -5,14 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from inspect import signature
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
-from stgraph.checks import InputError, integer, shape
+from stgraph.checks import InputError, accepts, integer, shape
 from stgraph.edges import EdgeBuilder
 from stgraph.graph import Layout, frame_graphs
 from stgraph.kernels import normalise, pool
@@ -98,9 +97,8 @@ class NodeExtractor(nn.Module, ABC):
         return self.channels
 
     def takes(self, hint: str) -> bool:
-        """Whether :meth:`regions` has an argument of this name, beside features and state."""
-        known = [*signature(self.regions).parameters.values()][2:]
-        return any(hint == each.name or each.kind is each.VAR_KEYWORD for each in known)
+        """Whether :meth:`regions` takes an argument of this name."""
+        return accepts(self.regions, hint)
 
     def example_hints(self, features: Tensor) -> dict[str, Any]:
         """Arguments that the extractor needs beside ``features``: what the contract tests pass."""

@@ -180,7 +180,7 @@ class SmallGenerator(nn.Module):
         ``[F, C, H, W]`` → ``[F, N, D]``.
 
     Raises:
-        InputError: on an odd number of channels, or positions of another shape.
+        InputError: on an odd number of channels, or positions without a size or of another shape.
     """
 
     positions: Tensor | None
@@ -202,6 +202,8 @@ class SmallGenerator(nn.Module):
         self.out_channels = integer("out_channels", out_channels)
         self.size = None if size is None else integer("size", size)
         if positions is not None:
+            if size is None:
+                raise InputError("size", "the side of the map of positions", size)
             shape("positions", positions, f"{channels} {size} {size}")
         self.register_buffer("positions", positions)
         self.masks = nn.Conv2d(channels, num_nodes, 1)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from stgraph.checks import InputError
+from stgraph.checks import InputError, accepts
 
 __all__ = ["ask"]
 
@@ -29,10 +29,6 @@ def ask(
     if missing := [field for field in hints.values() if field not in batch]:
         raise InputError("hints", f"fields of the clip batch, {sorted(batch)}", missing)
     told = {name: batch[field] for name, field in hints.items()}
-    try:
-        return model(video, None, **told)
-    except TypeError as error:
-        unknown = [name for name in told if f"unexpected keyword argument '{name}'" in str(error)]
-        if not unknown:
-            raise
-        raise InputError("hints", f"what {type(model).__name__} takes", unknown) from error
+    if unknown := [name for name in told if not accepts(model.forward, name)]:
+        raise InputError("hints", f"what {type(model).__name__} takes", unknown)
+    return model(video, None, **told)

@@ -17,13 +17,13 @@ from stgraph.training.auxiliary import Auxiliary
 from stgraph.training.checkpoints import check_keys
 from stgraph.training.groups import Groups, build, together
 from stgraph.training.hints import ask
-from stgraph.training.recipe import Recipe, check_same, describe
+from stgraph.training.regime import Regime, check_same, describe
 from stgraph.training.scaling import signed
 from stgraph.training.schedules import Schedule, WarmupCosine
 
 __all__ = ["ClassificationModule", "adamw", "hits"]
 
-_RECIPE, _UNSEEN = "stgraph_training", "stgraph_unseen"
+_REGIME, _UNSEEN = "stgraph_training", "stgraph_unseen"
 
 
 def adamw(parameters: Iterable[nn.Parameter]) -> Optimizer:
@@ -112,8 +112,8 @@ class ClassificationModule(LightningModule):
         if auxiliary is not None:
             auxiliary.hints = self.hints
         self._steps = math.inf  # of the run; known when it starts
-        self._recipe: Recipe = {}  # of this run, and of the one that it resumes
-        self._resumed: Recipe = {}
+        self._regime: Regime = {}  # of this run, and of the one that it resumes
+        self._resumed: Regime = {}
         self._unseen: float | None = None
         # without its check of values, which would wait for the device
         names = [
@@ -200,8 +200,8 @@ class ClassificationModule(LightningModule):
     def configure_optimizers(self) -> Any:
         """Build the optimiser over the parameters that learn, and its schedule."""
         optimizer = build(self, self.optimizer, self.groups)
-        self._recipe = describe(optimizer, self.schedule, dict(self.named_parameters()))
-        check_same(self._resumed, self._recipe)
+        self._regime = describe(optimizer, self.schedule, dict(self.named_parameters()))
+        check_same(self._resumed, self._regime)
         self._resumed = {}
         steps = self._steps = float(self.trainer.estimated_stepping_batches)
         if self.auxiliary is not None and self.auxiliary.share < 1 and math.isinf(steps):
@@ -227,8 +227,8 @@ class ClassificationModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write down how the run is trained."""
-        if self._recipe:
-            checkpoint[_RECIPE] = self._recipe
+        if self._regime:
+            checkpoint[_REGIME] = self._regime
         # After an epoch it is saved before schedules that wait for a value have seen the epoch's,
         # and the trainer does not show it to them when it goes on.
         trainer: Any = self.trainer
@@ -243,7 +243,7 @@ class ClassificationModule(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep how the run that is resumed was trained, until this one's optimiser is built."""
         if self._trainer is not None and self._trainer.state.fn == "fit":
-            self._resumed = checkpoint.get(_RECIPE, {})
+            self._resumed = checkpoint.get(_REGIME, {})
             self._unseen = checkpoint.get(_UNSEEN)
 
     def on_train_start(self) -> None:

@@ -234,3 +234,18 @@ def test_wild_offsets_give_finite_gradients(profile):
         (grad,) = torch.autograd.grad((kernel * torch.rand(16, 16)).sum(), offset)
         assert kernel.isfinite().all()
         assert grad.isfinite().all()
+
+
+def test_positions_of_the_small_generator_have_a_size():
+    positions = torch.randn(8, 6, 6)
+    generator = SmallGenerator(8, 4, 5, size=6, positions=positions)
+    maps = torch.randn(2, 8, 9, 7)
+    pooled = nn.functional.adaptive_avg_pool2d(maps, 6)
+    torch.testing.assert_close(generator(maps), generator(pooled))
+    without = SmallGenerator(8, 4, 5, size=6)
+    without.load_state_dict({k: v for k, v in generator.state_dict().items() if k != "positions"})
+    assert not torch.allclose(without(maps), generator(maps))
+    with pytest.raises(InputError, match="size: expected the side of the map of positions, got N"):
+        SmallGenerator(8, 4, 5, positions=positions)
+    with pytest.raises(InputError, match=r"positions: expected \[8, 5, 5\], got \[8, 6, 6\]"):
+        SmallGenerator(8, 4, 5, size=5, positions=positions)

@@ -10,16 +10,16 @@ from torch.optim import Optimizer
 
 from stgraph.checks import InputError
 
-__all__ = ["Recipe", "check_same", "describe"]
+__all__ = ["Regime", "check_same", "describe"]
 
-Recipe = dict[str, Any]
+Regime = dict[str, Any]
 """Values by name; plain ones, which a checkpoint may hold."""
 
 _HOW = {"params", "foreach", "fused", "capturable", "differentiable"}  # the same steps either way
 _SHOWN = 3
 
 
-def describe(optimizer: Optimizer, schedule: object, parameters: Mapping[str, Tensor]) -> Recipe:
+def describe(optimizer: Optimizer, schedule: object, parameters: Mapping[str, Tensor]) -> Regime:
     """Describe a training before its first step.
 
     Args:
@@ -35,19 +35,19 @@ def describe(optimizer: Optimizer, schedule: object, parameters: Mapping[str, Te
         ('torch.optim.sgd.SGD', '0.1', '0')
     """
     names = {id(parameter): name for name, parameter in parameters.items()}
-    recipe: Recipe = {"optimizer": _path(optimizer), "schedule": _path(schedule)}
-    recipe.update({f"schedule.{name}": _plain(value) for name, value in _options(schedule)})
-    recipe["groups"] = str(len(optimizer.param_groups))
+    regime: Regime = {"optimizer": _path(optimizer), "schedule": _path(schedule)}
+    regime.update({f"schedule.{name}": _plain(value) for name, value in _options(schedule)})
+    regime["groups"] = str(len(optimizer.param_groups))
     for number, group in enumerate(optimizer.param_groups):
         for name in sorted(group.keys() - _HOW):
-            recipe[f"groups[{number}].{name}"] = _plain(group[name])
-        recipe[f"groups[{number}].parameters"] = ", ".join(
+            regime[f"groups[{number}].{name}"] = _plain(group[name])
+        regime[f"groups[{number}].parameters"] = ", ".join(
             names.get(id(parameter), "?") for parameter in group["params"]
         )
-    return recipe
+    return regime
 
 
-def check_same(before: Recipe, now: Recipe) -> None:
+def check_same(before: Regime, now: Regime) -> None:
     """Check that a run is trained as the one that it resumes.
 
     Args:

@@ -6,7 +6,7 @@ from torch import nn
 
 from stgraph.checks import InputError
 from stgraph.training import Milestones, Schedule
-from stgraph.training.recipe import check_same, describe
+from stgraph.training.regime import check_same, describe
 
 NET = nn.Linear(2, 2)
 NAMES = dict(NET.named_parameters())
