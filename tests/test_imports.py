@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "stgraph"
 # What each room may import of stgraph, besides itself. A new room is written down here.
 CONTRACT = {"checks", "kernels", "graph", "recurrence"}
 PARTS = CONTRACT | {"edges", "nodes", "layers", "schedules", "model", "insertion", "classifiers"}
-CORE = PARTS | {"weights", "backbones", "recipes"}
+CORE = PARTS | {"backbones", "recipes"}
 MAY = {
     "checks": set(),
     "kernels": {"checks"},
@@ -27,16 +27,16 @@ MAY = {
     "insertion": {"checks"},  # it knows blocks by what they return
     "classifiers": CONTRACT | {"layers", "model", "insertion"},
     "explain": CONTRACT | {"layers", "model"},
-    "weights": {"checks"},
-    "backbones": {"checks", "recurrence", "classifiers", "weights"},
+    "backbones": {"checks", "recurrence", "classifiers"},
     "recipes": CORE,
-    "official": CORE,
-    "pretrained": CORE | {""},  # it writes down the version
+    "weights": CORE | {""},  # it writes down the version
+    "official": {"weights"},  # former names
+    "pretrained": {"weights"},
     "testing": CONTRACT | {"nodes"},  # laws for tests of parts that users write
     "datasets": CONTRACT,
     "metrics": CONTRACT,
     "viz": CONTRACT,
-    "training": CORE | {"official", "datasets", "metrics", "viz"},
+    "training": CORE | {"weights", "datasets", "metrics", "viz"},
     "cli": {"checks", "training", "viz", ""},
     "__main__": {"cli"},
     "": CORE,  # stgraph/__init__.py: the public face

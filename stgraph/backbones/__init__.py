@@ -1,6 +1,5 @@
-"""CNNs that give the feature maps, blocks without graphs that go into them, and their weights."""
+"""CNNs that give the feature maps, and blocks without graphs that go into them."""
 
-from stgraph.backbones.imagenet import imagenet_weights, load_imagenet
 from stgraph.backbones.inflate import inflate
 from stgraph.backbones.non_local import NonLocalBlock, NonLocalOutput
 from stgraph.backbones.norm import FixedStatsBatchNorm3d
@@ -42,9 +41,7 @@ __all__ = [
     "c2d_resnet50",
     "conv_lstm",
     "i3d_resnet50",
-    "imagenet_weights",
     "inflate",
-    "load_imagenet",
     "mean_lstm",
     "resnet18",
     "resnet34",

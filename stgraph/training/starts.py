@@ -7,10 +7,10 @@ from pathlib import Path
 from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
-from stgraph.backbones import imagenet_weights, inflate, load_imagenet
+from stgraph.backbones import inflate
 from stgraph.classifiers import CNNClassifier
 from stgraph.insertion import remove
-from stgraph.official import load_official
+from stgraph.weights import imagenet_weights, load_imagenet, load_official
 
 __all__ = ["from_imagenet", "from_official"]
 
@@ -29,7 +29,7 @@ def from_imagenet(
 
     Args:
         model: a classifier around a residual network.
-        name: the network, see :func:`~stgraph.backbones.imagenet_weights`.
+        name: the network, see :func:`~stgraph.weights.imagenet_weights`.
         path: a file of its weights; by default they are fetched once into the cache.
 
     Returns:
@@ -51,7 +51,7 @@ def from_official(model: nn.Module, source: str | Path) -> nn.Module:
 
     Args:
         model: a classifier around a residual network, with or without graphs.
-        source: the file, see :func:`~stgraph.official.load_official`.
+        source: the file, see :func:`~stgraph.weights.load_official`.
 
     Returns:
         The model. What was loaded is told.

@@ -11,10 +11,10 @@ from stgraph.backbones import (
     Stage,
     c2d_resnet50,
     inflate,
-    load_imagenet,
     resnet50,
 )
 from stgraph.checks import InputError
+from stgraph.weights import load_imagenet
 
 
 def pair(stem_frames: int, frames: int) -> tuple[ResNet, ResNet3d]:

@@ -8,15 +8,9 @@ import torch
 from torch import nn
 
 from stgraph import recipes
-from stgraph.backbones import (
-    imagenet,
-    imagenet_weights,
-    inflate,
-    load_imagenet,
-    resnet18,
-    resnet50,
-)
+from stgraph.backbones import inflate, resnet18, resnet50
 from stgraph.checks import InputError
+from stgraph.weights import imagenet, imagenet_weights, load_imagenet
 
 
 def weights(make=resnet18, num_classes: int = 1000) -> dict[str, torch.Tensor]:

@@ -17,8 +17,13 @@ from stgraph.backbones import TemporalShift
 from stgraph.checks import InputError
 from stgraph.layers import MeanGather
 from stgraph.nodes import grid_anchors, official_small_generator
-from stgraph.official import block_from_official, load_official, model_from_official
-from stgraph.pretrained import from_pretrained, save_pretrained
+from stgraph.weights import (
+    block_from_official,
+    from_pretrained,
+    load_official,
+    model_from_official,
+    save_pretrained,
+)
 
 
 def over(x, weights, name, axes, channel):

@@ -11,7 +11,7 @@ import torch
 from stgraph.checks import InputError
 from stgraph.graph import to_dense
 from stgraph.nodes import SmallGenerator
-from stgraph.official import block_from_official
+from stgraph.weights import block_from_official
 
 
 @pytest.fixture(scope="module")

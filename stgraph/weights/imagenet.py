@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from stgraph.backbones.resnet import resnet18, resnet34, resnet50
 from stgraph.checks import InputError, choice
 from stgraph.classifiers import CNNClassifier
-from stgraph.weights import Loaded, load_by_name
+from stgraph.weights.by_name import Loaded, load_by_name
 
 __all__ = ["imagenet_weights", "load_imagenet"]
 

@@ -16,7 +16,7 @@ from stgraph.backbones import c2d_resnet50
 from stgraph.checks import InputError
 from stgraph.edges import FullEdges
 from stgraph.nodes import GridNodes, SmallGenerator, grid_anchors
-from stgraph.pretrained import from_pretrained, save_pretrained
+from stgraph.weights import from_pretrained, save_pretrained
 
 R4 = ("layer3.4.conv2",)
 MODELS = {

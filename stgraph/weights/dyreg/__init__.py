@@ -5,7 +5,7 @@ is read here off the names and shapes of its parameters. Nothing of that code is
 in a file of weights is run.
 """
 
-from stgraph.official.block import block_from_official
-from stgraph.official.whole import OfficialModel, load_official, model_from_official
+from stgraph.weights.dyreg.block import block_from_official
+from stgraph.weights.dyreg.whole import OfficialModel, load_official, model_from_official
 
 __all__ = ["OfficialModel", "block_from_official", "load_official", "model_from_official"]

@@ -9,20 +9,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from stgraph import backbones
-from stgraph.pretrained import from_pretrained
+from stgraph import backbones, weights
+from stgraph.weights import from_pretrained
 
-PAGE = Path(__file__).parents[2] / "docs" / "weights.md"
+PAGE = Path(__file__).parents[3] / "docs" / "weights.md"
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, released, model_weights) -> Path:
     monkeypatch.chdir(tmp_path)
     image = backbones.resnet50().state_dict()
-    monkeypatch.setattr(backbones, "imagenet_weights", lambda name: image)
+    monkeypatch.setattr(weights, "imagenet_weights", lambda name: image)
     files = {"ckpt.best.pth.tar": released["r345"](), "tsm.pth.tar": model_weights({}, classes=9)}
-    for name, weights in files.items():
-        state = {f"module.{key}": value for key, value in weights.items()}
+    for name, state in files.items():
+        state = {f"module.{key}": value for key, value in state.items()}
         torch.save({"epoch": 1, "state_dict": state}, name)
     return tmp_path
 

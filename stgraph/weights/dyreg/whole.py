@@ -14,16 +14,16 @@ from stgraph.checks import InputError, shape
 from stgraph.classifiers import CNNClassifier
 from stgraph.insertion import Inserted, insert
 from stgraph.model import GraphBlock
-from stgraph.official.block import (
+from stgraph.weights.by_name import Loaded, load_by_name
+from stgraph.weights.dyreg.block import (
     as_read,
     block_from_official,
     buffers_as_here,
     official_weights,
 )
-from stgraph.official.files import Source, weights_of
-from stgraph.official.names import Parts, sort_names
-from stgraph.official.recognise import note_recipe
-from stgraph.weights import Loaded, load_by_name
+from stgraph.weights.dyreg.files import Source, weights_of
+from stgraph.weights.dyreg.names import Parts, sort_names
+from stgraph.weights.dyreg.recognise import note_recipe
 
 __all__ = ["OfficialModel", "load_official", "model_from_official"]
 

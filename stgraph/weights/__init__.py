@@ -1,0 +1,27 @@
+"""Weights in and out: by name, ImageNet's, official DyReG's and TSM's, and folders of our own.
+
+Nothing in a file of weights is ever run, and every name of it is accounted for.
+"""
+
+from stgraph.weights.by_name import Loaded, load_by_name
+from stgraph.weights.dyreg import (
+    OfficialModel,
+    block_from_official,
+    load_official,
+    model_from_official,
+)
+from stgraph.weights.imagenet import imagenet_weights, load_imagenet
+from stgraph.weights.pretrained import from_pretrained, save_pretrained
+
+__all__ = [
+    "Loaded",
+    "OfficialModel",
+    "block_from_official",
+    "from_pretrained",
+    "imagenet_weights",
+    "load_by_name",
+    "load_imagenet",
+    "load_official",
+    "model_from_official",
+    "save_pretrained",
+]

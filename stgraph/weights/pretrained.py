@@ -1,0 +1,286 @@
+"""Models in folders and on hubs: weights as safetensors, beside a configuration of plain values.
+
+Nothing in such a folder is ever run. A configuration names a recipe of :mod:`stgraph.recipes` and
+what to call it with, and no other function can be called by a name in a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import json
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from stgraph import recipes
+from stgraph.checks import InputError
+from stgraph.recipes.recorded import FUNCTIONS, Recipe, Unwritten
+from stgraph.weights.by_name import load_by_name
+
+__all__ = ["from_pretrained", "save_pretrained"]
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+_DIGEST = "sha256 of config.json"
+FORMAT = 1
+"""Of the configuration; a reader refuses later ones."""
+
+_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+def save_pretrained(model: nn.Module, folder: str | Path) -> Path:
+    """Write a model into a folder: ``config.json`` and ``model.safetensors``.
+
+    A model that a recipe made needs nothing else to be loaded again. Of another model, or one whose
+    recipe was given a module or function of your own, the configuration says so, and loading asks
+    for a ``build`` function. The configuration is what the recipe was called with: what was changed
+    about the model afterwards is not in it.
+
+    Files of the same names are replaced, each as a whole. Types of weights, buffers and shared
+    weights are kept.
+
+    Args:
+        model: any module.
+        folder: where to; made if it is not there.
+
+    Returns:
+        The folder.
+
+    Raises:
+        OSError: when it cannot be written; what stood there before still stands there.
+    """
+    from stgraph import __version__
+
+    noted = getattr(model, "recipe", None)
+    known = noted if isinstance(noted, Recipe) and noted.name in recipes.__all__ else None
+    config = {
+        "library": "stgraph",
+        "version": __version__,
+        "format": FORMAT,
+        "model": type(model).__name__,
+        "recipe": known.name if known else None,
+        "arguments": _written(known.arguments) if known else {},
+    }
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as name:
+        part = Path(name)
+        text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        (part / CONFIG).write_text(text, encoding="utf-8")
+        tensors, shared = _apart(model.state_dict())
+        metadata = {**shared, "format": "pt", _DIGEST: _digest(part / CONFIG)}
+        save_file(tensors, part / WEIGHTS, metadata=metadata)
+        (part / WEIGHTS).chmod((part / CONFIG).stat().st_mode)  # as others may read it
+        for file in (WEIGHTS, CONFIG):
+            (part / file).replace(folder / file)
+    return folder
+
+
+def from_pretrained(
+    source: str | Path,
+    build: Callable[[], nn.Module] | None = None,
+    revision: str | None = None,
+) -> nn.Module:
+    """Load a model that :func:`save_pretrained` wrote, from a folder or from a hub.
+
+    Args:
+        source: a folder; or ``"owner/name"`` on the Hugging Face hub, if there is no such folder
+            and ``huggingface_hub`` is installed.
+        build: function that makes the model, for one that no recipe made or whose recipe was given
+            what a file cannot name.
+        revision: branch, tag or commit on the hub.
+
+    Returns:
+        The model, on the CPU and in evaluation mode, in the types that it was saved in.
+
+    Raises:
+        InputError: when there is no such folder or file in it, the configuration is not one, is of
+            a later version or names a recipe that there is not, or the weights are those of another
+            model.
+
+    Examples:
+        >>> import tempfile
+        >>> from stgraph.recipes import dyreg_small
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model = from_pretrained(save_pretrained(dyreg_small(num_classes=5), folder))
+        >>> model.recipe.name, model.num_classes
+        ('dyreg_small', 5)
+    """
+    file = _finder(source, revision)
+    described = file(CONFIG)
+    config = _config(described)
+    if build is not None:
+        model = build()
+    elif config["recipe"] is None:
+        raise InputError("build", f"a function that makes the {config.get('model')}", "none")
+    else:
+        model = _called(config["recipe"], config["arguments"])
+    _load(model, file(WEIGHTS), _digest(described))
+    return model.eval()
+
+
+def _digest(config: Path) -> str:
+    """What ties weights to the configuration that they were saved with."""
+    return hashlib.sha256(config.read_bytes()).hexdigest()
+
+
+def _apart(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors without common memory; and for each name left out, that of the same tensor."""
+    tensors: dict[str, Tensor] = {}
+    shared: dict[str, str] = {}
+    names: dict[tuple[Any, ...], str] = {}
+    memory = set()
+    for name, value in state.items():
+        tensor, storage = value.detach(), value.untyped_storage()
+        same = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
+        if tensor.numel() and same in names:
+            shared[name] = names[same]
+            continue
+        names[same] = name
+        alone = storage.data_ptr() not in memory and storage.nbytes() == tensor.nbytes
+        memory.add(storage.data_ptr())
+        tensors[name] = tensor if alone and tensor.is_contiguous() else tensor.clone().contiguous()
+    return tensors, shared
+
+
+def _written(value: Any) -> Any:
+    """A recipe's argument as JSON has it."""
+    if isinstance(value, Recipe):
+        return {"$recipe": value.name, "arguments": _written(value.arguments)}
+    if isinstance(value, Unwritten):
+        return {"$unwritten": value.what}
+    if isinstance(value, tuple):
+        return [_written(part) for part in value]
+    if isinstance(value, dict):
+        return {key: _written(part) for key, part in value.items()}
+    names = [name for name, function in FUNCTIONS.items() if function is value]
+    return {"$function": names[0]} if names else value
+
+
+def _read(value: Any, place: str) -> Any:
+    """What :func:`_written` wrote."""
+    if isinstance(value, list):
+        return tuple(_read(part, place) for part in value)
+    if not isinstance(value, dict):
+        return value
+    if "$recipe" in value:
+        return _called(value["$recipe"], value.get("arguments"))
+    if "$function" in value:
+        name = value["$function"]
+        if not isinstance(name, str) or name not in FUNCTIONS:
+            raise InputError(CONFIG, f"functions among {sorted(FUNCTIONS)}", repr(name))
+        return FUNCTIONS[name]
+    if "$unwritten" in value:
+        raise InputError("build", f"a function that makes the model, with {place}", "none")
+    return {key: _read(part, place) for key, part in value.items()}
+
+
+def _called(name: Any, arguments: Any) -> nn.Module:
+    """Call a recipe by its name."""
+    if name not in recipes.__all__:
+        raise InputError(CONFIG, f"a recipe among {recipes.__all__}", repr(name))
+    if not isinstance(arguments, dict):
+        raise InputError(CONFIG, f"arguments of {name}", type(arguments).__name__)
+    make: Callable[..., nn.Module] = getattr(recipes, name)
+    if unknown := sorted(set(arguments) - set(inspect.signature(make).parameters)):
+        raise InputError(CONFIG, f"arguments that {name} has", unknown)
+    try:
+        told = {
+            key: _read(value, f"the argument {key!r} of {name}") for key, value in arguments.items()
+        }
+    except RecursionError:
+        raise InputError(CONFIG, f"arguments of {name}", "lists without an end") from None
+    try:
+        return make(**told)
+    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise InputError(CONFIG, f"arguments that {name} takes", f"{told} ({error})") from error
+
+
+def _config(file: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError("source", "a configuration in JSON", f"{file} ({error})") from error
+    if not isinstance(config, dict) or not {"format", "recipe", "arguments"} <= set(config):
+        raise InputError("source", "a configuration that `save_pretrained` wrote", file)
+    if type(config["format"]) is not int or config["format"] != FORMAT:
+        came = f"{file} of format {config['format']!r}, by stgraph {config.get('version')}"
+        raise InputError("source", f"a configuration of format {FORMAT}", came)
+    return config
+
+
+def _finder(source: str | Path, revision: str | None) -> Callable[[str], Path]:
+    """A function from a file's name to the file, in a folder or on the hub."""
+    folder = Path(source)
+    if folder.is_dir():
+        if revision is not None:
+            raise InputError("revision", "None for a folder", repr(revision))
+
+        def local(name: str) -> Path:
+            if not (folder / name).is_file():
+                raise InputError("source", f"a folder with {name}", f"{folder} without")
+            return folder / name
+
+        return local
+    if not isinstance(source, str) or not _HUB.fullmatch(source):
+        raise InputError("source", "a folder, or owner/name on the hub", repr(str(source)))
+    if importlib.util.find_spec("huggingface_hub") is None:
+        missing = f"{source!r}, which is no folder, without huggingface_hub"
+        how = "a folder; or `pip install huggingface_hub` for a name on the hub"
+        raise InputError("source", how, missing)
+    from huggingface_hub import hf_hub_download
+
+    return lambda name: Path(hf_hub_download(source, name, revision=revision))
+
+
+def _load(model: nn.Module, file: Path, digest: str) -> None:
+    """Load weights into a model that must have just these."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            shared = opened.metadata() or {}
+            state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise InputError("source", f"weights in {WEIGHTS}", f"{file} ({error})") from error
+    own = model.state_dict()
+    for name in own:
+        if name not in state and shared.get(name) in state:
+            state[name] = state[shared[name]]
+    try:
+        if more := sorted(set(state) - set(own)):
+            raise InputError("state", "names that the model has", f"{more[:4]}, {len(more)} in all")
+        _cast(model, state)
+        load_by_name(model, state)
+        if shared.get(_DIGEST, digest) != digest:
+            raise InputError(CONFIG, "the one that the weights were saved with", "another")
+    except InputError as error:
+        expected = f"the weights of this {type(model).__name__}"
+        raise InputError(
+            "source", expected, f"those of another model in {file} ({error})"
+        ) from None
+
+
+def _cast(module: nn.Module, state: Mapping[str, Tensor], prefix: str = "") -> None:
+    """Give a module the floating types of its weights; where they agree, to all that is in it."""
+    types = {
+        value.dtype
+        for name, value in state.items()
+        if name.startswith(prefix) and value.is_floating_point()
+    }
+    if len(types) == 1:
+        module.to(types.pop())
+        return
+    for name, child in module.named_children():
+        _cast(child, state, f"{prefix}{name}.")
+    own: list[dict[str, Any]] = [module._parameters, module._buffers]
+    for tensors in own:
+        for name, tensor in tensors.items():
+            if isinstance(value := state.get(prefix + name), Tensor) and tensor.is_floating_point():
+                tensor.data = tensor.data.to(value.dtype)
