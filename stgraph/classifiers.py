@@ -13,6 +13,7 @@ from stgraph.checks import integer, shape
 from stgraph.insertion import Inserted
 from stgraph.layers import Readout, RunningMean, mean_over_time
 from stgraph.model import SpaceTimeGraph, State
+from stgraph.padding import check_frame_mask, put_frames, take_frames
 
 __all__ = ["Answer", "CNNClassifier", "GraphClassifier", "VideoClassifier"]
 
@@ -31,12 +32,21 @@ class Answer(NamedTuple):
 
 
 class VideoClassifier(nn.Module):
-    """What a classifier of clips is: ``(video [B, T, c, H, W], state=None) → Answer``."""
+    """What a classifier of clips is: ``(video [B, T, c, H, W], state, frame_mask) → Answer``."""
 
     num_classes: int
 
-    def forward(self, video: Tensor, state: Any = None, **hints: Any) -> Answer:
-        """Classify clips, or go on with those that ``state`` comes from."""
+    def forward(
+        self, video: Tensor, state: Any = None, frame_mask: Tensor | None = None, **hints: Any
+    ) -> Answer:
+        """Classify clips, or go on with those that ``state`` comes from.
+
+        Args:
+            video: clips ``[B, T, c, H, W]``.
+            state: what an earlier piece of the same clips returned.
+            frame_mask: which frames exist ``[B, T]`` (bool), for clips of different lengths.
+            hints: what the parts are told beside the video.
+        """
         raise NotImplementedError
 
 
@@ -64,13 +74,18 @@ class GraphClassifier(VideoClassifier):
         self.classifier = nn.Linear(net.out_channels, num_classes)
 
     def forward(
-        self, video: Tensor, state: tuple[State, RunningMean] | None = None, **hints: Any
+        self,
+        video: Tensor,
+        state: tuple[State, RunningMean] | None = None,
+        frame_mask: Tensor | None = None,
+        **hints: Any,
     ) -> Answer:
         """See :class:`VideoClassifier`."""
         clips, frames = shape("video", video, "B T C H W")[:2]
         inner, mean = (None, None) if state is None else state
-        maps = self.backbone(video.flatten(0, 1)).unflatten(0, (clips, frames))
-        x, graph, after = self.net(maps, inner, **hints)
+        mask = check_frame_mask(frame_mask, clips, frames)
+        maps = put_frames(self.backbone(take_frames(video, mask)), mask, clips)
+        x, graph, after = self.net(maps, inner, mask, **hints)
         vector, mean = self.readout.accumulate(x, graph, mean)
         return Answer(self.classifier(vector), x, graph, (after, mean))
 
@@ -98,16 +113,17 @@ class CNNClassifier(VideoClassifier):
         self,
         video: Tensor,
         state: tuple[Mapping[str, Any], RunningMean] | None = None,
+        frame_mask: Tensor | None = None,
         **hints: Any,
     ) -> Answer:
         """See :class:`VideoClassifier`; ``graphs`` has those of every place."""
         inner, mean = (None, None) if state is None else state
-        logits, blocks, after = self.net(video, inner, **hints)
+        logits, blocks, after = self.net(video, inner, frame_mask, **hints)
         if self.net.is_3d:
             shape("logits", logits, f"{video.size(0)} {self.num_classes}")
         else:
             shape("logits", logits, f"{video.size(0)} {video.size(1)} {self.num_classes}")
-            logits, mean = mean_over_time(logits, mean)
+            logits, mean = mean_over_time(logits, mean, frame_mask)
         with_graph = {name: out for name, out in blocks.items() if hasattr(out, "graph")}
         last = next(reversed(with_graph.values()), None)
         return Answer(

@@ -14,6 +14,7 @@ from stgraph.checks import InputError, integer
 from stgraph.layers import Remap, TemporalLayer
 from stgraph.nodes import NodeExtractor, NodeState
 from stgraph.nodes.base import check_features
+from stgraph.padding import check_frame_mask, put_frames, take_frames
 
 __all__ = [
     "BlockOutput",
@@ -142,12 +143,19 @@ class SpaceTimeGraph(nn.Module):
         layers = (layer for layer in self.layers.values() if isinstance(layer, TemporalLayer))
         return self.nodes.causal and all(layer.causal for layer in layers)
 
-    def forward(self, features: Tensor, state: State | None = None, **hints: Any) -> Output:
+    def forward(
+        self,
+        features: Tensor,
+        state: State | None = None,
+        frame_mask: Tensor | None = None,
+        **hints: Any,
+    ) -> Output:
         """Run extractor and schedule.
 
         Args:
             features: feature maps ``[B, T, C, H, W]``.
             state: what an earlier piece of the same clips returned.
+            frame_mask: which frames exist ``[B, T]`` (bool), for clips of different lengths.
             hints: further arguments for the extractor.
 
         Raises:
@@ -167,7 +175,8 @@ class SpaceTimeGraph(nn.Module):
                 raise InputError("state", expected, length or type(state.layers).__name__)
             if state.nodes is None:
                 raise InputError("state", "a State of nodes and layers", "one without nodes")
-        graph, nodes = self.nodes(features, None if state is None else state.nodes, **hints)
+        seen = None if state is None else state.nodes
+        graph, nodes = self.nodes(features, seen, frame_mask, **hints)
         x, states = graph.x, []
         for place, name in enumerate(self.schedule):
             layer = self.layers[name]
@@ -242,15 +251,24 @@ class GraphBlock(nn.Module):
         """Whether its extractor takes a hint of this name."""
         return self.net.nodes.takes(hint)
 
-    def forward(self, features: Tensor, state: State | None = None, **hints: Any) -> BlockOutput:
-        """Run the block.
+    def forward(
+        self,
+        features: Tensor,
+        state: State | None = None,
+        frame_mask: Tensor | None = None,
+        **hints: Any,
+    ) -> BlockOutput:
+        """Run the block; the arguments are those of :class:`SpaceTimeGraph`.
+
+        Frames that do not exist come out as they went in.
 
         Raises:
             InputError: on features of another shape, or a state that does not fit.
         """
         clips, frames = check_features(features, self.channels)[:2]
-        inner = self.project_in(features.flatten(0, 1)).unflatten(0, (clips, frames))
-        x, graph, state = self.net(inner, state, **hints)
-        maps = self.project_out(self.remap(x, graph).flatten(0, 1))  # [B·T, C, H, W]
-        added = self.norm(maps).unflatten(0, (clips, frames))
+        mask = check_frame_mask(frame_mask, clips, frames)
+        inner = put_frames(self.project_in(take_frames(features, mask)), mask, clips)
+        x, graph, state = self.net(inner, state, mask, **hints)
+        maps = self.project_out(take_frames(self.remap(x, graph), mask))  # [B·T, C, H, W]
+        added = put_frames(self.norm(maps), mask, clips)
         return BlockOutput(features + added, x, graph, state)

@@ -16,9 +16,12 @@ for the GRU; the LSTM keeps (h, c) with :math:`c' = f ⊙ c + i ⊙ g`, :math:`h
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from stgraph.checks import InputError, shape
 
@@ -66,6 +69,7 @@ def scan(
     memory: Memory | None = None,
     mask: Tensor | None = None,
     fresh: Tensor | None = None,
+    lengths: Sequence[int] | None = None,
 ) -> tuple[Tensor, Memory]:
     """Run a cell over the frames of every node.
 
@@ -76,6 +80,8 @@ def scan(
         mask: which nodes are present ``[B, T, N]`` (bool). An absent node keeps its memory, and
             its output repeats the last one.
         fresh: where a node starts anew ``[B, T, N]`` (bool): its memory is 0 before that frame.
+        lengths: frames of every clip, where all nodes are present to its end: the fused kernels
+            run then too. With a mask or ``fresh`` it is not needed.
 
     Returns:
         Outputs ``[B, T, N, D]`` and the memory to go on with.
@@ -97,7 +103,9 @@ def scan(
     memory = tuple(part.to(x.dtype) for part in memory)
     steps = x.transpose(0, 1).reshape(frames, rows, -1)  # [T, B·N, C]
     past = tuple(part.reshape(depth, rows, width) for part in memory)
-    if mask is None and fresh is None:
+    if mask is None and fresh is None and lengths is not None and min(lengths) < frames:
+        out, past = _packed(cell, steps, past, [n for n in lengths for _ in range(nodes)])
+    elif mask is None and fresh is None:
         given = past if parts == 2 else past[0]
         arranged = steps.transpose(0, 1) if cell.batch_first else steps
         out, final = cell(arranged, given)
@@ -107,6 +115,26 @@ def scan(
         out, past = _loop(cell, steps, past, mask, fresh)
     out = out.unflatten(1, (clips, nodes)).transpose(0, 1)  # [B, T, N, D]
     return out, tuple(part.unflatten(1, (clips, nodes)) for part in past)
+
+
+def _packed(
+    cell: nn.GRU | nn.LSTM, steps: Tensor, past: Memory, lengths: Sequence[int]
+) -> tuple[Tensor, Memory]:
+    """The fused form of :func:`scan` on ``steps [T, R, C]`` of rows of different lengths."""
+    some = [row for row, length in enumerate(lengths) if length]  # others keep their memory
+    out = steps.new_zeros(*steps.shape[:2], cell.hidden_size)
+    if not some:
+        return out, past
+    rows = torch.tensor(some).to(steps.device, non_blocking=True)
+    counts = torch.tensor([lengths[row] for row in some])
+    packed = pack_padded_sequence(steps.index_select(1, rows), counts, enforce_sorted=False)
+    given = tuple(part.index_select(1, rows) for part in past)
+    made, final = cell(packed, given if len(past) == 2 else given[0])
+    made, _ = pad_packed_sequence(made, total_length=steps.size(0))
+    after = final if len(past) == 2 else (final,)
+    return out.index_copy(1, rows, made), tuple(
+        old.index_copy(1, rows, new) for old, new in zip(past, after, strict=True)
+    )
 
 
 def _loop(

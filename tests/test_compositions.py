@@ -30,11 +30,12 @@ from stgraph.edges import (
     SimilarityEdges,
     TemplateEdges,
 )
-from stgraph.graph import to_dense, validate
+from stgraph.graph import layout_of, to_dense, validate
 from stgraph.kernels import Bilinear, Gaussian, LogLinear, boxcar
 from stgraph.layers import (
     AdditiveAttention,
     AddUpdate,
+    AggregateReadout,
     AttentionTime,
     BoxPosition,
     ClipMeanTime,
@@ -54,6 +55,7 @@ from stgraph.layers import (
     NodeNorm,
     PerNode,
     RawDotAttention,
+    Readout,
     Remap,
     ReplaceUpdate,
     SpaceLayer,
@@ -418,6 +420,110 @@ def test_what_is_causal_streams_and_the_rest_refuses_a_state(c, cuts):
     same(torch.cat(pieces, dim=1), whole.features)
     same(torch.cat(nodes, dim=1), to_dense(whole.x, whole.graph))
     assert state.nodes.clock == c.frames
+
+
+def exists(c: Composition, frames: int, kind: str) -> torch.Tensor:
+    """Which frames exist ``[B, T]``: the first few, or any; the first clip has one."""
+    mask = torch.rand(c.clips, frames, generator=torch.Generator().manual_seed(c.seed)) < 0.6
+    mask[0, -1] = True
+    if kind == "any":
+        return mask
+    return torch.arange(frames) < mask.sum(1, keepdim=True)
+
+
+def spoilt(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Where no frame is may be anything."""
+    return x.masked_fill(~mask.view(*mask.shape, *[1] * (x.dim() - 2)), torch.nan)
+
+
+def padded(c: Composition, mask: torch.Tensor):
+    hints = c.hints()
+    if "boxes" in hints:
+        hints["boxes"] = spoilt(hints["boxes"], mask)
+    return spoilt(c.features(), mask), hints
+
+
+READOUTS: dict[str, Callable[[], nn.Module]] = {
+    "sum, mean": Readout,
+    "max, last": lambda: Readout("max", "last"),
+    "mean, mean": lambda: Readout("mean"),
+    "std, mean": lambda: AggregateReadout("std"),
+    "median, last": lambda: AggregateReadout("median", "last"),
+}
+PATTERNS = st.sampled_from(["first", "any"])
+
+
+@some(150)
+@given(c=compositions(), kind=PATTERNS, readout=st.sampled_from(list(READOUTS)))
+def test_clips_of_different_lengths_equal_each_clip_alone_with_gradients(c, kind, readout):
+    block, mask, readout = c.trained(), exists(c, c.frames, kind), READOUTS[readout]()
+    features, hints = padded(c, mask)
+    features.requires_grad_()
+    out = block(features, frame_mask=mask, **hints)
+    lengths = layout_of(validate(out.graph)).lengths
+    assert list(lengths) == mask.sum(1).tolist()
+    assert torch.equal(out.features[~mask].isnan(), features[~mask].isnan())
+    vectors, dense = readout(out.x, out.graph), to_dense(out.x, out.graph)
+    needed = list(block.parameters())
+    weight = torch.linspace(-1, 1, features[0, 0].numel(), dtype=torch.float64).view_as(
+        features[0, 0]
+    )
+
+    def gradients(maps, x, features):
+        loss = (maps * weight).sum() + x.square().sum()
+        return torch.autograd.grad(loss, [features, *needed], materialize_grads=True)
+
+    into, *together = gradients(out.features[mask], vectors, features)
+    assert into[~mask].eq(0).all()
+    alone = [torch.zeros_like(part) for part in needed]
+    for clip, length in enumerate(lengths):
+        if not length:
+            assert vectors[clip].eq(0).all()
+            continue
+        one = c.features()[clip : clip + 1, mask[clip]].requires_grad_()
+        own = block(one, **{k: v[clip : clip + 1, mask[clip]] for k, v in c.hints().items()})
+        same(out.features[clip, mask[clip]], own.features[0])
+        vector = readout(own.x, own.graph)
+        same(vectors[clip], vector[0])
+        same(dense[clip, :length], to_dense(own.x, own.graph)[0])
+        grad, *grads = gradients(own.features, vector, one)
+        torch.testing.assert_close(into[clip, mask[clip]], grad[0], atol=1e-8, rtol=1e-6)
+        alone = [old + new for old, new in zip(alone, grads, strict=True)]
+        times = out.graph.time[
+            torch.isin(out.graph.batch, torch.arange(length) + sum(lengths[:clip]))
+        ]
+        assert torch.equal(times, own.graph.time)
+    for one, other in zip(together, alone, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-8, rtol=1e-6)
+
+
+@some(100)
+@given(c=compositions(), kind=PATTERNS, length=st.integers(1, 3))
+def test_streams_of_different_lengths_equal_each_clip_at_once(c, kind, length):
+    block, frames = c.trained(), 3 * length
+    if not block.causal:
+        return
+    c = c._replace(frames=frames)
+    mask = exists(c, frames, kind)
+    features, hints = padded(c, mask)
+    readout, means = Readout("max", "last"), None
+    state, pieces = None, []
+    for first in range(0, frames, length):
+        now = slice(first, first + length)
+        out = block(features[:, now], state, mask[:, now], **cut(hints, frames=now))
+        last, means = readout.accumulate(out.x, out.graph, means)
+        pieces.append(out.features)
+        state = out.state
+    whole = torch.cat(pieces, dim=1)
+    for clip in range(c.clips):
+        if mask[clip].any():
+            one = {name: hint[clip : clip + 1, mask[clip]] for name, hint in c.hints().items()}
+            own = block(c.features()[clip : clip + 1, mask[clip]], **one)
+            same(whole[clip, mask[clip]], own.features[0])
+            same(last[clip], readout(own.x, own.graph)[0])
+    clock = state.nodes.clock
+    seen = [clock] * c.clips if isinstance(clock, int) else list(clock)
+    assert seen == mask.sum(1).tolist()
 
 
 @some(60)

@@ -11,23 +11,24 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "stgraph"
 
 # What each room may import of stgraph, besides itself. A new room is written down here.
-CONTRACT = {"checks", "kernels", "graph", "recurrence"}
+CONTRACT = {"checks", "kernels", "padding", "graph", "recurrence"}
 PARTS = CONTRACT | {"edges", "nodes", "layers", "schedules", "model", "insertion", "classifiers"}
 CORE = PARTS | {"backbones", "recipes"}
 MAY = {
     "checks": set(),
     "kernels": {"checks"},
-    "graph": {"checks", "kernels"},
+    "padding": {"checks"},
+    "graph": {"checks", "kernels", "padding"},
     "recurrence": {"checks", "kernels", "graph"},
     "edges": CONTRACT,
     "nodes": CONTRACT | {"edges"},  # an extractor takes an edge builder, so it knows the base class
     "layers": CONTRACT,
     "schedules": {"checks"},
     "model": CONTRACT | {"edges", "nodes", "layers"},
-    "insertion": {"checks"},  # it knows blocks by what they return
+    "insertion": {"checks", "padding"},  # it knows blocks by what they return
     "classifiers": CONTRACT | {"layers", "model", "insertion"},
     "explain": CONTRACT | {"layers", "model"},
-    "backbones": {"checks", "recurrence", "classifiers"},
+    "backbones": {"checks", "padding", "recurrence", "classifiers"},
     "recipes": CORE,
     "weights": CORE | {""},  # it writes down the version
     "official": {"weights"},  # former names

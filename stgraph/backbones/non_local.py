@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from stgraph.checks import InputError, integer, shape
+from stgraph.padding import check_frame_mask, put_frames, take_frames
 
 __all__ = ["NonLocalBlock", "NonLocalOutput"]
 
@@ -64,22 +66,46 @@ class NonLocalBlock(nn.Module):
             raise InputError("norm", "a norm with a weight to start at 0", self.norm)
         nn.init.zeros_(weight)
 
-    def forward(self, features: Tensor, state: None = None) -> NonLocalOutput:
+    def forward(
+        self, features: Tensor, state: None = None, frame_mask: Tensor | None = None
+    ) -> NonLocalOutput:
         """Run the block.
 
         Args:
             features: feature maps ``[B, T, C, H, W]`` of whole clips.
             state: none.
+            frame_mask: which frames exist ``[B, T]`` (bool), for clips of different lengths; the
+                others come out as they went in.
+
+        Raises:
+            InputError: on a mask where the norm is no batch norm, so that it sees clips as wholes.
         """
-        clips = shape("features", features, f"B T {self.channels} H W")[0]
+        clips, frames = shape("features", features, f"B T {self.channels} H W")[:2]
         if state is not None:
             raise InputError("state", "None: a non-local block needs the whole clip", "a state")
-        x = features.transpose(1, 2)  # [B, C, T, H, W]
+        mask = check_frame_mask(frame_mask, clips, frames)
+        if mask is None:
+            added = self.norm(self._attend(features.transpose(1, 2))).transpose(1, 2)
+            return NonLocalOutput(features + added, None)
+        if not isinstance(self.norm, _BatchNorm):
+            raise InputError("frame_mask", "None, with a norm over whole clips", self.norm)
+        known = put_frames(take_frames(features, mask), mask, clips)
+        maps = take_frames(self._attend(known.transpose(1, 2), mask).transpose(1, 2), mask)
+        normed = self.norm(maps.transpose(0, 1)[None])[0].transpose(0, 1)  # as one long clip
+        return NonLocalOutput(features + put_frames(normed, mask, clips), None)
+
+    def _attend(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What the points of ``x [B, C, T, H, W]`` see, ``[B, C, T, H, W]``."""
         pooled = self.pool(x)  # [B, C, T, H/2, W/2]
         query, key, value = (
             part.flatten(2).transpose(1, 2)[:, None]  # one head: [B, 1, points, C/2]
             for part in (self.theta(x), self.phi(pooled), self.g(pooled))
         )
-        seen = F.scaled_dot_product_attention(query, key, value)  # [B, 1, T·H·W, C/2]
-        maps = seen[:, 0].transpose(1, 2).reshape(clips, -1, *x.shape[2:])  # [B, C/2, T, H, W]
-        return NonLocalOutput(features + self.norm(self.out(maps)).transpose(1, 2), None)
+        known = None
+        if mask is not None:  # a clip without frames may see all: softmax over nothing is NaN
+            known = mask | ~mask.any(dim=1, keepdim=True)
+            known = known.to(x.device).repeat_interleave(pooled[0, 0, 0].numel(), dim=1)
+            known = known[:, None, None]  # [B, 1, 1, points]
+        seen = F.scaled_dot_product_attention(query, key, value, known)  # [B, 1, T·H·W, C/2]
+        maps = seen[:, 0].transpose(1, 2).reshape(len(x), -1, *x.shape[2:])  # [B, C/2, T, H, W]
+        return self.out(maps)  # type: ignore[no-any-return]

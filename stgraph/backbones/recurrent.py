@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from stgraph.backbones.small import ConvStack
 from stgraph.checks import InputError, integer, shape
 from stgraph.classifiers import Answer, VideoClassifier
+from stgraph.padding import check_frame_mask, put_frames, take_frames
 from stgraph.recurrence import Memory, check_cell, scan
 
 __all__ = ["RecurrentClassifier", "conv_lstm", "mean_lstm"]
@@ -46,14 +47,22 @@ class RecurrentClassifier(VideoClassifier):
         self.num_classes = integer("num_classes", num_classes)
         self.classifier = nn.Linear(self.cell.hidden_size, num_classes)
 
-    def forward(self, video: Tensor, state: Memory | None = None, **hints: Any) -> Answer:
+    def forward(
+        self,
+        video: Tensor,
+        state: Memory | None = None,
+        frame_mask: Tensor | None = None,
+        **hints: Any,
+    ) -> Answer:
         """See the class."""
         clips, frames = shape("video", video, "B T C H W")[:2]
+        mask = check_frame_mask(frame_mask, clips, frames)
         if hints:
             raise InputError("hints", "none, since no block would read them", sorted(hints))
-        maps = self.backbone(video.flatten(0, 1))  # [B·T, C, H, W]
-        vectors = F.adaptive_avg_pool2d(maps, 1).reshape(clips, frames, 1, -1)  # [B, T, 1, C]
-        out, state = scan(self.cell, vectors, state)  # a clip is one node; [B, T, 1, D]
+        maps = self.backbone(take_frames(video, mask))  # [B·T, C, H, W]
+        vectors = put_frames(F.adaptive_avg_pool2d(maps, 1).flatten(1), mask, clips)[:, :, None]
+        there = None if mask is None else mask[..., None].to(video.device, non_blocking=True)
+        out, state = scan(self.cell, vectors, state, there)  # a clip is one node; [B, T, 1, D]
         return Answer(self.classifier(out[:, -1, 0]), None, None, state)
 
 

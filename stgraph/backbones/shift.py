@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stgraph.checks import InputError, flag, integer, shape
+from stgraph.padding import align, check_frame_mask, front, put_frames, take_frames
 
 __all__ = ["ShiftOutput", "TemporalShift", "shifted_places"]
 
@@ -57,16 +58,31 @@ class TemporalShift(nn.Module):
         self.fold = integer("fold", fold, minimum=2)
         self.causal = flag("online", online)
 
-    def forward(self, features: Tensor, state: Tensor | None = None) -> ShiftOutput:
+    def forward(
+        self, features: Tensor, state: Tensor | None = None, frame_mask: Tensor | None = None
+    ) -> ShiftOutput:
         """Shift clips, or go on with those that ``state`` comes from.
 
         Args:
             features: feature maps ``[B, T, C, H, W]``.
             state: what an earlier piece of the same clips returned.
+            frame_mask: which frames exist ``[B, T]`` (bool), for clips of different lengths; the
+                others come out as they went in.
         """
-        clips, _, channels, height, width = shape("features", features, "B T C H W")
+        clips, frames, channels, *_ = shape("features", features, "B T C H W")
         if channels < self.fold:
             raise InputError("features", f"at least {self.fold} channels", channels)
+        mask = check_frame_mask(frame_mask, clips, frames)
+        if mask is None:
+            return self._shift(features, state, None)
+        shifted, state = self._shift(align(features, mask), state, mask.sum(dim=1))
+        moved = put_frames(take_frames(shifted, front(mask)), mask, clips)
+        exists = mask[..., None, None, None].to(features.device, non_blocking=True)
+        return ShiftOutput(torch.where(exists, moved, features), state)
+
+    def _shift(self, features: Tensor, state: Tensor | None, lengths: Tensor | None) -> ShiftOutput:
+        """Shift clips of ``lengths [B]``, with 0 behind their ends."""
+        clips, _, channels, height, width = features.shape
         moved = channels // self.fold
         still = features[:, :, (1 if self.causal else 2) * moved :]
         if self.causal:
@@ -75,7 +91,8 @@ class TemporalShift(nn.Module):
             shape("state", state, f"{clips} {moved} {height} {width}")
             past = torch.cat([state[:, None], features[:, :, :moved]], dim=1)  # [B, 1 + T, n, H, W]
             # A copy: a view would keep the whole piece in memory for as long as the state lives.
-            return ShiftOutput(torch.cat([past[:, :-1], still], dim=2), past[:, -1].clone())
+            last = past[:, -1].clone() if lengths is None else past[torch.arange(clips), lengths]
+            return ShiftOutput(torch.cat([past[:, :-1], still], dim=2), last)
         if state is not None:
             raise InputError("state", "None: the two-sided shift needs the whole clip", "a state")
         zeros = features.new_zeros(clips, 1, moved, height, width)

@@ -17,7 +17,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch, Data
 
 from stgraph.checks import InputError
-from stgraph.graph import attach_edges, frame_of, layout_of
+from stgraph.graph import attach_edges, attach_fields, edge_fields, frame_of, layout_of
 
 __all__ = [
     "edge_list",
@@ -45,7 +45,7 @@ def edge_list(graph: Data) -> Tensor:
 
 
 def sort_edges(graph: Batch) -> Batch:
-    """Return the frame graphs with edges, and ``edge_attr``, sorted by target, then by source.
+    """Return the frame graphs with edges, and fields of edges, sorted by target, then by source.
 
     The builders of this room sort so themselves.
 
@@ -59,8 +59,8 @@ def sort_edges(graph: Batch) -> Batch:
     """
     edges = edge_list(graph)
     order = _order(edges, first=1)
-    attr = getattr(graph, "edge_attr", None)
-    return attach_edges(graph, edges[:, order], None if attr is None else attr[order])
+    fields = {name: value[order] for name, value in edge_fields(graph).items()}
+    return attach_fields(attach_edges(graph, edges[:, order]), edges=fields)
 
 
 def to_edge_index(graph: Data) -> EdgeIndex:
@@ -160,7 +160,7 @@ def frames_to_networkx(graph: Data, weight: Tensor | None = None) -> list[nx.DiG
         weight: see :func:`to_networkx`.
 
     Returns:
-        B·T graphs in the order of the batch, frames without nodes among them.
+        A graph a frame in the order of the batch, frames without nodes among them.
 
     Examples:
         >>> from stgraph.edges import GridEdges

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from stgraph.checks import InputError
-from stgraph.graph import layout_of, presence, slots, to_dense
+from stgraph.graph import layout_of, occupied, slots, to_frames
 
 __all__ = ["dense_field", "pair_edges", "top_edges"]
 
@@ -27,7 +27,7 @@ def dense_field(graph: Batch, name: str, width: int | None = None) -> Tensor:
     Raises:
         InputError: when the graph has no such field of numbers, or of another width.
     """
-    layout = layout_of(graph)
+    layout_of(graph)
     value = getattr(graph, name, None)
     if not isinstance(value, Tensor) or not value.is_floating_point() or value.dim() < 2:
         got = "none" if value is None else f"{type(value).__name__} of another kind"
@@ -36,7 +36,7 @@ def dense_field(graph: Batch, name: str, width: int | None = None) -> Tensor:
     if width not in (None, rows.size(1)):
         raise InputError(name, f"[V, {width}]", list(value.shape))
     rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
-    return to_dense(rows, graph).reshape(layout.graphs, layout.nodes, rows.size(1))
+    return to_frames(rows, graph)
 
 
 def pair_edges(joined: Tensor, loops: bool, graph: Batch) -> Tensor:
@@ -55,7 +55,7 @@ def pair_edges(joined: Tensor, loops: bool, graph: Batch) -> Tensor:
     nodes = joined.size(-1)
     own = torch.eye(nodes, dtype=torch.bool, device=joined.device)
     joined = joined | own if loops else joined & ~own
-    here = presence(graph)
+    here = occupied(graph)
     if here is not None:
         joined = joined & _both(here)
     frame, target, source = joined.nonzero(as_tuple=True)
@@ -79,7 +79,7 @@ def top_edges(distance: Tensor, k: int, loops: bool, graph: Batch) -> Tensor:
     """
     nodes, device = distance.size(-1), distance.device
     own = torch.eye(nodes, dtype=torch.bool, device=device)
-    here = presence(graph)
+    here = occupied(graph)
     allowed = torch.ones_like(own) if loops else ~own
     if here is not None:
         allowed = allowed & _both(here)
@@ -97,8 +97,7 @@ def top_edges(distance: Tensor, k: int, loops: bool, graph: Batch) -> Tensor:
 
 
 def _both(here: Tensor) -> Tensor:
-    """Pairs of present nodes ``[B·T, N, N]`` from presence ``[B, T, N]``."""
-    here = here.flatten(0, 1)
+    """Pairs of present nodes ``[B·T, N, N]`` from those present ``[B·T, N]``."""
     return here[:, :, None] & here[:, None]
 
 

@@ -13,7 +13,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch, HeteroData
 
 from stgraph.checks import InputError, flag
-from stgraph.graph import layout_of, presence, slots
+from stgraph.graph import clips_of, presence, slots, to_dense
 
 __all__ = ["SPACE", "TIME", "space_time_graph", "space_time_hetero", "temporal_edges"]
 
@@ -43,19 +43,14 @@ def temporal_edges(graph: Batch, last_seen: bool = False) -> Tensor:
                 [2, 3, 4, 5]])
     """
     flag("last_seen", last_seen)
-    layout, here, place = layout_of(graph), presence(graph), slots(graph)
-    device = graph.node_id.device
-    number = torch.arange(layout.slots, device=device)
-    number = number.view(layout.clips, layout.frames, layout.nodes)
-    target = number[:, 1:]
-    if here is None or place is None:
-        return torch.stack([number[:, :-1], target]).flatten(1)
-    seen = number.masked_fill(~here, -1)  # slots grow along time
+    number = torch.arange(graph.node_id.size(0), device=graph.node_id.device)
+    row, here = to_dense(number, graph), presence(graph)  # [B, T, N]
+    target = row[:, 1:]
+    if here is None:
+        return torch.stack([row[:, :-1], target]).flatten(1)
+    seen = row.masked_fill(~here, -1)  # rows grow along time
     source = (seen.cummax(dim=1).values if last_seen else seen)[:, :-1]
-    edges = torch.stack([source, target])[:, here[:, 1:] & (source >= 0)]
-    row = number.new_zeros(layout.slots)
-    row = row.index_copy(0, place, torch.arange(place.numel(), device=device))
-    return row[edges]
+    return torch.stack([source, target])[:, here[:, 1:] & (source >= 0)]
 
 
 def space_time_graph(graph: Batch, last_seen: bool = False) -> Batch:
@@ -163,14 +158,15 @@ def _space(graph: Batch) -> Tensor:
 
 def _clips(graph: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """Clip of every row ``[V]``, boundaries ``[B + 1]``, and these where slicing reads them."""
-    layout = layout_of(graph)
+    layout = clips_of(graph)
     if not isinstance(graph, Batch):
         raise InputError("graph", "a Batch of frame graphs", type(graph).__name__)
-    clip = torch.div(graph.batch, layout.frames, rounding_mode="floor")
-    ptr = graph.ptr[:: layout.frames]
-    if slots(graph) is not None:
-        return clip, ptr, ptr
-    return clip, ptr, torch.arange(layout.clips + 1) * (layout.frames * layout.nodes)
+    device, lengths = graph.batch.device, torch.tensor(layout.lengths)
+    owner = torch.arange(layout.clips).repeat_interleave(lengths)  # of a frame graph
+    clip = owner.to(device, non_blocking=True)[graph.batch]
+    first = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])  # [B + 1]
+    ptr = graph.ptr[first.to(device, non_blocking=True)]
+    return clip, ptr, ptr if slots(graph) is not None else first * layout.nodes
 
 
 def _node_fields(graph: Batch) -> dict[str, Tensor]:

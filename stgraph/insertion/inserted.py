@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from stgraph.checks import InputError, accepts, integer, shape
 from stgraph.insertion.copies import Run, Way, way_to
 from stgraph.insertion.places import BEFORE, Place, find, part_of, sizes, tensors
+from stgraph.padding import check_frame_mask, put_frames, take_frames
 
 __all__ = ["Inserted", "InsertedOutput", "insert", "remove"]
 
@@ -38,8 +39,14 @@ class InsertedOutput(NamedTuple):
 class _Call:
     """What one forward knows: its frames, the states that came in, what the blocks returned."""
 
-    def __init__(self, clips: int, state: Mapping[str, Any], hints: Mapping[str, Any]) -> None:
-        self.clips, self.state, self.hints = clips, state, hints
+    def __init__(
+        self,
+        clips: int,
+        state: Mapping[str, Any],
+        mask: Tensor | None,
+        hints: Mapping[str, Any],
+    ) -> None:
+        self.clips, self.state, self.mask, self.hints = clips, state, mask, hints
         self.outputs: dict[str, Any] = {}
         self.open = True
 
@@ -93,31 +100,43 @@ class Inserted(nn.Module):
         return self.graph_blocks[_slashes(name)]
 
     def forward(
-        self, video: Tensor, state: Mapping[str, Any] | None = None, **hints: Any
+        self,
+        video: Tensor,
+        state: Mapping[str, Any] | None = None,
+        frame_mask: Tensor | None = None,
+        **hints: Any,
     ) -> InsertedOutput:
         """Run the CNN and its blocks.
 
         Args:
             video: clips ``[B, T, c, H, W]``; an image batch is T = 1.
             state: what an earlier piece of the same clips returned.
+            frame_mask: which frames exist ``[B, T]`` (bool), for clips of different lengths. A 2D
+                CNN runs on these alone, so its batch norms never see padding; in the output the
+                others are 0. Every block has to take it.
             hints: further arguments, handed to every block that takes them.
 
         Raises:
             InputError: on a video of another shape, a state that does not fit or that a part which
-                needs the whole clip cannot use, a hint that no block takes, or when the CNN does
-                not run a place exactly once.
+                needs the whole clip cannot use, a hint that no block takes, a mask that a block
+                does not take or that a 3D CNN, which mixes frames, cannot keep, or when the CNN
+                does not run a place exactly once.
         """
         sizes = shape("video", video, f"B T {self.input_size[0]} H W")
         if 0 in sizes:
             raise InputError("video", "no size of 0", list(sizes))
         clips, frames = sizes[:2]
-        self._check(state, hints)
-        call = _Call(clips, {} if state is None else state, hints)
+        mask = check_frame_mask(frame_mask, clips, frames)
+        self._check(state, mask, hints)
+        call = _Call(clips, {} if state is None else state, mask, hints)
         way = self._bind(call)
         if self.is_3d:
             output = way.net(video.transpose(1, 2))
         else:
-            output = _per_frame(way.net(video.flatten(0, 1)), clips, frames)
+            seen = take_frames(video, mask)
+            output = _per_frame(
+                way.net(seen), len(seen), partial(put_frames, mask=mask, clips=clips)
+            )
         call.open = False
         way.settle()
         if silent := [name for name in self.places if name not in call.outputs]:
@@ -125,7 +144,15 @@ class Inserted(nn.Module):
         outputs = {name: call.outputs[name] for name in self.places}
         return InsertedOutput(output, outputs, {k: out.state for k, out in outputs.items()})
 
-    def _check(self, state: Mapping[str, Any] | None, hints: Mapping[str, Any]) -> None:
+    def _check(
+        self, state: Mapping[str, Any] | None, mask: Tensor | None, hints: Mapping[str, Any]
+    ) -> None:
+        if mask is not None:
+            if self.is_3d:
+                raise InputError("frame_mask", "None: a 3D CNN mixes frames", "a mask")
+            blocks = {name: self._block(name) for name in self.places}
+            if mixing := [n for n, b in blocks.items() if not accepts(b.forward, "frame_mask")]:
+                raise InputError("frame_mask", f"None: {mixing} take none", "a mask")
         if state is not None:
             if not self.causal:
                 late = "the 3D CNN needs" if self.is_3d else f"{self._late()} need"
@@ -156,11 +183,16 @@ class Inserted(nn.Module):
         """What runs the block of a place on maps, for one call."""
         block = self._block(name)
         hints = _taken(block, call.hints)
+        if call.mask is not None:
+            hints["frame_mask"] = call.mask
 
         def run(maps: Tensor) -> Tensor:
             if call.open and name in call.outputs:
                 raise InputError("net", f"a CNN that runs {name!r} once", "one that runs it again")
-            features = maps.transpose(1, 2) if self.is_3d else _unfold(maps, call.clips)
+            if self.is_3d:
+                features = maps.transpose(1, 2)
+            else:
+                features = put_frames(maps, call.mask, call.clips)
             out = block(features, call.state.get(name), **hints)
             if call.open:  # else checkpointing runs this stretch again, in the backward pass
                 call.outputs[name] = out
@@ -169,7 +201,7 @@ class Inserted(nn.Module):
                 came = list(made.shape) if isinstance(made, Tensor) else type(out).__name__
                 expected = f"a result with `features` {list(features.shape)} and `state`"
                 raise InputError(f"block of {name!r}", expected, came)
-            return made.transpose(1, 2) if self.is_3d else made.flatten(0, 1)
+            return made.transpose(1, 2) if self.is_3d else take_frames(made, call.mask)
 
         return run
 
@@ -316,20 +348,15 @@ def _taken(block: nn.Module, hints: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in hints.items() if takes(name)}
 
 
-def _unfold(x: Tensor, clips: int) -> Tensor:
-    """``[B·T, …] → [B, T, …]``."""
-    return x.reshape(clips, -1, *x.shape[1:])
-
-
-def _per_frame(output: Any, clips: int, frames: int) -> Any:
-    """Unfold every tensor of one entry a frame."""
+def _per_frame(output: Any, frames: int, unfold: Callable[[Tensor], Tensor]) -> Any:
+    """Unfold every tensor of one entry a frame, ``[F, …] → [B, T, …]``."""
     if isinstance(output, Tensor):
-        each = output.dim() > 0 and output.size(0) == clips * frames
-        return _unfold(output, clips) if each else output
+        each = output.dim() > 0 and output.size(0) == frames
+        return unfold(output) if each else output
     if isinstance(output, Mapping):
-        unfolded = {key: _per_frame(value, clips, frames) for key, value in output.items()}
+        unfolded = {key: _per_frame(value, frames, unfold) for key, value in output.items()}
         return OrderedDict(unfolded) if isinstance(output, OrderedDict) else unfolded
     if isinstance(output, (tuple, list)):
-        values = [_per_frame(value, clips, frames) for value in output]
+        values = [_per_frame(value, frames, unfold) for value in output]
         return type(output)(*values) if hasattr(output, "_fields") else type(output)(values)
     return output

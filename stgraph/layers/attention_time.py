@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from stgraph.checks import InputError, channels, integer, shape
-from stgraph.graph import from_dense, presence, to_dense
+from stgraph.graph import from_dense, newest, presence, to_dense
 from stgraph.layers.base import TemporalLayer
 
 __all__ = ["AttentionTime", "Recent"]
@@ -93,8 +93,8 @@ class AttentionTime(TemporalLayer):
         alpha = score.softmax(dim=-1) * allowed
         mixed = (alpha[..., None, :] * values).sum(dim=-1).flatten(-2)  # [B, T, N, C]
         out = dense + self.out_proj(mixed)
-        last = key.size(1) - (self.window - 1)
-        return from_dense(out, graph), Recent(key[:, last:], value[:, last:], seen[:, last:])
+        last = (newest(part, graph, self.window - 1) for part in (key, value, seen))
+        return from_dense(out, graph), Recent(*last)
 
     def _past(self, state: Recent | None, key: Tensor, here: Tensor) -> Recent:
         """The w − 1 frames before the first."""

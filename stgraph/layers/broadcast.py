@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 
-from stgraph.graph import layout_of
+from stgraph.graph import clips_of
 from stgraph.layers.readout import Readout
 
 __all__ = ["Broadcast"]
@@ -32,7 +32,7 @@ class Broadcast(nn.Module):
 
     def forward(self, x: Tensor, graph: Batch) -> Tensor:
         """Read out ``x [V, C]`` and spread it over the maps that the graph came from."""
-        layout = layout_of(graph)
+        layout = clips_of(graph)
         vector: Tensor = self.readout(x, graph)
         sizes = (layout.clips, layout.frames, -1, layout.height, layout.width)
         return vector[:, None, :, None, None].expand(sizes)

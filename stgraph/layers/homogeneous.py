@@ -9,7 +9,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from stgraph.checks import InputError, shape
-from stgraph.graph import from_dense, layout_of, presence, slots, to_dense
+from stgraph.graph import from_frames, in_frames, newest, occupied, presence, slots, to_dense
 from stgraph.layers.base import TemporalLayer
 from stgraph.layers.space import Ends, Past, SpaceLayer
 
@@ -66,14 +66,12 @@ class HomogeneousLayer(TemporalLayer):
                 batch size, N or kind.
         """
         self.space.check(x, graph)
-        layout = layout_of(graph)
         ends = [
             to_dense(end, graph)  # [B, T, N, …]
             for end in (*self.space.send.ends(x, graph), *self.space.gather.ends(x))
         ]
         _, of, _, key = ends
-        present = presence(graph)
-        here = present
+        here = presence(graph)
         if here is None:
             here = torch.ones(of.shape[:3], dtype=torch.bool, device=x.device)
         if state is None:
@@ -81,23 +79,23 @@ class HomogeneousLayer(TemporalLayer):
             state = Previous(torch.zeros_like(of[:, 0]), torch.zeros_like(key[:, 0]), none)
         self._check_state(state, of, key)
         state = Previous(state.of.to(of), state.key.to(key), state.present.to(here))
-        before = [
-            torch.cat([first[:, None], all_[:, :-1]], dim=1)  # [B, T, N, …], a frame late
+        late = [
+            torch.cat([first[:, None], all_], dim=1)  # [B, 1 + T, N, …]
             for first, all_ in zip(state, (of, key, here), strict=True)
         ]
+        before = [all_[:, :-1] for all_ in late]
         out, _ = self.space.over_pairs(
-            to_dense(x, graph).flatten(0, 1),
-            Ends(*(end.flatten(0, 1) for end in ends)),
+            in_frames(to_dense(x, graph), graph),
+            Ends(*(in_frames(end, graph) for end in ends)),
             self.space.adjacency(graph, slots(graph)),
-            None if present is None else present.flatten(0, 1),
+            occupied(graph),
             Past(
-                before[0].flatten(0, 1),
-                before[1].flatten(0, 1),
-                (before[2] & here).flatten(0, 1),
+                in_frames(before[0], graph),
+                in_frames(before[1], graph),
+                in_frames(before[2] & here, graph),
             ),
         )
-        out = out.reshape(layout.clips, layout.frames, layout.nodes, self.channels)
-        return from_dense(out, graph), Previous(of[:, -1], key[:, -1], here[:, -1])
+        return from_frames(out, graph), Previous(*(newest(all_, graph)[:, 0] for all_ in late))
 
     @staticmethod
     def _check_state(state: Previous, of: Tensor, key: Tensor) -> None:

@@ -59,6 +59,7 @@ class MeanTime(TemporalLayer):
             shape("state", state.frames, f"{clips} {nodes} 1")
             total, frames = total + state.total[:, None], frames + state.frames[:, None]
         out = from_dense(total / frames.clamp_min(1), graph).to(x.dtype)
+        # Behind the end of a shorter clip nothing is added.
         return out, NodeMeans(total[:, -1], frames[:, -1])
 
 

@@ -79,5 +79,6 @@ class NodeNorm(FrameNorm):
         if x.size(0) != rows:
             raise InputError("x", f"[{rows}, ...] (a row a node)", list(x.shape))
         if slots(graph) is None:
-            return self.dense(x.reshape(layout.graphs, layout.nodes, -1)).flatten(0, 1)
+            frames = x.reshape(layout.graphs, layout.nodes, x.size(1))
+            return self.dense(frames).flatten(0, 1)
         return super().forward(x, frame_of(graph), layout.graphs)

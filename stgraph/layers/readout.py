@@ -12,7 +12,15 @@ from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.nn.resolver import aggregation_resolver
 
 from stgraph.checks import InputError, choice, shape
-from stgraph.graph import frame_of, layout_of, presence, to_dense
+from stgraph.graph import (
+    clips_of,
+    frame_mask,
+    frame_of,
+    in_clips,
+    newest,
+    occupied,
+    to_frames,
+)
 
 __all__ = ["AggregateReadout", "Readout", "RunningMean", "mean_over_time"]
 
@@ -21,19 +29,34 @@ class RunningMean(NamedTuple):
     """Sum of the frames so far ``[B, C]``, and how many they are."""
 
     total: Tensor
-    frames: int
+    frames: int | Tensor
+    """``[B, 1]`` where clips differ."""
+    last: Tensor | None = None
+    """The newest frame's vector ``[B, C]``, where that is what is read out."""
 
 
-def mean_over_time(x: Tensor, state: RunningMean | None = None) -> tuple[Tensor, RunningMean]:
-    """Mean over all frames so far of ``x [B, T, C]``: ``[B, C]``, and the state to go on with."""
-    clips, frames, width = shape("x", x, "B T C")
+def mean_over_time(
+    x: Tensor, state: RunningMean | None = None, frame_mask: Tensor | None = None
+) -> tuple[Tensor, RunningMean]:
+    """Mean over all frames so far of ``x [B, T, C]``: ``[B, C]``, and the state to go on with.
+
+    Of clips of different lengths only frames in ``frame_mask [B, T]`` (bool) count; a clip without
+    any has a mean of 0.
+    """
+    clips, length, width = shape("x", x, "B T C")
+    frames: int | Tensor = length
+    if frame_mask is not None:
+        frame_mask = frame_mask.to(x.device, non_blocking=True)
+        x = x.masked_fill(~frame_mask[..., None], 0)
+        frames = frame_mask.sum(dim=1, keepdim=True)
     total = x.sum(dim=1)
     if state is not None:
         if not isinstance(state, RunningMean):
             raise InputError("state", "a RunningMean of an earlier call", type(state).__name__)
         shape("state", state.total, f"{clips} {width}")
         total, frames = total + state.total, frames + state.frames
-    return total / frames, RunningMean(total, frames)
+    counted = frames.clamp_min(1) if isinstance(frames, Tensor) else frames
+    return total / counted, RunningMean(total, frames)
 
 
 class Readout(nn.Module):
@@ -42,8 +65,8 @@ class Readout(nn.Module):
     Args:
         nodes: over the nodes present in a frame: ``"sum"`` (RSTG), ``"mean"`` or ``"max"``. A
             frame without nodes gives 0.
-        time: over frames: ``"mean"`` (official code of RSTG and its appendix) or ``"last"`` (its
-            paper's text and slides).
+        time: over the frames of a clip: ``"mean"`` (official code of RSTG and its appendix) or
+            ``"last"`` (its paper's text and slides).
 
     Shapes:
         ``x [V, C]``, frame graphs → ``[B, C]``.
@@ -63,27 +86,35 @@ class Readout(nn.Module):
         self.time = choice("time", time, ("mean", "last"))
 
     def frames(self, x: Tensor, graph: Batch) -> Tensor:
-        """One vector a frame, ``[B, T, C]``."""
-        dense, present = to_dense(x, graph), presence(graph)  # [B, T, N, C]
+        """One vector a frame, ``[B, T, C]``, and 0 behind shorter clips."""
+        return in_clips(self._reduce(to_frames(x, graph), occupied(graph)), graph)
+
+    def _reduce(self, dense: Tensor, present: Tensor | None) -> Tensor:
+        """One vector a frame ``[F, C]`` of ``[F, N, C]``."""
         if self.nodes == "max":
             if present is None:
-                return dense.amax(dim=2)
+                return dense.amax(dim=1)
             lowest = dense.masked_fill(~present[..., None], torch.finfo(dense.dtype).min)
-            return lowest.amax(dim=2).masked_fill(~present.any(dim=2)[..., None], 0)
-        total = dense.sum(dim=2)
+            return lowest.amax(dim=1).masked_fill(~present.any(dim=1)[..., None], 0)
+        total = dense.sum(dim=1)
         if self.nodes == "sum":
             return total
         if present is None:
-            return total / dense.size(2)
-        return total / present.sum(dim=2).clamp_min(1)[..., None]
+            return total / dense.size(1)
+        return total / present.sum(dim=1).clamp_min(1)[..., None]
 
     def accumulate(
         self, x: Tensor, graph: Batch, state: RunningMean | None = None
     ) -> tuple[Tensor, RunningMean]:
         """The vector over all frames so far, for a clip that comes in pieces."""
         frames = self.frames(x, graph)
-        mean, state = mean_over_time(frames, state)
-        return (mean if self.time == "mean" else frames[:, -1]), state
+        mean, after = mean_over_time(frames, state, frame_mask(graph))
+        if self.time == "mean":
+            return mean, after
+        before = None if state is None else state.last  # of a clip that has ended already
+        before = torch.zeros_like(mean) if before is None else before.to(frames)
+        last = newest(torch.cat([before[:, None], frames], dim=1), graph)[:, 0]
+        return last, after._replace(last=last)
 
     def forward(self, x: Tensor, graph: Batch) -> Tensor:
         """See the class."""
@@ -129,15 +160,15 @@ class AggregateReadout(Readout):
         Raises:
             InputError: when ``x`` has another number of rows than the graph has nodes.
         """
-        layout, frame = layout_of(graph), frame_of(graph)
+        layout, frame = clips_of(graph), frame_of(graph)
         if x.size(0) != frame.size(0):
             raise InputError("x", f"[{frame.size(0)}, ...] (a row a node)", list(x.shape))
         more = {"max_num_elements": layout.nodes} if self.padded else {}
         out = self.aggregation(x, index=frame, dim_size=layout.graphs, dim=0, **more)  # [G, D]
-        present = presence(graph)
+        present = occupied(graph)
         if present is not None:
-            out = torch.where(present.flatten(0, 1).any(dim=1)[:, None], out, 0)
-        return torch.reshape(out, (layout.clips, layout.frames, out.size(-1)))
+            out = torch.where(present.any(dim=1)[:, None], out, 0)
+        return in_clips(out, graph)
 
 
 def _resolve(name: str) -> Aggregation:

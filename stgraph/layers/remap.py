@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from stgraph.checks import InputError, flag
-from stgraph.graph import to_dense
+from stgraph.graph import to_frames, to_maps
 from stgraph.kernels import spread
 
 __all__ = ["Remap"]
@@ -21,7 +21,8 @@ class Remap(nn.Module):
             scale's grid to the map, summed over scales (RSTG-to-map).
 
     Shapes:
-        ``x [V, C]``, frame graphs → ``[B, T, C, H, W]``.
+        ``x [V, C]``, frame graphs → ``[B, T, C, H, W]``, where the features had their frames;
+        frames that do not exist are 0.
     """
 
     def __init__(self, normalised: bool = True) -> None:
@@ -39,7 +40,7 @@ class Remap(nn.Module):
         if not self.normalised:
             x = x * graph.mass[:, None].to(x.dtype)
         kernel = graph.kernel.to(x.dtype)
-        return spread(to_dense(x, graph), to_dense(kernel, graph))
+        return to_maps(spread(to_frames(x, graph), to_frames(kernel, graph)), graph)
 
     def extra_repr(self) -> str:
         """Options, as ``print(module)`` shows them."""

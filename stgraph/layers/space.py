@@ -11,7 +11,7 @@ from torch_geometric.data import Batch
 from torch_geometric.nn import MessagePassing
 
 from stgraph.checks import InputError, channels, choice, integer
-from stgraph.graph import frame_of, from_dense, layout_of, slots, to_dense
+from stgraph.graph import frame_of, from_frames, layout_of, slots, to_frames
 from stgraph.layers.gather import DotAttention, Gather, weighted
 from stgraph.layers.norm import FrameNorm
 from stgraph.layers.send import Send, SumSend
@@ -124,9 +124,8 @@ class SpaceLayer(MessagePassing):
 
         message = self.gather(total, over_nodes(self.gather.norm))
         if self.update_nodes.by_identity:
-            both = to_dense(x, graph), to_dense(message, graph)
-            updated = self.update_nodes(*(one.flatten(0, 1) for one in both))
-            out = from_dense(updated.reshape(both[0].shape), graph)
+            both = to_frames(x, graph), to_frames(message, graph)  # [F, N, C]
+            out = from_frames(self.update_nodes(*both), graph)
         else:
             out = self.update_nodes(x, message)
         normalise = over_nodes(self.update_nodes.norm)
@@ -195,7 +194,7 @@ class SpaceLayer(MessagePassing):
         def dense(rows: Tensor) -> Tensor:  # [V, D] → [G, N, D]
             if place is not None:
                 rows = rows.new_zeros(layout.slots, rows.size(1)).index_copy(0, place, rows)
-            return rows.reshape(layout.graphs, layout.nodes, -1)
+            return rows.reshape(layout.graphs, layout.nodes, rows.size(1))
 
         ends = Ends(*map(dense, (*self.send.ends(x, graph), *self.gather.ends(x))))
         present = None

@@ -7,19 +7,22 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from stgraph.checks import InputError, channels, integer, shape
-from stgraph.graph import from_dense, presence, to_dense
+from stgraph.graph import clips_of, from_dense, presence, slots, to_dense
 from stgraph.layers.base import TemporalLayer
 from stgraph.recurrence import Memory, check_cell, scan
 
 __all__ = ["TimeLayer"]
 
 
-def absences(present: Tensor, away: Tensor) -> tuple[Tensor, Tensor]:
+def absences(
+    present: Tensor, away: Tensor, lengths: tuple[int, ...] | None = None
+) -> tuple[Tensor, Tensor]:
     """Count for how many frames in a row a node has been away.
 
     Args:
         present: which nodes are present ``[B, T, N]`` (bool).
         away: that number before the first frame ``[B, N]`` (int64).
+        lengths: frames of every clip; T without.
 
     Returns:
         The number before each frame ``[B, T, N]``, and that after the last ``[B, N]``.
@@ -35,7 +38,8 @@ def absences(present: Tensor, away: Tensor) -> tuple[Tensor, Tensor]:
     start = (-1 - away)[:, None]  # when it was last there, [B, 1, N]
     last = torch.where(present, number, start).cummax(dim=1).values
     last = torch.cat([start, last], dim=1)  # before each frame, and after all: [B, T + 1, N]
-    return number - 1 - last[:, :-1], frames - 1 - last[:, -1]
+    ends = torch.tensor([[frames]] if lengths is None else [[n] for n in lengths])
+    return number - 1 - last[:, :-1], ends.to(last.device, non_blocking=True) - 1 - last[:, -1]
 
 
 class TimeLayer(TemporalLayer):
@@ -91,7 +95,10 @@ class TimeLayer(TemporalLayer):
         channels("x", x, self.in_channels)
         dense, here = to_dense(x, graph), presence(graph)  # [B, T, N, C]
         if self.forget_after is None:
-            out, state = scan(self.cell, dense, state, here)
+            if slots(graph) is None:  # all that is absent are frames behind the end of a clip
+                out, state = scan(self.cell, dense, state, lengths=clips_of(graph).lengths)
+            else:
+                out, state = scan(self.cell, dense, state, here)
             return from_dense(out, graph), state
         clips, _, nodes, _ = dense.shape
         if state is None:
@@ -108,7 +115,7 @@ class TimeLayer(TemporalLayer):
             out, memory = scan(self.cell, dense)
         else:
             here = torch.ones_like(dense[..., 0], dtype=torch.bool) if here is None else here
-            before, away = absences(here, away)
+            before, away = absences(here, away, clips_of(graph).lengths)
             out, memory = scan(self.cell, dense, memory, here, here & (before > self.forget_after))
         return from_dense(out, graph), (*memory, away)
 

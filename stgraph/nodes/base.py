@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +15,9 @@ from stgraph.checks import InputError, accepts, integer, shape
 from stgraph.edges import EdgeBuilder
 from stgraph.graph import Layout, frame_graphs
 from stgraph.kernels import normalise, pool
+from stgraph.nodes.alone import Alone, each_alone
+from stgraph.nodes.regions import Regions
+from stgraph.padding import align, check_frame_mask, front
 
 __all__ = ["NodeExtractor", "NodeState", "Regions", "check_features"]
 
@@ -22,30 +25,11 @@ __all__ = ["NodeExtractor", "NodeState", "Regions", "check_features"]
 _RESERVED = {"node_id", "time", "ptr", "layout", "edge_attr", "face"}
 
 
-@dataclass(frozen=True)
-class Regions:
-    """All that the author of an extractor has to produce.
-
-    Args:
-        kernel: pooling weights ≥ 0 ``[B, T, N, H, W]``, not normalised.
-        box: boxes (x1, y1, x2, y2) ``[B, T, N, 4]`` in 0..1 of the frame.
-        mask: which nodes are present ``[B, T, N]`` (bool); ``None`` when all are.
-        x: node features ``[B, T, N, D]`` for nodes that are not pooled with the kernel.
-        extra: further node fields by name ``[B, T, N, …]``; they ride along in the graph.
-    """
-
-    kernel: Tensor
-    box: Tensor
-    mask: Tensor | None = None
-    x: Tensor | None = None
-    extra: Mapping[str, Tensor] = field(default_factory=dict)
-
-
 class NodeState(NamedTuple):
     """What an extractor carries from one piece of a clip to the next."""
 
-    clock: int
-    """Frames seen so far."""
+    clock: int | tuple[int, ...]
+    """Frames seen so far, of every clip where they differ."""
     regions: Any
     """What :meth:`NodeExtractor.regions` returned, or ``None``."""
 
@@ -53,7 +37,8 @@ class NodeState(NamedTuple):
 class NodeExtractor(nn.Module, ABC):
     r"""Turns feature maps into frame graphs: ``(features, state=None, **hints) → (graph, state)``.
 
-    A subclass writes :meth:`regions`; pooling, batching, edges, the clock and the checks are here.
+    A subclass writes :meth:`regions`; pooling, batching, edges, the clock, the checks and clips of
+    different lengths are here.
     Node features are pooled with the normalised kernel,
     :math:`v_n = \sum_p K_n(p)\, x(p) / \sum_p K_n(p)`, unless the regions bring features.
 
@@ -110,22 +95,44 @@ class NodeExtractor(nn.Module, ABC):
 
         Hints of the caller (boxes of a detector, say) come as further keyword arguments; a
         subclass that takes them names them.
+
+        Of clips of different lengths the frames that exist come first, and behind them zeros, for
+        which anything may be returned. A frame that looks at itself and at earlier ones alone is
+        none the wiser. Where the whole clip is used, or a state is carried, clips are run one by
+        one; a subclass that names the argument ``frame_mask``, ``[B, T]`` (bool) on the CPU or
+        ``None``, gets them at once instead, and has to leave the others out itself.
         """
 
     def forward(
-        self, features: Tensor, state: NodeState | None = None, **hints: Any
+        self,
+        features: Tensor,
+        state: NodeState | None = None,
+        frame_mask: Tensor | None = None,
+        **hints: Any,
     ) -> tuple[Batch, NodeState]:
-        """Build the frame graphs of ``features [B, T, C, H, W]``.
+        """Build the frame graphs of clips.
+
+        Args:
+            features: feature maps ``[B, T, C, H, W]``.
+            state: what an earlier piece of the same clips returned.
+            frame_mask: which frames exist ``[B, T]`` (bool), for clips of different lengths; all
+                by default. The others are never read (see :mod:`stgraph.padding`).
+            hints: what :meth:`regions` takes; tensors ``[B, T, …]`` among them go along with the
+                frames.
 
         Raises:
-            InputError: on features of another shape or type, and on a state where the whole clip
-                is needed (``causal`` is false).
+            InputError: on features of another shape or type, on a mask of another one, and on a
+                state where the whole clip is needed (``causal`` is false).
         """
         clips, frames, _, height, width = check_features(features, self.channels)
-        clock, before = self._before(state)
+        clock, before = self._before(state, clips)
         if unknown := [name for name in hints if not self.takes(name)]:
             raise InputError("hints", f"what {type(self).__name__} takes", unknown)
-        regions, after = _two(self, self.regions(features, before, **hints))
+        mask = check_frame_mask(frame_mask, clips, frames)
+        if mask is not None:
+            features = align(features, mask)
+            hints = {name: _along(hint, mask) for name, hint in hints.items()}
+        regions, after = self._find(features, before, mask, hints)
         if state is not None and (before is None) != (after is None):
             raise InputError("state", f"what {type(self).__name__} returned", "another's")
         nodes = shape("kernel", regions.kernel, f"{clips} {frames} N {height} {width}")[2]
@@ -141,7 +148,7 @@ class NodeExtractor(nn.Module, ABC):
             if regions.mask.dtype != torch.bool:
                 raise InputError("mask", "a tensor of bool", regions.mask.dtype)
         if self.check:
-            _check_values(features, regions, x)
+            _check_values(features, regions, x, mask)
         fields = {
             "x": x,
             "pos": (regions.box[..., :2] + regions.box[..., 2:]) / 2,
@@ -157,22 +164,61 @@ class NodeExtractor(nn.Module, ABC):
                 # PyG renumbers fields called …index… or …batch… (and face) when graphs are batched.
                 raise InputError("extra", "fields with names of their own", repr(name))
         fields |= regions.extra
-        layout = Layout(clips, frames, nodes, height, width)
+        exists = None if mask is None else tuple(map(tuple, mask.tolist()))
+        layout = Layout(clips, frames, nodes, height, width, exists=exists)
         graph = frame_graphs(fields, layout, regions.mask, clock)
         if self.edges is not None:
             graph = self.edges(graph)
-        return graph, NodeState(clock + frames, after)
+        return graph, NodeState(_later(clock, layout), after)
 
-    def _before(self, state: NodeState | None) -> tuple[int, Any]:
+    def _find(
+        self, features: Tensor, before: Any, mask: Tensor | None, hints: Mapping[str, Any]
+    ) -> tuple[Regions, Any]:
+        """Regions of aligned features, and the state to go on with."""
+        if "frame_mask" in signature(self.regions).parameters:
+            there = None if mask is None else front(mask)
+            return _two(self, self.regions(features, before, frame_mask=there, **hints))
+        if mask is None and not isinstance(before, Alone):
+            return _two(self, self.regions(features, before, **hints))
+        if self.causal and before is None:
+            regions, after = _two(self, self.regions(features, None, **hints))
+            if after is None:  # frames behind the end changed nothing
+                return regions, None
+
+        def one(features: Tensor, before: Any, **hints: Any) -> tuple[Regions, Any]:
+            return _two(self, self.regions(features, before, **hints))
+
+        lengths = [features.size(1)] * len(features) if mask is None else mask.sum(1).tolist()
+        return each_alone(one, features, before, lengths, hints)
+
+    def _before(self, state: NodeState | None, clips: int) -> tuple[int | tuple[int, ...], Any]:
         """The clock and what :meth:`regions` returned last."""
         if state is None:
             return 0, None
-        if not isinstance(state, NodeState) or not isinstance(state.clock, int):
+        clock = state.clock if isinstance(state, NodeState) else None
+        if not isinstance(clock, (int, tuple)):
             raise InputError("state", "the NodeState of an earlier call", repr(type(state)))
+        if isinstance(clock, tuple) and len(clock) != clips:
+            raise InputError("state", f"one of {clips} clips", f"one of {len(clock)}")
         if not self.causal:
             whole = f"None: {type(self).__name__} needs the whole clip at once"
             raise InputError("state", whole, "a state")
-        return state.clock, state.regions
+        return clock, state.regions
+
+
+def _later(clock: int | tuple[int, ...], layout: Layout) -> int | tuple[int, ...]:
+    """The clock after the frames of a layout: one number where all clips have the same."""
+    before = (clock,) * layout.clips if isinstance(clock, int) else clock
+    after = tuple(at + length for at, length in zip(before, layout.lengths, strict=True))
+    return after[0] if len(set(after)) == 1 else after
+
+
+def _along(hint: Any, mask: Tensor) -> Any:
+    """A hint whose frames that exist come first; what lies behind is left as it is."""
+    if not isinstance(hint, Tensor) or hint.shape[:2] != mask.shape:
+        return hint
+    order = mask.int().argsort(dim=1, descending=True, stable=True).to(hint.device)
+    return hint[torch.arange(len(mask), device=hint.device)[:, None], order]
 
 
 def check_features(features: Tensor, channels: int) -> tuple[int, ...]:
@@ -198,13 +244,17 @@ def _two(extractor: NodeExtractor, found: Any) -> tuple[Regions, Any]:
 
 
 @torch.compiler.disable
-def _check_values(features: Tensor, regions: Regions, x: Tensor) -> None:
+def _check_values(features: Tensor, regions: Regions, x: Tensor, frames: Tensor | None) -> None:
     """On the CPU, find what would spoil a graph; on a GPU it would wait for the device."""
     if x.device.type != "cpu":
         return
     kernel, box, x = regions.kernel.detach(), regions.box.detach(), x.detach()
-    if regions.mask is not None:  # whatever stands for an absent node is never read
-        kernel, box, x = (value[regions.mask] for value in (kernel, box, x))
+    mask = regions.mask
+    if frames is not None:
+        there = front(frames)[..., None].expand(x.shape[:3])
+        mask = there if mask is None else mask & there
+    if mask is not None:  # whatever stands for an absent node is never read
+        kernel, box, x = (value[mask] for value in (kernel, box, x))
     if bool((kernel < 0).any()):
         raise InputError("kernel", "weights ≥ 0", f"{float(kernel.min()):g}")
     if bool(x.isfinite().all()) and bool(kernel.isfinite().all()):

@@ -127,6 +127,7 @@ class BoxNodes(NodeExtractor):
         boxes: Tensor | None = None,
         present: Tensor | None = None,
         track: Tensor | None = None,
+        frame_mask: Tensor | None = None,
     ) -> tuple[Regions, Any]:
         """Put the boxes into the slots of their identities; there is no state."""
         if boxes is None:
@@ -147,6 +148,12 @@ class BoxNodes(NodeExtractor):
             raise InputError("track", "a tensor of whole numbers", track.dtype)
         if track is None and count > nodes:
             raise InputError("boxes", f"at most {nodes} a frame without track ids", count)
+        if frame_mask is not None:  # padding may hold anything
+            frame = frame_mask[..., None].to(boxes.device, non_blocking=True)
+            if present is None:
+                present = frame.expand(clips, frames, count)
+            else:
+                present = present & frame.to(present.device)
         if self.check:
             _check(boxes, present, track, nodes)
         box, mask = _by_identity(boxes, present, track, nodes)

@@ -62,9 +62,16 @@ class ConstantRegions(WindowRegions):
         self.offset = nn.Linear(width, 4)
         self.alpha = gates(alpha)
 
-    def regions(self, features: Tensor, state: Any = None) -> tuple[Regions, Any]:
+    def regions(
+        self, features: Tensor, state: Any = None, frame_mask: Tensor | None = None
+    ) -> tuple[Regions, Any]:
         """One placement for all frames; there is no state."""
-        described = self.generator(features.mean(dim=1))  # [B, N, D]
+        if frame_mask is None:
+            mean = features.mean(dim=1)  # [B, C, H, W]
+        else:  # frames that do not exist are 0
+            frames = frame_mask.sum(dim=1).clamp_min(1).to(features.device, non_blocking=True)
+            mean = features.sum(dim=1) / frames[:, None, None, None]
+        described = self.generator(mean)  # [B, N, D]
         z = self.norm(described.transpose(1, 2)).transpose(1, 2)
         offset = self.alpha * self.offset(z)
         return self.place(offset[:, None], features), None  # [B, 1, N, 4]

@@ -13,6 +13,7 @@ from stgraph.nodes.base import Regions
 from stgraph.nodes.generators import LargeGenerator, check_generator
 from stgraph.nodes.window_regions import WindowRegions, gates
 from stgraph.nodes.windows import WindowRule, Windows, centre_anchors
+from stgraph.padding import put_frames, take_frames
 from stgraph.recurrence import Memory, check_cell, scan
 
 __all__ = ["DynamicRegions"]
@@ -84,16 +85,22 @@ class DynamicRegions(WindowRegions):
         self.offset = nn.Linear(width, 4)
         self.alpha = gates(alpha)
 
-    def predict(self, features: Tensor, memory: Memory | None) -> tuple[Tensor, Memory]:
+    def predict(
+        self, features: Tensor, memory: Memory | None, frame_mask: Tensor | None = None
+    ) -> tuple[Tensor, Memory]:
         """Offsets ``[B, T, N, 4]`` of all windows, before the rule of sizes and centres."""
         clips, frames = features.shape[:2]
-        described = self.generator(features.flatten(0, 1))  # [B·T, N, D]
+        described = self.generator(take_frames(features, frame_mask))  # [B·T, N, D]
         described = self.norm_in(described.transpose(1, 2)).transpose(1, 2)
-        followed, memory = scan(self.rnn, described.unflatten(0, (clips, frames)), memory)
+        described = put_frames(described, frame_mask, clips)  # [B, T, N, D]
+        lengths = None if frame_mask is None else frame_mask.sum(dim=1).tolist()
+        followed, memory = scan(self.rnn, described, memory, lengths=lengths)
         followed = self.norm_out(followed.flatten(0, 1).transpose(1, 2)).transpose(1, 2)
         return self.alpha * self.offset(followed).unflatten(0, (clips, frames)), memory
 
-    def regions(self, features: Tensor, state: Memory | None = None) -> tuple[Regions, Memory]:
+    def regions(
+        self, features: Tensor, state: Memory | None = None, frame_mask: Tensor | None = None
+    ) -> tuple[Regions, Memory]:
         """Place the windows; the state is the cell's memory."""
-        offset, memory = self.predict(features, state)
+        offset, memory = self.predict(features, state, frame_mask)
         return self.place(offset, features), memory

@@ -115,7 +115,9 @@ class SlotNodes(NodeExtractor):
         slots = self.rnn(mean.flatten(0, 1), slots.flatten(0, 1)).view_as(slots)
         return slots + self.mlp(self.norm_mlp(slots)), attention
 
-    def regions(self, features: Tensor, state: Tensor | None = None) -> tuple[Regions, Tensor]:
+    def regions(
+        self, features: Tensor, state: Tensor | None = None, frame_mask: Tensor | None = None
+    ) -> tuple[Regions, Tensor]:
         """Refine the slots frame by frame; the state is the last frame's."""
         clips, _, _, height, width = features.shape
         if state is None:
@@ -127,9 +129,13 @@ class SlotNodes(NodeExtractor):
         cells = self.norm_cells(cells + self.position(_corners(height, width, features)))
         keys, values = self.key(cells), self.value(cells)  # [B, T, H·W, D]
         found, maps = [], []
-        for key, value in zip(keys.unbind(1), values.unbind(1), strict=True):
+        for t, (key, value) in enumerate(zip(keys.unbind(1), values.unbind(1), strict=True)):
+            before = slots
             for _ in range(self.iterations):
                 slots, attention = self.refine(slots, key, value)
+            if frame_mask is not None:  # behind its end a clip keeps its slots
+                exists = frame_mask[:, t, None, None].to(slots.device, non_blocking=True)
+                slots = torch.where(exists, slots, before)
             found.append(slots)
             maps.append(attention)
         kernel = torch.stack(maps, dim=1)  # [B, T, N, H·W]
