@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 
+from stgraph.causality import AsItsParts, refuse_state
 from stgraph.checks import integer, shape
 from stgraph.insertion import Inserted
 from stgraph.layers import Readout, RunningMean, mean_over_time
@@ -34,6 +35,8 @@ class VideoClassifier(nn.Module):
     """What a classifier of clips is: ``(video [B, T, c, H, W], state=None) → Answer``."""
 
     num_classes: int
+    causal: bool = AsItsParts()  # type: ignore[assignment]
+    """Whether a clip may come in pieces, each with the state of the one before."""
 
     def forward(self, video: Tensor, state: Any = None, **hints: Any) -> Answer:
         """Classify clips, or go on with those that ``state`` comes from."""
@@ -68,6 +71,7 @@ class GraphClassifier(VideoClassifier):
     ) -> Answer:
         """See :class:`VideoClassifier`."""
         clips, frames = shape("video", video, "B T C H W")[:2]
+        refuse_state(self, state)
         inner, mean = (None, None) if state is None else state
         maps = self.backbone(video.flatten(0, 1)).unflatten(0, (clips, frames))
         x, graph, after = self.net(maps, inner, **hints)

@@ -11,11 +11,12 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "stgraph"
 
 # What each room may import of stgraph, besides itself. A new room is written down here.
-CONTRACT = {"checks", "kernels", "graph", "recurrence"}
+CONTRACT = {"checks", "causality", "kernels", "graph", "recurrence"}
 PARTS = CONTRACT | {"edges", "nodes", "layers", "schedules", "model", "insertion", "classifiers"}
 CORE = PARTS | {"backbones", "recipes"}
 MAY = {
     "checks": set(),
+    "causality": {"checks"},
     "kernels": {"checks"},
     "graph": {"checks", "kernels"},
     "recurrence": {"checks", "kernels", "graph"},
@@ -24,10 +25,10 @@ MAY = {
     "layers": CONTRACT,
     "schedules": {"checks"},
     "model": CONTRACT | {"edges", "nodes", "layers"},
-    "insertion": {"checks"},  # it knows blocks by what they return
+    "insertion": {"checks", "causality"},  # it knows blocks by what they return
     "classifiers": CONTRACT | {"layers", "model", "insertion"},
     "explain": CONTRACT | {"layers", "model"},
-    "backbones": {"checks", "recurrence", "classifiers"},
+    "backbones": {"checks", "causality", "recurrence", "classifiers"},
     "recipes": CORE,
     "weights": CORE | {""},  # it writes down the version
     "official": {"weights"},  # former names

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stgraph.backbones.small import ConvStack
+from stgraph.causality import refuse_state
 from stgraph.checks import InputError, integer, shape
 from stgraph.classifiers import Answer, VideoClassifier
 from stgraph.recurrence import Memory, check_cell, scan
@@ -49,6 +50,7 @@ class RecurrentClassifier(VideoClassifier):
     def forward(self, video: Tensor, state: Memory | None = None, **hints: Any) -> Answer:
         """See the class."""
         clips, frames = shape("video", video, "B T C H W")[:2]
+        refuse_state(self, state)
         if hints:
             raise InputError("hints", "none, since no block would read them", sorted(hints))
         maps = self.backbone(video.flatten(0, 1))  # [B·T, C, H, W]
