@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 
+from stgraph.causality import AsItsParts, refuse_state
 from stgraph.checks import integer, shape
 from stgraph.insertion import Inserted
 from stgraph.layers import Readout, RunningMean, mean_over_time
@@ -35,6 +36,8 @@ class VideoClassifier(nn.Module):
     """What a classifier of clips is: ``(video [B, T, c, H, W], state, frame_mask) → Answer``."""
 
     num_classes: int
+    causal: bool = AsItsParts()  # type: ignore[assignment]
+    """Whether a clip may come in pieces, each with the state of the one before."""
 
     def forward(
         self, video: Tensor, state: Any = None, frame_mask: Tensor | None = None, **hints: Any
@@ -82,6 +85,7 @@ class GraphClassifier(VideoClassifier):
     ) -> Answer:
         """See :class:`VideoClassifier`."""
         clips, frames = shape("video", video, "B T C H W")[:2]
+        refuse_state(self, state)
         inner, mean = (None, None) if state is None else state
         mask = check_frame_mask(frame_mask, clips, frames)
         maps = put_frames(self.backbone(take_frames(video, mask)), mask, clips)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 from torch_geometric.nn import MessagePassing
 
+from stgraph.causality import AsItsParts, refuse_state
 from stgraph.checks import InputError, integer
 from stgraph.layers import Remap, TemporalLayer
 from stgraph.nodes import NodeExtractor, NodeState
@@ -104,6 +105,9 @@ class SpaceTimeGraph(nn.Module):
         ((40, 8), 8, 6)
     """
 
+    causal = AsItsParts()
+    """Whether a frame's output depends on this frame and earlier ones only."""
+
     def __init__(
         self, nodes: NodeExtractor, layers: Mapping[str, nn.Module], schedule: Sequence[str]
     ) -> None:
@@ -137,12 +141,6 @@ class SpaceTimeGraph(nn.Module):
                 raise InputError(f"layers[{name!r}]", "a convolution inside a GraphConv", layer)
         self.out_channels: int = width
 
-    @property
-    def causal(self) -> bool:
-        """Whether a frame's output depends on this frame and earlier ones only."""
-        layers = (layer for layer in self.layers.values() if isinstance(layer, TemporalLayer))
-        return self.nodes.causal and all(layer.causal for layer in layers)
-
     def forward(
         self,
         features: Tensor,
@@ -162,10 +160,7 @@ class SpaceTimeGraph(nn.Module):
             InputError: on wrong features or a state that does not fit, naming what.
         """
         if state is not None:
-            if not self.causal:
-                late = [n for n, m in self.named_modules() if getattr(m, "causal", True) is False]
-                parts = [name for name in late if name] or ["nodes"]
-                raise InputError("state", f"None: {parts} need the whole clip at once", "a state")
+            refuse_state(self, state)
             came = state.schedule if isinstance(state, State) else type(state).__name__
             if came != self.schedule:
                 raise InputError("state", f"a State of {self.schedule}", came)
@@ -224,6 +219,9 @@ class GraphBlock(nn.Module):
         features ``[B, T, C, H, W]`` → :class:`BlockOutput` with features of the same shape.
     """
 
+    causal = AsItsParts()
+    """Whether a frame's output depends on this frame and earlier ones only."""
+
     def __init__(
         self, net: SpaceTimeGraph, channels: int | None = None, remap: nn.Module | None = None
     ) -> None:
@@ -241,11 +239,6 @@ class GraphBlock(nn.Module):
             self.project_out = nn.Conv2d(net.out_channels, self.channels, 1)
         self.norm = nn.GroupNorm(1, self.channels)
         nn.init.zeros_(self.norm.weight)
-
-    @property
-    def causal(self) -> bool:
-        """Whether a frame's output depends on this frame and earlier ones only."""
-        return self.net.causal and getattr(self.remap, "causal", True)
 
     def takes(self, hint: str) -> bool:
         """Whether its extractor takes a hint of this name."""
@@ -267,6 +260,7 @@ class GraphBlock(nn.Module):
         """
         clips, frames = check_features(features, self.channels)[:2]
         mask = check_frame_mask(frame_mask, clips, frames)
+        refuse_state(self, state)
         inner = put_frames(self.project_in(take_frames(features, mask)), mask, clips)
         x, graph, state = self.net(inner, state, mask, **hints)
         maps = self.project_out(take_frames(self.remap(x, graph), mask))  # [B·T, C, H, W]

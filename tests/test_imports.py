@@ -11,11 +11,12 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "stgraph"
 
 # What each room may import of stgraph, besides itself. A new room is written down here.
-CONTRACT = {"checks", "kernels", "padding", "graph", "recurrence"}
+CONTRACT = {"checks", "causality", "kernels", "padding", "graph", "recurrence"}
 PARTS = CONTRACT | {"edges", "nodes", "layers", "schedules", "model", "insertion", "classifiers"}
 CORE = PARTS | {"backbones", "recipes"}
 MAY = {
     "checks": set(),
+    "causality": {"checks"},
     "kernels": {"checks"},
     "padding": {"checks"},
     "graph": {"checks", "kernels", "padding"},
@@ -25,10 +26,10 @@ MAY = {
     "layers": CONTRACT,
     "schedules": {"checks"},
     "model": CONTRACT | {"edges", "nodes", "layers"},
-    "insertion": {"checks", "padding"},  # it knows blocks by what they return
+    "insertion": {"checks", "causality", "padding"},  # it knows blocks by what they return
     "classifiers": CONTRACT | {"layers", "model", "insertion"},
     "explain": CONTRACT | {"layers", "model"},
-    "backbones": {"checks", "padding", "recurrence", "classifiers"},
+    "backbones": {"checks", "causality", "padding", "recurrence", "classifiers"},
     "recipes": CORE,
     "weights": CORE | {""},  # it writes down the version
     "official": {"weights"},  # former names

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stgraph.backbones.small import ConvStack
+from stgraph.causality import refuse_state
 from stgraph.checks import InputError, integer, shape
 from stgraph.classifiers import Answer, VideoClassifier
 from stgraph.padding import check_frame_mask, put_frames, take_frames
@@ -56,6 +57,7 @@ class RecurrentClassifier(VideoClassifier):
     ) -> Answer:
         """See the class."""
         clips, frames = shape("video", video, "B T C H W")[:2]
+        refuse_state(self, state)
         mask = check_frame_mask(frame_mask, clips, frames)
         if hints:
             raise InputError("hints", "none, since no block would read them", sorted(hints))

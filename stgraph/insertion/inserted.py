@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from stgraph.causality import says, waiting
 from stgraph.checks import InputError, accepts, integer, shape
 from stgraph.insertion.copies import Run, Way, way_to
 from stgraph.insertion.places import BEFORE, Place, find, part_of, sizes, tensors
@@ -94,7 +95,12 @@ class Inserted(nn.Module):
         return not self.is_3d and not self._late()
 
     def _late(self) -> list[str]:
-        return [name for name in self.places if not self._block(name).causal]
+        """Blocks, and parts of the CNN that say so, which need the whole clip at once."""
+        blocks = [name for name in self.places if not self._block(name).causal]
+        said = says(self._root[0])
+        if said is None:
+            return blocks + [name for name in waiting(self) if not name.startswith(f"{_BLOCKS}.")]
+        return blocks if said else [*blocks, type(self._root[0]).__name__]
 
     def _block(self, name: str) -> Any:
         return self.graph_blocks[_slashes(name)]

@@ -3,6 +3,8 @@
 A *space layer* works inside each frame, ``(x [V, C], graph) → x [V, D]``; any module of that form
 is one. A *time layer* works along each node identity and carries a state,
 ``(x [V, C], graph, state=None) → (x [V, D], state)``; it subclasses :class:`TemporalLayer`.
+A layer that looks at other frames in any other way says ``causal = False``: see
+:mod:`stgraph.causality`.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch_geometric.data import Batch
+
+from stgraph.causality import AsItsParts
 
 __all__ = ["TemporalLayer"]
 
@@ -28,14 +32,14 @@ class TemporalLayer(nn.Module, ABC):
         >>> class Sum(TemporalLayer):
         ...     def forward(self, x, graph, state=0):
         ...         dense = to_dense(x, graph).cumsum(1) + state  # [B, T, N, C]
-        ...         return from_dense(dense, graph), dense[:, -1:]
+        ...         return from_dense(dense, graph), dense[:, -1:].clone()  # no view of all T
         >>> graph, _ = GridNodes(channels=1, scales=(1,))(torch.ones(1, 3, 1, 2, 2))
         >>> x, state = Sum()(graph.x, graph)
         >>> x.flatten()
         tensor([1., 2., 3.])
     """
 
-    causal: bool = True
+    causal: bool = AsItsParts()  # type: ignore[assignment]
     """Whether the output of a frame depends on this frame and earlier ones only."""
 
     @abstractmethod

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
+from stgraph.causality import AsItsParts
 from stgraph.checks import InputError, accepts, integer, shape
 from stgraph.edges import EdgeBuilder
 from stgraph.graph import Layout, frame_graphs
@@ -63,7 +64,7 @@ class NodeExtractor(nn.Module, ABC):
         (6, (6, 8), 3)
     """
 
-    causal: bool = True
+    causal: bool = AsItsParts()  # type: ignore[assignment]
     """Whether a frame's regions depend on this frame and earlier ones only."""
 
     check: bool = True
