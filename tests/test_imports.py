@@ -16,6 +16,8 @@ PARTS = CONTRACT | {"edges", "nodes", "layers", "schedules", "model", "insertion
 CORE = PARTS | {"backbones", "recipes"}
 MAY = {
     "checks": set(),
+    "writing": set(),
+    "signals": set(),
     "kernels": {"checks"},
     "graph": {"checks", "kernels"},
     "recurrence": {"checks", "kernels", "graph"},
@@ -29,15 +31,15 @@ MAY = {
     "explain": CONTRACT | {"layers", "model"},
     "backbones": {"checks", "recurrence", "classifiers"},
     "recipes": CORE,
-    "weights": CORE | {""},  # it writes down the version
+    "weights": CORE | {"writing", ""},  # it writes down the version
     "official": {"weights"},  # former names
     "pretrained": {"weights"},
     "testing": CONTRACT | {"nodes"},  # laws for tests of parts that users write
-    "datasets": CONTRACT,
+    "datasets": CONTRACT | {"writing"},
     "metrics": CONTRACT,
-    "viz": CONTRACT,
-    "training": CORE | {"weights", "datasets", "metrics", "viz"},
-    "cli": {"checks", "training", "viz", ""},
+    "viz": CONTRACT | {"writing"},
+    "training": CORE | {"weights", "datasets", "metrics", "viz", "writing", "signals"},
+    "cli": {"checks", "signals", "training", "viz", ""},
     "__main__": {"cli"},
     "": CORE,  # stgraph/__init__.py: the public face
 }
