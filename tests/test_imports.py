@@ -17,6 +17,8 @@ CORE = PARTS | {"backbones", "recipes"}
 MAY = {
     "checks": set(),
     "causality": {"checks"},
+    "writing": set(),
+    "signals": set(),
     "kernels": {"checks"},
     "padding": {"checks"},
     "graph": {"checks", "kernels", "padding"},
@@ -31,15 +33,15 @@ MAY = {
     "explain": CONTRACT | {"layers", "model"},
     "backbones": {"checks", "causality", "padding", "recurrence", "classifiers"},
     "recipes": CORE,
-    "weights": CORE | {""},  # it writes down the version
+    "weights": CORE | {"writing", ""},  # it writes down the version
     "official": {"weights"},  # former names
     "pretrained": {"weights"},
     "testing": CONTRACT | {"nodes"},  # laws for tests of parts that users write
-    "datasets": CONTRACT,
+    "datasets": CONTRACT | {"writing"},
     "metrics": CONTRACT,
-    "viz": CONTRACT,
-    "training": CORE | {"weights", "datasets", "metrics", "viz"},
-    "cli": {"checks", "training", "viz", ""},
+    "viz": CONTRACT | {"writing"},
+    "training": CORE | {"weights", "datasets", "metrics", "viz", "writing", "signals"},
+    "cli": {"checks", "signals", "training", "viz", ""},
     "__main__": {"cli"},
     "": CORE,  # stgraph/__init__.py: the public face
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stgraph.checks import choice
+from stgraph.writing import settle
 
 __all__ = ["MIRRORS", "MNIST_FILES", "RemoteFile", "fetch", "mnist_file"]
 
@@ -91,7 +92,7 @@ def fetch(
             except (OSError, http.client.HTTPException) as error:
                 failures.append(f"{url}: {error}")
             else:
-                return part.replace(target)
+                return settle(part, target)
     raise OSError(f"could not download {target.name}:\n  " + "\n  ".join(failures))
 
 

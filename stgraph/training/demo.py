@@ -30,8 +30,10 @@ from stgraph.nodes import NodeExtractor
 from stgraph.training.module import ClassificationModule
 from stgraph.training.node_classes import NodeClasses
 from stgraph.training.quiet import quiet
+from stgraph.training.saving import save_whole
 from stgraph.training.schedules import WarmupCosine
 from stgraph.training.show import view
+from stgraph.writing import write_whole
 
 __all__ = ["Curve", "Warmup", "clips", "module", "run"]
 
@@ -238,7 +240,7 @@ def _interval(steps: int) -> int:
 
 
 def _trainer(curve: Curve, **options: Any) -> Trainer:
-    return Trainer(
+    trainer = Trainer(
         max_epochs=1,  # the clips are as many as the steps take
         accelerator="gpu" if torch.cuda.is_available() else "cpu",
         devices=1,
@@ -250,6 +252,8 @@ def _trainer(curve: Curve, **options: Any) -> Trainer:
         callbacks=[curve, RichProgressBar(refresh_rate=10, leave=False)],
         **options,
     )
+    save_whole(trainer)
+    return trainer
 
 
 def _loader(batch_size: int, steps: int, frames: int, seed: int, trainer: Trainer) -> ClipLoader:
@@ -287,6 +291,4 @@ def _write_json(path: Path, curves: list[viz.RunCurve], about: viz.About) -> Non
             for curve in curves
         ],
     }
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(facts, indent=1), encoding="utf-8")
-    part.replace(path)
+    write_whole(path, json.dumps(facts, indent=1).encode())

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from stgraph.checks import InputError, choice, positive, shape
-from stgraph.viz.atomic import write_whole
 from stgraph.viz.optional import need
+from stgraph.writing import write_whole
 
 __all__ = ["animation_bytes", "data_uri", "image_bytes", "write_animation"]
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from stgraph.checks import InputError, choice
 from stgraph.viz.animate import animation_bytes, data_uri, image_bytes
-from stgraph.viz.atomic import write_whole
 from stgraph.viz.figures import figure_png, figure_svg
 from stgraph.viz.style import CSS
+from stgraph.writing import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,7 +11,6 @@ import importlib.util
 import inspect
 import json
 import re
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,14 @@ from stgraph import recipes
 from stgraph.checks import InputError
 from stgraph.recipes.recorded import FUNCTIONS, Recipe, Unwritten
 from stgraph.weights.by_name import load_by_name
+from stgraph.writing import whole, write_whole
 
 __all__ = ["from_pretrained", "save_pretrained"]
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 _DIGEST = "sha256 of config.json"
+_TEXT, _REPLACED = "config.json", "sha256 of the config.json before"
 FORMAT = 1
 """Of the configuration; a reader refuses later ones."""
 
@@ -44,8 +45,9 @@ def save_pretrained(model: nn.Module, folder: str | Path) -> Path:
     for a ``build`` function. The configuration is what the recipe was called with: what was changed
     about the model afterwards is not in it.
 
-    Files of the same names are replaced, each as a whole. Types of weights, buffers and shared
-    weights are kept.
+    Files of the same names are replaced, each as a whole, and together: weights hold their
+    configuration too, which counts where a process was killed before it had replaced the other
+    file. Types of weights, buffers and shared weights are kept.
 
     Args:
         model: any module.
@@ -71,16 +73,16 @@ def save_pretrained(model: nn.Module, folder: str | Path) -> Path:
     }
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as name:
-        part = Path(name)
-        text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        (part / CONFIG).write_text(text, encoding="utf-8")
-        tensors, shared = _apart(model.state_dict())
-        metadata = {**shared, "format": "pt", _DIGEST: _digest(part / CONFIG)}
-        save_file(tensors, part / WEIGHTS, metadata=metadata)
-        (part / WEIGHTS).chmod((part / CONFIG).stat().st_mode)  # as others may read it
-        for file in (WEIGHTS, CONFIG):
-            (part / file).replace(folder / file)
+    text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    tensors, shared = _apart(model.state_dict())
+    metadata = {**shared, "format": "pt", _TEXT: text, _DIGEST: _digest(text.encode())}
+    if (folder / CONFIG).is_file():
+        metadata[_REPLACED] = _digest((folder / CONFIG).read_bytes())
+    with whole(folder / WEIGHTS) as part:
+        mode = part.stat().st_mode
+        save_file(tensors, part, metadata=metadata)
+        part.chmod(mode)  # as others may read it
+    write_whole(folder / CONFIG, text.encode())
     return folder
 
 
@@ -116,20 +118,34 @@ def from_pretrained(
     """
     file = _finder(source, revision)
     described = file(CONFIG)
-    config = _config(described)
+    text = _described(described)
+    config = _config(text, described)
     if build is not None:
         model = build()
     elif config["recipe"] is None:
         raise InputError("build", f"a function that makes the {config.get('model')}", "none")
     else:
         model = _called(config["recipe"], config["arguments"])
-    _load(model, file(WEIGHTS), _digest(described))
+    _load(model, file(WEIGHTS), _digest(text))
     return model.eval()
 
 
-def _digest(config: Path) -> str:
+def _digest(config: bytes) -> str:
     """What ties weights to the configuration that they were saved with."""
-    return hashlib.sha256(config.read_bytes()).hexdigest()
+    return hashlib.sha256(config).hexdigest()
+
+
+def _described(file: Path) -> bytes:
+    """The configuration in a file, or that of newer weights beside it which were to replace it."""
+    text = file.read_bytes()
+    try:
+        with safe_open(file.with_name(WEIGHTS), framework="pt") as opened:
+            noted = opened.metadata() or {}
+    except (SafetensorError, OSError, ValueError, RuntimeError):
+        return text  # what is wrong with the weights is told where they are loaded
+    if _TEXT in noted and noted.get(_REPLACED) == _digest(text):
+        return str(noted[_TEXT]).encode()
+    return text
 
 
 def _apart(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -204,9 +220,9 @@ def _called(name: Any, arguments: Any) -> nn.Module:
         raise InputError(CONFIG, f"arguments that {name} takes", f"{told} ({error})") from error
 
 
-def _config(file: Path) -> dict[str, Any]:
+def _config(text: bytes, file: Path) -> dict[str, Any]:
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = json.loads(text.decode())
     except (ValueError, RecursionError) as error:
         raise InputError("source", "a configuration in JSON", f"{file} ({error})") from error
     if not isinstance(config, dict) or not {"format", "recipe", "arguments"} <= set(config):

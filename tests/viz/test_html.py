@@ -91,7 +91,7 @@ def test_save_is_whole_or_nothing(check_page, tmp_path, monkeypatch):
         raise OSError("disk full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("os.fdopen", fail)
+        patch.setattr("os.fsync", fail)
         with pytest.raises(OSError, match="disk full"):
             Report("second").save(path)
     assert [entry.name for entry in path.parent.iterdir()] == ["page.html"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import sys
@@ -183,6 +184,31 @@ def test_files_of_two_savings_are_told_apart(folder: Path, tmp_path: Path):
         from_pretrained(one)
     modes = {file.stat().st_mode for file in folder.iterdir()}
     assert len(modes) == 1
+
+
+def test_a_saving_that_is_killed_leaves_the_old_model_or_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Of 1 and of 3 rounds, which have weights of the same shapes; killed before each renaming."""
+    old, new = (recipes.dyreg_small(4, recipes.small_grid(), rounds=n) for n in (1, 3))
+    found = []
+    for renamings in range(3):
+        folder = save_pretrained(old, tmp_path / str(renamings))
+        left = [Path.replace] * renamings
+
+        def replace(source, target, left=left):
+            if not left:
+                raise KeyboardInterrupt
+            return left.pop()(source, target)
+
+        with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+            patch.setattr(Path, "replace", replace)
+            save_pretrained(new, folder)
+        again = from_pretrained(folder)
+        found.append(again.recipe.arguments["rounds"])
+        expected = {1: old, 3: new}[found[-1]].state_dict()
+        assert all(torch.equal(value, expected[name]) for name, value in again.state_dict().items())
+    assert found == [1, 3, 3]
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
