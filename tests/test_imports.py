@@ -16,6 +16,7 @@ PARTS = CONTRACT | {"edges", "nodes", "layers", "schedules", "model", "insertion
 CORE = PARTS | {"backbones", "recipes"}
 MAY = {
     "checks": set(),
+    "reading": {"checks"},
     "kernels": {"checks"},
     "graph": {"checks", "kernels"},
     "recurrence": {"checks", "kernels", "graph"},
@@ -29,14 +30,14 @@ MAY = {
     "explain": CONTRACT | {"layers", "model"},
     "backbones": {"checks", "recurrence", "classifiers"},
     "recipes": CORE,
-    "weights": CORE | {""},  # it writes down the version
+    "weights": CORE | {"reading", ""},  # it writes down the version
     "official": {"weights"},  # former names
     "pretrained": {"weights"},
     "testing": CONTRACT | {"nodes"},  # laws for tests of parts that users write
-    "datasets": CONTRACT,
+    "datasets": CONTRACT | {"reading"},
     "metrics": CONTRACT,
     "viz": CONTRACT,
-    "training": CORE | {"weights", "datasets", "metrics", "viz"},
+    "training": CORE | {"reading", "weights", "datasets", "metrics", "viz"},
     "cli": {"checks", "training", "viz", ""},
     "__main__": {"cli"},
     "": CORE,  # stgraph/__init__.py: the public face
