@@ -19,6 +19,7 @@ MAY = {
     "causality": {"checks"},
     "writing": set(),
     "signals": set(),
+    "reading": {"checks"},
     "kernels": {"checks"},
     "padding": {"checks"},
     "graph": {"checks", "kernels", "padding"},
@@ -33,11 +34,11 @@ MAY = {
     "explain": CONTRACT | {"layers", "model"},
     "backbones": {"checks", "causality", "padding", "recurrence", "classifiers"},
     "recipes": CORE,
-    "weights": CORE | {"writing", ""},  # it writes down the version
+    "weights": CORE | {"reading", "writing", ""},  # it writes down the version
     "official": {"weights"},  # former names
     "pretrained": {"weights"},
     "testing": CONTRACT | {"nodes"},  # laws for tests of parts that users write
-    "datasets": CONTRACT | {"writing"},
+    "datasets": CONTRACT | {"reading", "writing"},
     "metrics": CONTRACT,
     "viz": CONTRACT | {"writing"},
     "training": CORE | {"weights", "datasets", "metrics", "viz", "writing", "signals"},

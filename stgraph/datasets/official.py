@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from stgraph.datasets.digits import Digits
 from stgraph.datasets.draws import Ints
 from stgraph.datasets.labels import subset_labels
 from stgraph.datasets.rendering import stretch_contrast
+from stgraph.reading import read_npz
 
 __all__ = ["OfficialSyncMNIST"]
 
@@ -94,23 +93,7 @@ def _default_path() -> Path:
 
 def _read(path: Path, digits: Digits) -> dict[str, NDArray[Any]]:
     """Read the file and check each field."""
-    if not path.is_file():
-        raise InputError("path", "a file of paths", f"no file at {path}")
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            fields = {name: archive[name] for name in _FIELDS}
-    except KeyError as error:
-        raise InputError(str(path), f"fields {', '.join(_FIELDS)}", error) from error
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-        AttributeError,
-        TypeError,
-    ) as error:
-        raise InputError(str(path), "an .npz file of arrays", error) from error
+    fields = read_npz(path, _FIELDS)
 
     def expect(fits: object, name: str, expected: str) -> None:
         if not fits:
