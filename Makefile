@@ -13,7 +13,7 @@ SCATTER_TESTS := tests/test_package.py::test_torch_scatter_is_there_exactly_when
 TORCH         = $$($(BIN)/python -c "import torch; print(torch.__version__)")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs clean
+.PHONY: help demo test lint bench mutate docs clean
 
 help: ## list what there is to make
 	@sed -n 's/^\([a-z]*\): .*## /\1	/p' $(MAKEFILE_LIST) | expand -t 8
@@ -36,6 +36,10 @@ lint: $(VENV)/.dev ## ruff and mypy
 
 bench: $(VENV)/.dev ## print the figures of benchmarks/
 	@for name in generator block macs; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+mutate: $(VENV)/.dev ## change the code at random and count what the tests notice (hours)
+	$(PIP) install --quiet -c constraints.txt -e ".[mutation]"
+	$(BIN)/python benchmarks/mutation.py --json benchmarks/results/mutation.json
 
 docs: $(VENV)/.docs ## build the documentation into site/
 	$(BIN)/mkdocs build --strict

@@ -1,0 +1,235 @@
+"""How many random changes of the code the tests notice: the mutation score.
+
+    python benchmarks/mutation.py                              # 20 changes of every room
+    python benchmarks/mutation.py --rooms kernels layers --count 50 --seed 1
+
+The changes are those of cosmic-ray: another comparison, operator, number or constant, a loop that
+does not run, a decorator that is gone. They are drawn from all places of a room where it can make
+one. Each is tried in a copy of the repository, so the checkout stays as it is: the room's tests
+run, the nearest first, until one fails. A change that no test notices survives, and is printed with
+its diff. What is never run, annotations and lists of names, is not changed. Needs the extra
+``mutation``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import random
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Queue
+
+import torch
+from cosmic_ray.commands import init
+from cosmic_ray.mutating import mutate_and_test
+from cosmic_ray.work_db import WorkDB, use_db
+from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome
+from facts import collect, write
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Room:
+    """Code to change, and the tests that are to notice."""
+
+    code: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+GRAPHS = ("tests/test_model.py", "tests/test_compositions.py", "tests/test_bad_input.py")
+STREAMS = ("tests/recipes/test_streaming.py", "tests/weights/dyreg/test_block.py")
+ROOMS = {
+    "kernels": Room(
+        ("stgraph/kernels.py",), ("tests/test_kernels.py", "tests/nodes", *GRAPHS, *STREAMS)
+    ),
+    "graph": Room(
+        ("stgraph/graph.py", "stgraph/edges/*.py"),
+        ("tests/test_graph.py", "tests/edges", "tests/test_pyg.py", *GRAPHS),
+    ),
+    "nodes": Room(("stgraph/nodes/*.py",), ("tests/nodes", *GRAPHS, *STREAMS)),
+    "layers": Room(("stgraph/layers/*.py",), ("tests/layers", *GRAPHS, *STREAMS)),
+    "states": Room(
+        ("stgraph/recurrence.py", "stgraph/model.py", "stgraph/classifiers.py"),
+        (
+            "tests/test_recurrence.py",
+            "tests/layers",
+            "tests/nodes",
+            "tests/test_classifiers.py",
+            *GRAPHS,
+            *STREAMS,
+        ),
+    ),
+    "schedules": Room(
+        ("stgraph/schedules.py", "stgraph/recipes/*.py"),
+        ("tests/test_schedules.py", "tests/recipes", "tests/weights"),
+    ),
+    "labels": Room(("stgraph/datasets/*.py",), ("tests/datasets",)),
+    "weights": Room(
+        ("stgraph/weights/*.py", "stgraph/weights/*/*.py", "stgraph/backbones/*.py"),
+        ("tests/weights", "tests/backbones", "tests/recipes"),
+    ),
+    "insertion": Room(
+        ("stgraph/insertion/*.py",), ("tests/test_insertion.py", "tests/recipes/test_streaming.py")
+    ),
+    "training": Room(
+        ("stgraph/training/*.py", "stgraph/cli.py"), ("tests/training", "tests/test_cli.py")
+    ),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rooms", nargs="+", choices=ROOMS, default=list(ROOMS))
+    parser.add_argument("--count", type=int, default=20, help="changes of each room")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=2, help="changes tried at a time")
+    parser.add_argument("--timeout", type=float, default=900, help="seconds for one change")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    options = parser.parse_args()
+    facts = collect(torch.device("cpu"), options.seed, count=options.count)
+    with tempfile.TemporaryDirectory() as name:
+        copies: Queue[Path] = Queue()
+        for job in range(options.jobs):
+            copies.put(_copy(Path(name) / str(job)))
+        drawn = [
+            (room, change)
+            for room in options.rooms
+            for change in _draw(room, options.count, options.seed, Path(name))
+        ]
+        with ThreadPoolExecutor(options.jobs) as pool:
+            list(pool.map(lambda room: _unchanged(room, copies, options), options.rooms))
+            tried = list(pool.map(lambda pair: _try(*pair, copies, options), drawn))
+    rows = [row for row in tried if row is not None]
+    print(f"\n{'room':12} {'noticed':>8} {'of':>5}")
+    for room in [*options.rooms, "all"]:
+        mine = [row["noticed"] for row in rows if room in ("all", row["room"])]
+        print(f"{room:12} {sum(mine):8} {len(mine):5}   {sum(mine) / max(1, len(mine)):.1%}")
+    if options.json:
+        write(options.json, facts | {"changes": rows})
+
+
+def _copy(folder: Path) -> Path:
+    """The files that git knows, as they are here."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    for file in filter(None, listed.stdout.split("\0")):
+        if (ROOT / file).is_file():
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / file, folder / file)
+    return folder
+
+
+def _draw(room: str, count: int, seed: int, folder: Path) -> list[MutationSpec]:
+    """Changes at ``count`` random places of a room's code."""
+    files = sorted(file for pattern in ROOMS[room].code for file in ROOT.glob(pattern))
+    with use_db(str(folder / f"{room}.sqlite"), WorkDB.Mode.create) as base:
+        init([file.relative_to(ROOT) for file in files], base, {})
+        every = [change for item in base.work_items for change in item.mutations]
+    idle = {file.relative_to(ROOT): list(_idle(file)) for file in files}
+    places: dict[tuple[str, tuple[int, int]], list[MutationSpec]] = {}
+    for change in every:
+        if not any(low <= change.start_pos < high for low, high in idle[change.module_path]):
+            places.setdefault((str(change.module_path), change.start_pos), []).append(change)
+    chance = random.Random(seed)
+    drawn = chance.sample(sorted(places), min(count, len(places)))
+    return [
+        chance.choice(sorted(places[place], key=lambda change: change.operator_name))
+        for place in drawn
+    ]
+
+
+def _idle(file: Path) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """Where a file says what is never run: annotations, ``__all__``, code for type checkers."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        inert: Sequence[ast.AST | None] = ()
+        match node:
+            case ast.FunctionDef():
+                inert = [node.returns]
+            case ast.arg() | ast.AnnAssign():
+                inert = [node.annotation]
+            case ast.Assign(targets=[ast.Name(id="__all__")]):
+                inert = [node]
+            case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+                inert = [node]
+        for part in filter(None, inert):
+            yield (part.lineno, part.col_offset), (part.end_lineno, part.end_col_offset)
+
+
+def _command(room: str, first: Path | None, folder: Path) -> str:
+    """The room's tests, those of the changed file first, in a copy."""
+    tests = list(ROOMS[room].tests)
+    if first is not None:
+        near = Path("tests", *first.parts[1:]).with_name(f"test_{first.name}")
+        tests = [str(path) for path in (first, near) if (folder / path).exists()] + tests
+    # `python -m pytest` would put the checkout, from where this runs, before the copy.
+    pytest = str(Path(sys.executable).with_name("pytest"))
+    command = ["env", f"PYTHONPATH={folder}", "OMP_NUM_THREADS=1", pytest]
+    command += [f"--rootdir={folder}", f"--config-file={folder / 'pyproject.toml'}"]
+    command += ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow"]
+    return shlex.join([*command, *(str(folder / test) for test in tests)])
+
+
+def _unchanged(room: str, copies: Queue[Path], options: argparse.Namespace) -> None:
+    """The tests of a room must pass on the code as it is, or every change would be noticed."""
+    folder = copies.get()
+    try:
+        command = shlex.split(_command(room, None, folder))
+        ran = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+        if ran.returncode:
+            sys.exit(f"{room}: tests fail without a change\n{ran.stdout[-3000:]}")
+    finally:
+        copies.put(folder)
+
+
+def _try(
+    room: str, change: MutationSpec, copies: Queue[Path], options: argparse.Namespace
+) -> dict[str, object] | None:
+    """Make one change in a copy and run the tests; ``None`` if it cannot be made."""
+    folder = copies.get()
+    try:
+        spec = MutationSpec(
+            module_path=folder / change.module_path,
+            operator_name=change.operator_name,
+            occurrence=change.occurrence,
+            start_pos=change.start_pos,
+            end_pos=change.end_pos,
+            operator_args=change.operator_args,
+        )
+        command = _command(room, change.module_path, folder)
+        result = mutate_and_test([spec], command, options.timeout)
+    finally:
+        copies.put(folder)
+    if result.worker_outcome != WorkerOutcome.NORMAL:
+        return None
+    noticed = result.test_outcome != TestOutcome.SURVIVED
+    where = f"{change.module_path}:{change.start_pos[0]}"
+    print(f"{'noticed ' if noticed else 'SURVIVED'} {where} {change.operator_name}", flush=True)
+    lines = [line for line in (result.diff or "").split("\n") if line[:1] in "+-"]
+    body = [line for line in lines if not line.startswith(("+++", "---"))]
+    if not noticed:
+        print("\n".join(f"    {line}" for line in body), flush=True)
+    return {
+        "room": room,
+        "place": where,
+        "change": change.operator_name,
+        "noticed": noticed,
+        "diff": body,
+    }
+
+
+if __name__ == "__main__":
+    main()
