@@ -106,7 +106,8 @@ class Segments(FrameSampler):
         return number * span + bounded(words, span)
 
     def _validate(self, length: int) -> Ints:
-        return self._test(length)[0]
+        centre: Ints = self._test(length)[0]
+        return centre
 
     def _test(self, length: int) -> Ints:
         number = np.arange(self.frames)
