@@ -1,0 +1,310 @@
+"""Any frames of a video, by number: from files that FFmpeg reads, and from folders of images.
+
+Frame i is the i-th in the order of display. A file is first demuxed without being decoded, which
+tells when each frame is shown and where decoding can begin. Then only the stretches that hold
+wanted frames are decoded, and a frame is known by its time stamp, so order of decoding, variable
+rates and long groups of pictures do not matter. Where time stamps are missing or stand twice the
+file is decoded from its beginning, and frames are counted. Both ways give the same pixels.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from abc import ABC, abstractmethod
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stgraph.checks import InputError, integer
+
+__all__ = ["FrameFolder", "Video", "VideoFile", "decoder", "open_video"]
+
+MOST_PIXELS = 1 << 26
+"""Of one frame, 8192 × 8192; a file that claims more is refused before memory is taken."""
+MOST_FRAMES = 1 << 22
+"""Of one video, more than a day at 30 a second."""
+_IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+Pixels = NDArray[np.uint8]
+
+
+def decoder() -> dict[str, str]:
+    """What decodes here, and its version, to be noted with results.
+
+    Examples:
+        >>> sorted(decoder())
+        ['Pillow', 'PyAV', 'libavcodec', 'libswscale']
+    """
+    av, pillow = _av(), _pillow()
+    libraries = {
+        name: ".".join(map(str, av.library_versions[name])) for name in ("libavcodec", "libswscale")
+    }
+    return {"PyAV": av.__version__, "Pillow": pillow.__version__, **libraries}
+
+
+def open_video(path: str | Path) -> Video:
+    """A video by its path: a folder of images, or a file.
+
+    Raises:
+        InputError: when there is none, or it cannot be read.
+    """
+    path = Path(path)
+    return FrameFolder(path) if path.is_dir() else VideoFile(path)
+
+
+class Video(ABC):
+    """A video whose frames can be had by number."""
+
+    path: Path
+    length: int
+    """How many frames there are."""
+
+    @property
+    @abstractmethod
+    def times(self) -> NDArray[np.float64] | None:
+        """When each frame is shown, in seconds from the first ``[length]``; None if not known."""
+
+    def read(self, numbers: Iterable[int]) -> Tensor:
+        """Return frames by number, in the order asked for; a number may stand more than once.
+
+        Args:
+            numbers: frame numbers from 0.
+
+        Returns:
+            ``uint8 [K, 3, H, W]``, red, green and blue, turned upright.
+
+        Raises:
+            InputError: for no number or one outside of the video, and when a frame cannot be
+                decoded or has another size than the others, with the file and the frame named.
+        """
+        wanted = [integer("numbers", number, 0) for number in numbers]
+        if not wanted or max(wanted) >= self.length:
+            expected = f"frame numbers from 0 to {self.length - 1} of {self.path}"
+            raise InputError("numbers", expected, wanted)
+        order = sorted(set(wanted))
+        stack: Pixels | None = None
+        for row, (number, frame) in enumerate(zip(order, self._frames(order), strict=True)):
+            if stack is None:
+                stack = np.empty((len(order), *frame.shape), dtype=np.uint8)
+            if frame.shape != stack.shape[1:]:
+                expected = f"frames of {stack.shape[1]} × {stack.shape[2]} pixels"
+                came = f"{frame.shape[0]} × {frame.shape[1]} in frame {number}"
+                raise InputError(str(self.path), expected, came)
+            stack[row] = frame
+        assert stack is not None
+        places = torch.tensor([order.index(number) for number in wanted])
+        return torch.from_numpy(stack).permute(0, 3, 1, 2).contiguous()[places]
+
+    @abstractmethod
+    def _frames(self, order: Sequence[int]) -> Iterator[Pixels]:
+        """Frames ``[H, W, 3]`` of rising numbers."""
+
+
+class FrameFolder(Video):
+    """A folder with one image a frame, in the order of their names.
+
+    Numbers in names count as numbers: ``2.jpg`` stands before ``10.jpg``, and ``00002.jpg``
+    before ``00010.jpg``. Other files are left alone.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        InputError: when there is no such folder, or no image in it.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_dir():
+            raise InputError("path", "a folder of images", f"{self.path}, which is none")
+        found = [file for file in self.path.iterdir() if file.suffix.lower() in _IMAGES]
+        self.files = sorted((file for file in found if file.name[0] != "."), key=_natural)
+        self.length = len(self.files)
+        if not self.files:
+            raise InputError("path", f"a folder of {', '.join(sorted(_IMAGES))}", self.path)
+
+    @property
+    def times(self) -> None:
+        """Not known: images have no time."""
+        return None
+
+    def _frames(self, order: Sequence[int]) -> Iterator[Pixels]:
+        for number in order:
+            yield _image(self.files[number])
+
+
+def _natural(file: Path) -> list[tuple[int, int, str]]:
+    """Sort key of a name: numbers in it by value, text between them as text."""
+    parts = re.split(r"(\d+)", file.name)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
+
+
+def _image(file: Path) -> Pixels:
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(file) as image:
+            width, height = image.size
+            if width * height > MOST_PIXELS:
+                raise InputError(str(file), f"at most {MOST_PIXELS} pixels", f"{height} × {width}")
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except InputError:
+        raise
+    except Exception as error:  # Pillow's readers raise whatever their parsers do
+        raise InputError(str(file), "an image", _reason(error)) from error
+
+
+class VideoFile(Video):
+    """A file with a video stream, in any container and codec that FFmpeg reads.
+
+    Args:
+        path: the file. Of several video streams the first is read.
+        threads: of the decoder; one fits beside loaders with several workers.
+
+    Raises:
+        InputError: when it is no file, or none with a video.
+    """
+
+    def __init__(self, path: str | Path, threads: int = 1) -> None:
+        self.path = Path(path)
+        self.threads = integer("threads", threads)
+        if not self.path.is_file():
+            raise InputError("path", "a video file", f"{self.path}, where there is none")
+        stamps: list[int | None] = []
+        starts: list[tuple[int, int]] = []
+        with self._opened() as (container, stream):
+            base = float(stream.time_base or 0)
+            for packet in container.demux(stream):
+                if not packet.size or packet.is_discard:  # the end, or cut out by an edit list
+                    continue
+                stamps.append(packet.pts)
+                if packet.is_keyframe and packet.pts is not None:
+                    decoded = packet.pts if packet.dts is None else packet.dts
+                    starts.append((packet.pts, decoded))
+                if len(stamps) > MOST_FRAMES:
+                    raise InputError(str(self.path), f"at most {MOST_FRAMES} frames", "more")
+        given = sorted({stamp for stamp in stamps if stamp is not None})
+        # Without stamps a frame is found by counting, and how many there are by decoding all.
+        self._stamps = given if starts and len(given) == len(stamps) else None
+        self._starts = sorted(starts)
+        self._base = base
+        self.length = sum(1 for _ in self._counted()) if self._stamps is None else len(given)
+        if not self.length:
+            raise InputError(str(self.path), "a video with frames", "none")
+
+    @property
+    def times(self) -> NDArray[np.float64] | None:
+        """When each frame is shown, in seconds from the first; None without time stamps."""
+        if self._stamps is None or not self._base:
+            return None
+        return (np.array(self._stamps) - self._stamps[0]) * self._base
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[Any, Any]]:
+        """The file and its video stream; errors of FFmpeg name the file."""
+        av = _av()
+        try:
+            with av.open(str(self.path)) as container:
+                if not container.streams.video:
+                    raise InputError(str(self.path), "a video stream", "none")
+                stream = container.streams.video[0]
+                if stream.codec_context is None:
+                    raise InputError(str(self.path), "a codec that FFmpeg knows", "another")
+                stream.thread_type = "AUTO" if self.threads > 1 else "NONE"
+                stream.codec_context.thread_count = self.threads
+                _bounded(self.path, stream.codec_context.height, stream.codec_context.width)
+                yield container, stream
+        except (av.error.FFmpegError, UnicodeError, EOFError) as error:
+            raise InputError(str(self.path), "a video that FFmpeg reads", _reason(error)) from error
+
+    def _frames(self, order: Sequence[int]) -> Iterator[Pixels]:
+        if self._stamps is not None:
+            # Frames that seeking did not lead to are left to counting.
+            done = 0
+            for frame in self._sought([self._stamps[number] for number in order]):
+                yield frame
+                done += 1
+            order = order[done:]
+        if not order:
+            return
+        wanted, found = set(order), 0
+        for number, frame in enumerate(self._counted()):
+            if number in wanted:
+                found += 1
+                yield self._pixels(frame)
+                if found == len(order):
+                    return
+        came = f"an end before frame {order[found]}"
+        raise InputError(str(self.path), f"{self.length} frames that decode", came)
+
+    def _sought(self, stamps: Sequence[int]) -> Iterator[Pixels]:
+        """Frames of rising time stamps, up to the first that is not where the file says."""
+        with self._opened() as (container, stream):
+            frames: Iterator[Any] = iter(())
+            frame: Any = None
+            for stamp in stamps:
+                start = max(0, bisect_right(self._starts, (stamp, math.inf)) - 1)
+                if frame is None or self._starts[start][0] > frame.pts:
+                    frames = self._decoded_from(container, stream, start, stamp)
+                    frame = next(frames, None)
+                while frame is not None and frame.pts is not None and frame.pts < stamp:
+                    frame = next(frames, None)
+                if frame is None or frame.pts != stamp:
+                    return
+                yield self._pixels(frame)
+
+    def _decoded_from(self, container: Any, stream: Any, start: int, stamp: int) -> Iterator[Any]:
+        """Decoded frames, the first of them no later than a stamp."""
+        # Some containers seek by the time of display, others by that of decoding.
+        for place in (*self._starts[start], self._starts[0][1]):
+            container.seek(place, stream=stream)
+            frames = container.decode(stream)
+            first = next(frames, None)
+            if first is not None and first.pts is not None and first.pts <= stamp:
+                return chain([first], frames)
+        return iter(())
+
+    def _counted(self) -> Iterator[Any]:
+        """All frames from the beginning, in the order of display."""
+        with self._opened() as (container, stream):
+            yield from container.decode(stream)
+
+    def _pixels(self, frame: Any) -> Pixels:
+        _bounded(self.path, frame.height, frame.width)
+        pixels = frame.to_ndarray(format="rgb24")
+        turns = round(frame.rotation / 90) % 4  # counterclockwise, as the file's matrix says
+        return np.rot90(pixels, turns) if turns else pixels
+
+
+def _bounded(path: Path, height: int, width: int) -> None:
+    if height * width > MOST_PIXELS:
+        raise InputError(str(path), f"at most {MOST_PIXELS} pixels", f"{height} × {width}")
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in one line."""
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+def _av() -> Any:
+    try:
+        import av
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("reading videos needs PyAV: pip install av") from error
+    return av
+
+
+def _pillow() -> Any:
+    try:
+        import PIL
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("reading images needs Pillow: pip install pillow") from error
+    return PIL

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import random
+import re
+import struct
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from stgraph.checks import InputError
+from stgraph.datasets.videos import FrameFolder, VideoFile, decoder, open_video, reading
+
+av = pytest.importorskip("av")
+image = pytest.importorskip("PIL.Image")
+
+# Container, codec, options, frames, width and height.
+KINDS: dict[str, tuple[str, str, dict[str, str], int, tuple[int, int]]] = {
+    "long group": ("mp4", "libx264", {"g": "250", "bf": "3"}, 70, (64, 48)),
+    "b frames": ("mkv", "libx264", {"g": "12", "bf": "3"}, 40, (64, 48)),
+    "open groups": (
+        "mp4",
+        "libx264",
+        {"g": "10", "bf": "3", "x264-params": "open-gop=1"},
+        40,
+        (64, 48),
+    ),
+    "odd size": ("mp4", "libx264", {"g": "10"}, 12, (65, 47)),
+    "one frame": ("mp4", "libx264", {}, 1, (64, 48)),
+    "vp9": (
+        "webm",
+        "libvpx-vp9",
+        {"g": "15", "lag-in-frames": "16", "deadline": "realtime"},
+        40,
+        (64, 48),
+    ),
+    "vp8": (
+        "webm",
+        "libvpx",
+        {"g": "15", "lag-in-frames": "16", "auto-alt-ref": "1"},
+        40,
+        (64, 48),
+    ),
+    "gif": ("gif", "gif", {}, 12, (32, 24)),
+    "avi": ("avi", "mpeg4", {"g": "9", "bf": "2"}, 30, (64, 48)),
+    "stream": ("ts", "mpeg2video", {"g": "9", "bf": "2"}, 30, (64, 48)),
+    "no stamps": ("h264", "libx264", {"g": "9", "bf": "2"}, 20, (64, 48)),
+}
+
+
+def write(
+    path: Path, codec: str, options: dict[str, str], frames: int, size: tuple[int, int], **more: Any
+) -> Path:
+    """A file of moving stripes; ``stamps`` are times of the frames in milliseconds."""
+    stamps = more.get("stamps")
+    with av.open(str(path), "w", options=more.get("container", {})) as container:
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height = size
+        odd = size[0] % 2 or size[1] % 2
+        stream.pix_fmt = "rgb8" if codec == "gif" else "yuv444p" if odd else "yuv420p"
+        for number in range(frames):
+            pixels = np.zeros((size[1], size[0], 3), np.uint8)
+            pixels[..., 0] = 5 * number % 256
+            pixels[number % size[1]] = 255
+            pixels[:, 3 * number % size[0], 2] = 200
+            frame = av.VideoFrame.from_ndarray(pixels, "rgb24")
+            if stamps is not None:
+                frame.pts, frame.time_base = stamps[number], Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def everything(path: Path) -> np.ndarray:
+    """All frames in the order of display, by a plain decode."""
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+def check(path: Path, expected: np.ndarray, tries: int = 12) -> VideoFile:
+    video = VideoFile(path)
+    assert video.length == len(expected)
+    chance = random.Random(0)
+    for _ in range(tries):
+        numbers = [chance.randrange(video.length) for _ in range(chance.randint(1, 6))]
+        seen = video.read(numbers)
+        assert seen.dtype == torch.uint8
+        np.testing.assert_array_equal(seen.permute(0, 2, 3, 1).numpy(), expected[numbers])
+    return video
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_frame_is_that_of_a_full_decode(kind: str, tmp_path: Path) -> None:
+    container, codec, options, frames, size = KINDS[kind]
+    path = write(tmp_path / f"video.{container}", codec, options, frames, size)
+    expected = everything(path)
+    assert len(expected) == frames
+    video = check(path, expected)
+    if kind == "no stamps":
+        assert video.times is None
+    else:
+        assert video.times is not None
+        np.testing.assert_allclose(np.diff(video.times), 0.1 if kind == "gif" else 0.04, atol=0.061)
+        # No frame was left to decoding from the beginning.
+        assert video._stamps is not None
+        assert len(list(video._sought(video._stamps))) == frames
+
+
+def test_a_rate_may_vary_and_stamps_may_stand_twice(tmp_path: Path) -> None:
+    stamps = [number * number * 7 + 40 * number for number in range(30)]
+    options = {"g": "8", "bf": "2"}
+    path = write(tmp_path / "varies.mkv", "libx264", options, 30, (64, 48), stamps=stamps)
+    video = check(path, everything(path))
+    assert video.times is not None
+    assert len(set(np.diff(video.times).round(2))) > 8
+    twice = [number * number * 7 for number in range(30)]  # 0 and 7 ms fall on one tick
+    path = write(tmp_path / "twice.mkv", "libx264", options, 30, (64, 48), stamps=twice)
+    check(path, everything(path))
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_rotated_videos_stand_upright(turns: int, tmp_path: Path) -> None:
+    path = write(tmp_path / "turned.mp4", "libx264", {"g": "5"}, 12, (64, 48))
+    upright = everything(path)
+    one = 1 << 16
+    matrix = {1: (0, -one, one, 0), 2: (-one, 0, 0, -one), 3: (0, one, -one, 0)}[turns]
+    content = bytearray(path.read_bytes())
+    start = content.index(b"tkhd") + 4 + 40  # version 0: the matrix follows 40 bytes of fields
+    a, b, c, d = matrix
+    content[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
+    with av.open(str(path)) as container:
+        assert next(container.decode(video=0)).rotation % 360 == 90 * turns
+    check(path, np.rot90(upright, turns, axes=(1, 2)))
+
+
+def test_only_what_is_near_a_wanted_frame_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "video.mp4", "libx264", {"g": "10", "keyint_min": "10"}, 200, (64, 48))
+    video = VideoFile(path)
+    monkeypatch.setattr(video, "_counted", lambda: pytest.fail("decoded from the beginning"))
+    decoded = []
+    inner = video._decoded_from
+
+    def counted(*arguments: Any) -> Any:
+        for frame in inner(*arguments):
+            decoded.append(frame.pts)
+            yield frame
+
+    monkeypatch.setattr(video, "_decoded_from", counted)
+    video.read([15, 105, 195])
+    assert len(decoded) <= 30
+
+
+@pytest.mark.parametrize("name", ["{:05d}.jpg", "{:06d}.jpg", "img_{}.png", "frame {}.bmp"])
+def test_a_folder_of_images_is_a_video(name: str, tmp_path: Path) -> None:
+    for number in range(1, 13):
+        pixels = np.full((6, 8, 3), 20 * number, np.uint8)
+        image.fromarray(pixels).save(tmp_path / name.format(number))
+    (tmp_path / "notes.txt").write_text("no frame")
+    (tmp_path / "._00001.jpg").write_bytes(b"what archives of other systems leave behind")
+    video = open_video(tmp_path)
+    assert isinstance(video, FrameFolder)
+    assert (video.length, video.times) == (12, None)
+    assert video.read([9, 0, 9]).float().mean(dim=(1, 2, 3)).round().tolist() == [200, 20, 200]
+
+
+def damaged(change: Callable[[bytes], bytes]) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        path = write(folder / "video.mp4", "libx264", {"g": "5"}, 20, (64, 48))
+        path.write_bytes(change(path.read_bytes()))
+        return path
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        damaged(lambda content: b""),
+        damaged(lambda content: b"text, and no video at all" * 50),
+        damaged(lambda content: content[: len(content) // 2]),
+        damaged(lambda content: content.replace(b"avc1", b"zzzz")),
+        lambda folder: folder / "nothing.mp4",
+        lambda folder: folder,
+    ],
+)
+def test_what_cannot_be_read_is_named(make, tmp_path: Path) -> None:
+    path = make(tmp_path)
+    with pytest.raises(InputError, match=r"^path|" + re.escape(str(path))):
+        open_video(path if path != tmp_path else tmp_path / "more").read([0])
+
+
+def test_random_damage_gives_frames_or_a_typed_error(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "video.webm", "libvpx-vp9", {"g": "10", "deadline": "realtime"}, 20, (64, 48)
+    )
+    whole, chance = path.read_bytes(), random.Random(0)
+    frames, messages = 0, []
+    for _ in range(60):
+        content = bytearray(whole)
+        for _ in range(chance.randint(1, 20)):
+            content[chance.randrange(len(content))] = chance.randrange(256)
+        path.write_bytes(content[: chance.randint(1, len(content))])
+        try:
+            frames += len(open_video(path).read([0]))
+        except InputError as error:
+            messages.append(str(error))
+    assert frames > 0
+    assert messages
+    assert all(str(path) in message for message in messages)
+
+
+def test_a_video_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "video.mp4", "libx264", {}, 3, (64, 48))
+    with pytest.raises(
+        InputError, match=re.escape(f"numbers: expected frame numbers from 0 to 2 of {path}")
+    ):
+        VideoFile(path).read([3])
+    with pytest.raises(InputError, match="numbers"):
+        VideoFile(path).read([])
+    for size, number in (((8, 6), 1), ((6, 8), 2)):
+        image.new("RGB", size).save(tmp_path / f"{number}.png")
+    with pytest.raises(InputError, match=r"frames of 6 × 8 pixels, got 8 × 6 in frame 1"):
+        FrameFolder(tmp_path).read([0, 1])
+    monkeypatch.setattr(reading, "MOST_PIXELS", 100)
+    with pytest.raises(InputError, match=r"at most 100 pixels, got 48 × 64"):
+        VideoFile(path)
+    assert set(decoder()) == {"PyAV", "Pillow", "libavcodec", "libswscale"}
