@@ -41,7 +41,7 @@ MAY = {
     "datasets": CONTRACT | {"reading", "writing"},
     "metrics": CONTRACT,
     "viz": CONTRACT | {"writing"},
-    "training": CORE | {"weights", "datasets", "metrics", "viz", "writing", "signals"},
+    "training": CORE | {"reading", "weights", "datasets", "metrics", "viz", "writing", "signals"},
     "cli": {"checks", "signals", "training", "viz", ""},
     "__main__": {"cli"},
     "": CORE,  # stgraph/__init__.py: the public face
