@@ -113,8 +113,8 @@ def scan(
         past = final if parts == 2 else (final,)
     else:
         out, past = _loop(cell, steps, past, mask, fresh)
-    out = out.unflatten(1, (clips, nodes)).transpose(0, 1)  # [B, T, N, D]
-    return out, tuple(part.unflatten(1, (clips, nodes)) for part in past)
+    out = out.reshape(frames, clips, nodes, width).transpose(0, 1)  # [B, T, N, D]
+    return out, tuple(part.reshape(depth, clips, nodes, width) for part in past)
 
 
 def _packed(

@@ -36,6 +36,7 @@ __all__ = [
     "graphs_round_trip",
     "half_precision",
     "kinds",
+    "padding_changes_nothing",
     "pieces_equal_the_whole",
     "separate_clips",
     "valid_graphs",
@@ -148,6 +149,25 @@ def pieces_equal_the_whole(extractor: NodeExtractor) -> None:
     _same("time", set(torch.cat([piece.time for piece in pieces]).tolist()), set(range(5)))
 
 
+def padding_changes_nothing(extractor: NodeExtractor) -> None:
+    """Clips of different lengths, padded, give what each gives alone; padding may be anything."""
+    extractor = _double(extractor)
+    features = _maps(extractor, 3, 4)
+    hints = extractor.example_hints(features)
+    mask = torch.tensor([[1, 0, 1, 1], [1, 1, 1, 1], [0, 0, 0, 1]], dtype=torch.bool)
+    spoilt = features.masked_fill(~mask[..., None, None, None], torch.nan)
+    graph, state = extractor(spoilt, frame_mask=mask, **hints)
+    validate(graph)
+    for clip, length in enumerate((3, 4, 1)):
+        here = slice(clip, clip + 1)
+        own = {name: hint[here, mask[clip]] for name, hint in hints.items()}
+        alone, _ = extractor(features[here, mask[clip]], **own)
+        for name in ("x", "kernel", "box"):
+            whole = to_dense(graph[name], graph)[clip, :length]
+            assert_close(whole, to_dense(alone[name], alone)[0], atol=1e-10, rtol=0)
+    _same("clock", state.clock, (3, 4, 1))
+
+
 def gradients_everywhere(extractor: NodeExtractor) -> None:
     """Gradients reach the maps and every parameter."""
     extractor = _open(_double(extractor))
@@ -208,6 +228,7 @@ EXTRACTOR_LAWS: tuple[Callable[[NodeExtractor], None], ...] = (
     any_map,
     separate_clips,
     pieces_equal_the_whole,
+    padding_changes_nothing,
     gradients_everywhere,
     exact_gradients,
     wrong_features_refused,

@@ -4,51 +4,497 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 from torch_geometric.data import Batch
-from torch_geometric.nn import GCNConv
+from torch_geometric.loader import DataLoader
 
 from stgraph import GraphBlock, SpaceTimeGraph, insert
 from stgraph.backbones import (
     NonLocalBlock,
     RecurrentClassifier,
     TemporalShift,
-    TinyCNN,
     i3d_resnet50,
 )
 from stgraph.checks import InputError
 from stgraph.classifiers import CNNClassifier, GraphClassifier
-from stgraph.edges import FullEdges, NearestEdges, space_time_graph, temporal_edges
+from stgraph.edges import (
+    FullEdges,
+    NearestEdges,
+    space_time_graph,
+    space_time_hetero,
+    temporal_edges,
+)
 from stgraph.graph import (
-    Layout,
     as_clips,
     frame_mask,
-    frame_of,
+    from_dense,
+    in_clips,
+    in_frames,
     layout_of,
     newest,
     presence,
     to_dense,
+    to_maps,
     validate,
 )
-from stgraph.layers import (
-    AggregateReadout,
-    Broadcast,
-    GraphConv,
-    Readout,
-    Remap,
-    SpaceLayer,
-    TimeLayer,
+from stgraph.layers import Broadcast, Readout, SpaceLayer, TimeLayer
+from stgraph.nodes import (
+    BoxNodes,
+    DynamicRegions,
+    GridNodes,
+    NodeExtractor,
+    Regions,
+    SmallGenerator,
 )
-from stgraph.nodes import BoxNodes, DynamicRegions, GridNodes, NodeExtractor, Regions
-from stgraph.padding import align, check_frame_mask, front, pad_clips, put_frames, take_frames
-from tests.test_compositions import Composition, compositions, same, some
+from stgraph.padding import align, check_frame_mask, pad_clips, put_frames, take_frames
+
+MASK = torch.tensor(
+    [
+        [True, True, False, True, False],
+        [True] * 5,
+        [False, False, False, False, True],
+    ]
+)
 
 
-def masks(clips: int, frames: int, seed: int, kind: str) -> torch.Tensor:
-    """Which frames exist: the first few, or any; some frame of the batch always does."""
-    rand = torch.rand(clips, frames, generator=torch.Generator().manual_seed(seed))
-    mask = rand < 0.6
-    mask[0, -1] = True
-    return front(mask) if kind == "prefix" else mask
+def same(one, other):
+    torch.testing.assert_close(one, other, atol=1e-10, rtol=0)
+
+
+def random(*sizes: int) -> torch.Tensor:
+    return torch.randn(*sizes, dtype=torch.float64)
+
+
+def spoilt(x: torch.Tensor) -> torch.Tensor:
+    return x.masked_fill(~MASK.view(3, 5, *[1] * (x.dim() - 2)), torch.nan)
+
+
+def regions() -> DynamicRegions:
+    generator = SmallGenerator(4, 3, 6)
+    open_ = (0.3, 0.2, 0.5, 0.4)
+    return DynamicRegions(4, 3, FullEdges(), generator, alpha=open_).double()
+
+
+@pytest.fixture
+def graph() -> Batch:
+    with torch.no_grad():
+        return regions()(spoilt(random(3, 5, 4, 6, 7)), frame_mask=MASK)[0]
+
+
+class TestFrames:
+    def test_align_moves_what_exists_to_the_front(self):
+        x = torch.arange(15.0).view(3, 5)
+        expected = torch.tensor([[0, 1, 3, 0, 0], [5, 6, 7, 8, 9], [14, 0, 0, 0, 0.0]])
+        assert torch.equal(align(x, MASK), expected)
+        assert torch.equal(align(x, None), x)
+
+    def test_putting_is_the_inverse_of_taking(self):
+        x = random(3, 5, 2)
+        assert take_frames(x, MASK).shape == (9, 2)
+        back = put_frames(take_frames(x, MASK), MASK, 3)
+        assert torch.equal(back, x * MASK[..., None])
+        assert torch.equal(put_frames(take_frames(x, None), None, 3), x)
+
+    def test_a_mask_of_everything_is_none(self):
+        assert check_frame_mask(torch.ones(3, 5, dtype=torch.bool), 3, 5) is None
+        assert check_frame_mask(None, 3, 5) is None
+
+    @pytest.mark.parametrize(
+        ("mask", "message"),
+        [
+            (MASK[:2], r"frame_mask: expected \[3, 5\], got \[2, 5\]"),
+            (MASK.float(), "frame_mask: expected a tensor of bool, got torch.float32"),
+            ([3, 5, 1], "frame_mask: expected a tensor"),
+        ],
+    )
+    def test_other_masks_are_refused(self, mask, message):
+        with pytest.raises(InputError, match=message):
+            regions()(random(3, 5, 4, 6, 7), frame_mask=mask)
+
+    def test_clips_are_padded_to_the_longest(self):
+        clips = [torch.ones(2, 1, 3, 3), torch.ones(4, 1, 3, 3)]
+        video, mask = pad_clips(clips)
+        assert torch.equal(mask, torch.tensor([[True, True, False, False], [True] * 4]))
+        assert torch.equal(video.sum((2, 3, 4)), mask * 9.0)
+        with pytest.raises(InputError, match="clips: expected frames of one shape"):
+            pad_clips([*clips, torch.ones(2, 1, 3, 4)])
+        with pytest.raises(InputError, match="clips: expected tensors"):
+            pad_clips([])
+
+
+class TestGraphs:
+    def test_there_is_a_graph_for_every_frame_that_exists(self, graph):
+        validate(graph)
+        layout = layout_of(graph)
+        assert (graph.num_graphs, graph.num_nodes) == (9, 27)
+        assert (layout.clips, layout.frames, layout.lengths) == (3, 5, (3, 5, 1))
+        assert torch.equal(graph.batch, torch.arange(9).repeat_interleave(3))
+        assert graph.time[::3].tolist() == [0, 1, 2, 0, 1, 2, 3, 4, 0]
+
+    def test_single_graphs_and_back_again(self, graph):
+        back = validate(Batch.from_data_list(graph.to_data_list()))
+        assert layout_of(back).lengths == (3, 5, 1)
+        twice = Batch.from_data_list(back.to_data_list())
+        for name, value in graph.to_dict().items():
+            if name != "layout":
+                assert torch.equal(back[name], value), name
+                assert torch.equal(twice[name], value), name
+        for number in range(9):
+            assert torch.equal(graph[number].x, graph.x[3 * number : 3 * number + 3])
+            assert validate(graph[number]).time[0] == graph.time[3 * number]
+        assert torch.equal(to_dense(back.x, back), to_dense(graph.x, graph))
+        assert torch.equal(presence(back), presence(graph))
+
+    def test_clips_of_any_batches_and_lengths_stay_clips(self, graph):
+        other, _ = regions()(random(2, 4, 4, 6, 7))
+        frames = [*other[4:], *graph[:3], *other[:4], *graph[8:]]
+        mixed = validate(Batch.from_data_list(frames))
+        assert layout_of(mixed).lengths == (4, 3, 4, 1)
+        assert torch.equal(to_dense(mixed.x, mixed)[1, :3], to_dense(graph.x, graph)[0, :3])
+        assert mixed.time[::3].tolist() == [0, 1, 2, 3, 0, 1, 2, 0, 1, 2, 3, 0]
+        time = TimeLayer(nn.GRU(4, 4)).double()
+        out = to_dense(time(mixed.x, mixed)[0], mixed)
+        same(out[1, :3], to_dense(time(graph.x, graph)[0], graph)[0, :3])
+        same(out[2], to_dense(time(other.x, other)[0], other)[0])
+
+    def test_a_loader_of_clips_of_different_lengths(self, graph):
+        clips = [graph[:3], graph[3:8], graph[8:]]
+        loader = torch.utils.data.DataLoader(
+            clips,
+            batch_size=2,
+            collate_fn=lambda some: Batch.from_data_list(
+                [frame for clip in some for frame in clip]
+            ),
+        )
+        lengths = [layout_of(validate(batch)).lengths for batch in loader]
+        assert lengths == [(3, 5), (1,)]
+
+    def test_clips_of_one_length_are_what_they_always_were(self, graph):
+        long = Batch.from_data_list(graph[3:8])
+        assert layout_of(long).exists is None
+        assert layout_of(long).frames == 5
+
+    @pytest.mark.parametrize(
+        "chosen", [[0, 1], [1, 2], [2, 1, 0], [0, 1, 2, 3], [0, 1, 5], [8, 0], [0, 3, 1, 2, 4]]
+    )
+    def test_frames_that_make_no_clips_are_refused_along_time(self, graph, chosen):
+        part = validate(Batch.from_data_list([graph[number] for number in chosen]))
+        x = SpaceLayer(4).double()(part.x, part)  # inside frames all is well
+        for along in (
+            lambda: TimeLayer(nn.GRU(4, 4)).double()(x, part),
+            lambda: Readout()(x, part),
+            lambda: to_dense(x, part),
+            lambda: temporal_edges(part),
+            lambda: space_time_graph(part),
+            lambda: frame_mask(part),
+        ):
+            with pytest.raises(InputError, match=r"expected whole clips.*as_clips\(graph, 1\)"):
+                along()
+        alone = as_clips(part, 1)
+        assert layout_of(alone).lengths == (1,) * len(chosen)
+        assert torch.equal(alone.time, part.time)
+        assert TimeLayer(nn.GRU(4, 4)).double()(x, alone)[0].isfinite().all()
+
+    def test_which_frames_make_a_clip_can_be_said(self, graph):
+        part = Batch.from_data_list([graph[n] for n in (3, 5, 7, 0, 1)])
+        said = validate(as_clips(part, (3, 2)))
+        assert layout_of(said).lengths == (3, 2)
+        assert said.time[::3].tolist() == [0, 2, 4, 0, 1]
+        assert torch.equal(to_dense(said.x, said)[1, 0], graph[0].x)
+        again = Batch.from_data_list(said.to_data_list())
+        assert layout_of(again).lengths == (3, 2)
+        for wrong in ((3, 3), 2, (5, -1, 1)):
+            with pytest.raises(InputError, match="lengths: expected"):
+                as_clips(part, wrong)
+
+    def test_frames_in_any_order_from_a_loader(self, graph):
+        batches = list(DataLoader(graph.to_data_list(), batch_size=4, shuffle=True))
+        assert sum(batch.num_graphs for batch in batches) == 9
+        assert all(layout_of(as_clips(batch, 1)).frames == 1 for batch in batches)
+
+    def test_dense_views(self, graph):
+        dense = to_dense(graph.x, graph)
+        assert dense.shape == (3, 5, 3, 4)
+        assert torch.equal(from_dense(dense, graph), graph.x)
+        lengths = torch.tensor([3, 5, 1])
+        expected = torch.arange(5) < lengths[:, None]
+        assert torch.equal(frame_mask(graph), expected)
+        assert torch.equal(presence(graph), expected[..., None].expand(3, 5, 3))
+        frames = torch.arange(9.0)
+        assert torch.equal(in_frames(in_clips(frames, graph), graph), frames)
+        assert to_maps(frames + 1, graph)[0].tolist() == [1, 2, 0, 3, 0]
+
+    def test_what_every_clip_ends_with(self, graph):
+        sequence = torch.arange(21.0).view(3, 7)  # two frames before
+        assert newest(sequence, graph, 2).tolist() == [[3, 4], [12, 13], [15, 16]]
+        assert newest(sequence, graph, 0).shape == (3, 0)
+        with pytest.raises(InputError, match="sequence: expected at least 4"):
+            newest(sequence, graph, 4)
+        whole = Batch.from_data_list(graph[3:8])
+        last = newest(sequence[:1, :5], whole)
+        assert last.tolist() == [[4]]
+        assert last.untyped_storage().nbytes() == 4  # a state does not hold the clip
+
+    def test_edges_in_time_end_with_the_clip(self, graph):
+        source, target = temporal_edges(graph)
+        assert torch.equal(graph.node_id[source], graph.node_id[target])
+        assert torch.equal(graph.time[source] + 1, graph.time[target])
+        assert source.numel() == 3 * (2 + 4 + 0)
+        clips = space_time_graph(graph)
+        assert clips.num_graphs == 3
+        assert [one.num_nodes for one in clips.to_data_list()] == [9, 15, 3]
+        assert [one["node"].x.size(0) for one in space_time_hetero(graph).to_data_list()] == [
+            9,
+            15,
+            3,
+        ]
+        assert clips[2].edge_index.size(1) == 9
+
+
+class Remembering(NodeExtractor):
+    """An extractor that knows nothing of masks: its window follows the mean of what it has seen."""
+
+    def __init__(self, channels, edges=None, causal=True):
+        super().__init__(channels, edges)
+        self.causal = causal
+
+    def regions(self, features, state=None, weight=None):
+        b, t, _, h, w = features.shape
+        bright = features.mean((2, 3, 4)) if weight is None else weight
+        seen = bright.cumsum(1) + (0 if state is None else state)
+        if not self.causal:
+            seen = bright.mean(1, keepdim=True).expand_as(bright)
+        kernel = seen.sigmoid()[:, :, None, None, None] * features.new_ones(b, t, 2, h, w)
+        kernel = (
+            kernel
+            * torch.linspace(0, 1, w, dtype=kernel.dtype)
+            ** (1 + seen.abs())[:, :, None, None, None]
+        )
+        box = features.new_tensor([0, 0, 1, 1]).expand(b, t, 2, 4)
+        return Regions(kernel, box, extra={"seen": seen[..., None].expand(b, t, 2)}), (
+            seen[:, -1:] if self.causal else None
+        )
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("told", [True, False])
+def test_an_extractor_that_knows_nothing_of_masks_gets_them_for_free(causal, told):
+    extractor = Remembering(4, FullEdges(), causal).double()
+    features, weight = random(3, 5, 4, 6, 7), random(3, 5)
+    hints = {"weight": spoilt(weight)} if told else {}
+    graph, state = extractor(spoilt(features), frame_mask=MASK, **hints)
+    validate(graph)
+    for clip, length in enumerate((3, 5, 1)):
+        own = {"weight": weight[clip : clip + 1, MASK[clip]]} if told else {}
+        alone, _ = extractor(features[clip : clip + 1, MASK[clip]], **own)
+        for name in ("x", "kernel", "seen"):
+            same(to_dense(graph[name], graph)[clip, :length], to_dense(alone[name], alone)[0])
+    if not causal:
+        return
+    parts, carried = [], None
+    for t in range(5):
+        now = {name: hint[:, t : t + 1] for name, hint in hints.items()}
+        piece, carried = extractor(
+            spoilt(features)[:, t : t + 1], carried, MASK[:, t : t + 1], **now
+        )
+        parts.append(piece.x)
+    assert carried.clock == state.clock == (3, 5, 1)
+    same(torch.cat(parts).sort(0).values, graph.x.sort(0).values)
+    _, together = extractor(features)
+    with pytest.raises(InputError, match="state: expected a frame_mask from the first piece on"):
+        extractor(features, together, MASK)
+
+
+def test_boxes_of_frames_that_do_not_exist_may_be_anything():
+    boxes = torch.tensor([0.2, 0.3, 0.6, 0.9], dtype=torch.float64).expand(3, 5, 2, 4)
+    extractor = BoxNodes(4, edges=NearestEdges(1)).double()
+    graph, _ = extractor(spoilt(random(3, 5, 4, 6, 7)), frame_mask=MASK, boxes=spoilt(boxes))
+    assert graph.num_nodes == 18
+    with pytest.raises(InputError, match="boxes: expected"):
+        extractor(random(3, 5, 4, 6, 7), boxes=spoilt(boxes))
+
+
+def test_nothing_waits_where_all_frames_exist(graph):
+    whole, _ = regions()(random(3, 5, 4, 6, 7), frame_mask=torch.ones(3, 5, dtype=torch.bool))
+    assert layout_of(whole).exists is None
+
+
+def test_a_batch_without_any_frame():
+    block = GraphBlock(
+        SpaceTimeGraph(
+            regions(),
+            {"space": SpaceLayer(4), "time": TimeLayer(nn.LSTM(4, 4))},
+            ("space", "time"),
+        ).double()
+    ).double()
+    features, none = random(2, 3, 4, 6, 7), torch.zeros(2, 3, dtype=torch.bool)
+    out = block(features, frame_mask=none)
+    assert out.graph.num_graphs == 0
+    assert torch.equal(out.features, features)
+    first = block(features)
+    paused = block(features, first.state, none)
+    for one, other in zip(paused.state.layers[1], first.state.layers[1], strict=True):
+        assert torch.equal(one, other)
+    assert paused.state.nodes.clock == 3
+    assert Readout("max", "last")(out.x, out.graph).eq(0).all()
+
+
+class Mixed(nn.Module):
+    """A CNN with a batch norm, which padding would reach in training."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.pool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(4, 6)
+
+    def forward(self, x):
+        return self.fc(self.pool(self.norm(self.conv(x)).relu()).flatten(1))
+
+
+def graph_block(place) -> GraphBlock:
+    layers = {"time": TimeLayer(nn.GRU(4, 4)), "space": SpaceLayer(4)}
+    block = GraphBlock(SpaceTimeGraph(regions(), layers, ("time", "space")))
+    nn.init.normal_(block.norm.weight)
+    return block
+
+
+def two_sided(place) -> TemporalShift:
+    return TemporalShift(fold=2)
+
+
+def online(place) -> TemporalShift:
+    return TemporalShift(fold=2, online=True)
+
+
+def non_local(place) -> NonLocalBlock:
+    block = NonLocalBlock(place.channels)
+    nn.init.normal_(block.norm.weight)
+    return block
+
+
+def broadcast(place) -> GraphBlock:
+    net = SpaceTimeGraph(GridNodes(4, (2,), FullEdges()), {"space": SpaceLayer(4)}, ("space",))
+    block = GraphBlock(net, remap=Broadcast(Readout("mean", "last")))
+    nn.init.normal_(block.norm.weight)
+    return block
+
+
+BLOCKS = [graph_block, two_sided, online, non_local, broadcast]
+
+
+@pytest.mark.parametrize("make", BLOCKS)
+def test_blocks_in_a_cnn(make):
+    net = insert(Mixed().double(), {"norm": make}, input_size=(3, 6, 7)).double().eval()
+    video = random(3, 5, 3, 6, 7)
+    out = net(spoilt(video), frame_mask=MASK)
+    assert out.output.shape == (3, 5, 6)
+    assert out.output[~MASK].eq(0).all()
+    for clip in range(3):
+        alone = net(video[clip : clip + 1, MASK[clip]])
+        same(out.output[clip, MASK[clip]], alone.output[0])
+    if net.causal:
+        state, pieces = None, []
+        for t in range(5):
+            piece = net(spoilt(video)[:, t : t + 1], state, MASK[:, t : t + 1])
+            state = piece.state
+            pieces.append(piece.output)
+        same(torch.cat(pieces, 1), out.output)
+
+
+@pytest.mark.parametrize("make", [two_sided, online, non_local])
+def test_a_block_leaves_frames_that_do_not_exist_as_they_are(make):
+    block = make(type("Place", (), {"channels": 4})).double()
+    features = random(3, 5, 4, 6, 7)
+    out = block(features, frame_mask=MASK).features
+    assert torch.equal(out[~MASK], features[~MASK])
+    assert not torch.equal(out[MASK], features[MASK])
+
+
+@pytest.mark.parametrize("make", BLOCKS)
+def test_batch_norms_in_training_never_see_padding(make):
+    packed, padded = (
+        insert(Mixed().double(), {"norm": make}, input_size=(3, 6, 7)).double() for _ in range(2)
+    )
+    padded.load_state_dict(packed.state_dict())
+    video = random(2, 4, 3, 6, 7)
+    mask = torch.tensor([[True] * 4 + [False] * 2] * 2)
+    long = torch.cat([video, torch.full((2, 2, 3, 6, 7), torch.nan, dtype=torch.float64)], 1)
+    same(padded(long, frame_mask=mask).output[:, :4], packed(video).output)
+    for one, other in zip(packed.state_dict().values(), padded.state_dict().values(), strict=True):
+        same(one, other)
+
+
+def test_what_mixes_frames_and_cannot_leave_any_out_refuses_a_mask():
+    cnn = insert(i3d_resnet50(5), {}, input_size=(3, 8, 32, 32))
+    with pytest.raises(InputError, match="frame_mask: expected None: a 3D CNN mixes frames"):
+        cnn(torch.zeros(1, 2, 3, 32, 32), frame_mask=torch.tensor([[True, False]]))
+
+    class Own(nn.Module):
+        causal = True
+
+        def forward(self, features, state=None):
+            return type(two_sided(None)(features))(features, None)
+
+    net = insert(Mixed(), {"conv": Own()}, input_size=(3, 6, 7))
+    with pytest.raises(InputError, match=r"frame_mask: expected None: \['conv'\] take none"):
+        net(torch.zeros(3, 5, 3, 6, 7), frame_mask=MASK)
+    block = NonLocalBlock(4, norm=lambda c: nn.GroupNorm(1, c))
+    with pytest.raises(InputError, match="frame_mask: expected None, with a norm over whole clips"):
+        block(torch.zeros(3, 5, 4, 6, 7), frame_mask=MASK)
+
+
+def graph_classifier() -> GraphClassifier:
+    backbone = nn.Conv2d(3, 4, 3)
+    layers = {"time": TimeLayer(nn.LSTM(4, 4, 2)), "space": SpaceLayer(4)}
+    net = SpaceTimeGraph(regions(), layers, ("time", "space"))
+    return GraphClassifier(backbone, net, 6, Readout("mean", "last"))
+
+
+CLASSIFIERS = {
+    "graph": graph_classifier,
+    "cnn": lambda: CNNClassifier(insert(Mixed(), {"conv": graph_block}, input_size=(3, 8, 8)), 6),
+    "recurrent": lambda: RecurrentClassifier(nn.Conv2d(3, 4, 3), nn.LSTM(4, 5, 2), 6),
+}
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_classifiers(name):
+    model = CLASSIFIERS[name]().double().eval()
+    video = random(3, 5, 3, 8, 8)
+    logits = model(spoilt(video), frame_mask=MASK).logits
+    for clip in range(3):
+        same(logits[clip], model(video[clip : clip + 1, MASK[clip]]).logits[0])
+    state = None
+    for t in range(5):
+        now = slice(t, t + 1)
+        answer = model(spoilt(video)[:, now], state, MASK[:, now])
+        state = answer.state
+    same(answer.logits, logits)
+
+
+def test_training_counts_the_frames_that_exist_alone():
+    pytest.importorskip("lightning")
+    from stgraph.training import ClassificationModule, NodeClasses
+
+    model = graph_classifier().eval()
+    auxiliary = NodeClasses(4, 6)
+    module = ClassificationModule(model, scale=nn.Identity(), auxiliary=auxiliary).double()
+    module.log = lambda *_, **__: None
+    batch = {
+        "video": spoilt(random(3, 5, 3, 8, 8)),
+        "label": torch.tensor([4, 0, 2]),
+        "digit_class": torch.tensor([[1], [2], [5]]),
+        "frame_mask": MASK,
+    }
+    loss = module.training_step(batch, 0)
+    losses, extras = [], []
+    for clip, length in enumerate((3, 5, 1)):
+        here = slice(clip, clip + 1)
+        one = {name: value[here] for name, value in batch.items() if name != "frame_mask"}
+        one["video"] = one["video"][:, MASK[clip]]
+        answer = module.answer(one)
+        losses.append(module.loss(answer.logits, one["label"]))
+        extras.append(length * auxiliary(answer, one))
+    same(loss, torch.stack(losses).mean() + torch.stack(extras).sum() / 9)
+    loss.backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in module.parameters())

@@ -7,18 +7,43 @@ import pytest
 import torch
 from torch import nn
 from torch_geometric import transforms as T
-from torch_geometric.data import Batch
+from torch_geometric.data import Batch, InMemoryDataset
 from torch_geometric.explain import Explainer, GNNExplainer
 from torch_geometric.loader import DataLoader
-from torch_geometric.nn import GATConv, TopKPooling, global_mean_pool
+from torch_geometric.nn import GATConv, GCNConv, TopKPooling, global_mean_pool
 from torch_geometric.utils import degree, to_networkx
 
 from stgraph import SpaceTimeGraph
 from stgraph.checks import InputError
-from stgraph.edges import FullEdges, GridEdges, NearestEdges, OverlapEdges, space_time_graph
+from stgraph.edges import (
+    FullEdges,
+    GridEdges,
+    NearestEdges,
+    OverlapEdges,
+    sort_edges,
+    space_time_graph,
+)
 from stgraph.explain import Frozen
-from stgraph.graph import attach_edges, layout_of, presence, to_dense, validate
-from stgraph.layers import HomogeneousLayer, LeakingDotAttention, SpaceLayer, TimeLayer
+from stgraph.graph import (
+    as_clips,
+    attach_edges,
+    attach_fields,
+    from_dense,
+    layout_of,
+    presence,
+    to_dense,
+    validate,
+)
+from stgraph.layers import (
+    GraphConv,
+    HomogeneousLayer,
+    LeakingDotAttention,
+    NodeNorm,
+    Readout,
+    Remap,
+    SpaceLayer,
+    TimeLayer,
+)
 from stgraph.nodes import DynamicRegions, GridNodes, NodeExtractor, Regions
 
 
@@ -223,3 +248,134 @@ def test_what_weighs_nodes_without_edges_is_not_explained():
         graph = net(torch.randn(1, 2, 8, 4, 4)).graph
         with pytest.raises(InputError, match="a layer whose messages run along edges"):
             Frozen(net, graph)
+
+
+ADDED = {
+    "a virtual node": lambda one: T.VirtualNode()(one),
+    "nodes backwards": lambda one: one.subgraph(torch.arange(one.num_nodes).flip(0)),
+    "a node twice": lambda one: one.subgraph(
+        torch.arange(one.num_nodes).clamp(max=one.num_nodes - 2)
+    ),
+    "other identities": lambda one: one.clone().update({"node_id": one.node_id + 1}),
+}
+
+
+@pytest.mark.parametrize("name", ADDED)
+def test_nodes_that_are_no_slots_are_refused_and_nothing_is_overwritten(graph, name):
+    frames = [one for one in graph.to_data_list() if one.num_nodes > 1 or "virtual" in name]
+    changed = [ADDED[name](one.clone()) for one in frames]
+    batch = as_clips(Batch.from_data_list(changed), 1)
+    for use in (
+        lambda: to_dense(batch.x, batch),
+        lambda: from_dense(torch.zeros(len(frames), 1, layout_of(batch).nodes, 8), batch),
+        lambda: presence(batch),
+        lambda: TimeLayer(nn.GRU(8, 8))(batch.x, batch),
+        lambda: HomogeneousLayer(SpaceLayer(8))(batch.x, FullEdges()(batch)),
+        lambda: Readout()(batch.x, batch),
+        lambda: Remap()(batch.x, batch),
+        lambda: NodeNorm(8)(batch.x, batch),
+        lambda: NearestEdges(2)(batch),
+        lambda: to_dense(changed[-1].x, changed[-1]),
+    ):
+        with pytest.raises(InputError, match="each at most once a frame, in order"):
+            use()
+    with pytest.raises(InputError, match="node_id: expected"):
+        validate(batch)
+
+
+def test_more_nodes_than_slots_are_found_without_looking_at_values():
+    graph, _ = GridNodes(8, (2,), FullEdges())(torch.randn(2, 3, 8, 9, 7))
+    changed = [T.VirtualNode()(one) for one in graph.to_data_list()]
+    batch = Batch.from_data_list(changed).to("meta")  # which has none
+    with pytest.raises(InputError, match="each at most once a frame"):
+        to_dense(batch.x, batch)
+
+
+def test_nodes_that_are_left_out_are_absent(graph):
+    few = NearestEdges(1)(graph)
+    parts = [T.RemoveIsolatedNodes()(T.RemoveSelfLoops()(one)) for one in few.to_data_list()]
+    batch = validate(Batch.from_data_list(parts))
+    kept = to_dense(graph.x, graph)[presence(batch)] if presence(batch) is not None else graph.x
+    assert torch.equal(batch.x, kept)
+
+
+def test_fields_of_edges_and_of_graphs(graph):
+    edges = graph.num_edges
+    frames = [one.clone() for one in graph.to_data_list()]
+    for number, one in enumerate(frames):
+        one.edge_weight = torch.rand(one.num_edges)
+        one.edge_type = torch.full((one.num_edges,), number)
+        one.edge_own = torch.rand(one.num_edges, 2)
+        one.y = torch.tensor([number])
+        one.score = torch.rand(1, 5)
+        one.loose = torch.rand(number, 3)  # as many rows as a graph likes
+        one.name = f"frame {number}"
+        validate(one)
+    batch = validate(Batch.from_data_list(frames))
+    assert batch.edge_weight.shape == (edges,)
+    assert batch.y.tolist() == [0, 1, 2, 3, 4, 5]
+    back = validate(Batch.from_data_list(batch.to_data_list()))
+    for name, value in batch.to_dict().items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(back[name], value), name
+    conv = GraphConv(GCNConv(8, 4), 4, {"edge_weight": "edge_weight"})
+    torch.testing.assert_close(conv(back.x, back), conv(batch.x, batch))
+
+
+def test_fields_set_on_a_batch(graph):
+    values = {
+        "edges": {"edge_weight": torch.rand(graph.num_edges)},
+        "graphs": {"y": torch.arange(6)},
+        "nodes": {"colour": torch.rand(graph.num_nodes, 3)},
+    }
+    bare = attach_edges(graph, graph.edge_index)
+    for fields in values.values():
+        for name, value in fields.items():
+            bare[name] = value
+    validate(bare)
+    batch = validate(attach_fields(graph, **values))
+    assert "y" not in graph
+    for number, one in enumerate(batch.to_data_list()):
+        assert one.y.tolist() == [number]
+        mine = batch.batch[batch.edge_index[1]] == number
+        assert torch.equal(one.edge_weight, batch.edge_weight[mine])
+        assert torch.equal(one.colour, batch.colour[batch.batch == number])
+    same(Batch.from_data_list(batch.to_data_list()), batch)
+    ordered = sort_edges(batch)
+    for source, target, weight in zip(*ordered.edge_index, ordered.edge_weight, strict=True):
+        edge = (batch.edge_index[0] == source) & (batch.edge_index[1] == target)
+        assert batch.edge_weight[edge] == weight
+    assert "edge_weight" not in FullEdges()(batch)  # of other edges
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "rows", "message"),
+    [
+        ("edges", "edge_weight", 1, "edge_weight: expected .*a row an edge"),
+        ("graphs", "y", 5, "y: expected .*a row a frame graph"),
+        ("nodes", "colour", 1, "colour: expected .*a row a node"),
+        ("graphs", "my_index", 6, "fields: expected a name without index"),
+        ("graphs", "edge_y", 6, "fields: expected a name"),
+    ],
+)
+def test_fields_that_do_not_fit_are_refused(graph, kind, name, rows, message):
+    with pytest.raises(InputError, match=message):
+        attach_fields(graph, **{kind: {name: torch.rand(rows)}})
+
+
+def test_validate_finds_fields_of_other_rows(graph):
+    for name, rows in (("edge_weight", graph.num_edges + 1), ("y", 5), ("mass", 6)):
+        bare = attach_edges(graph, graph.edge_index)
+        bare[name] = torch.rand(rows)
+        with pytest.raises(InputError, match=f"{name}: expected"):
+            validate(bare)
+
+
+def test_a_dataset_of_frames_is_stored_as_weights(graph, tmp_path):
+    InMemoryDataset.save(graph.to_data_list(), tmp_path / "frames.pt")
+    stored = InMemoryDataset()
+    stored.load(tmp_path / "frames.pt")  # a fall back to unsafe loading would warn
+    same(Batch.from_data_list([stored[number] for number in range(6)]), graph)
+    torch.save(graph.to_data_list(), tmp_path / "list.pt")
+    listed = torch.load(tmp_path / "list.pt", weights_only=True)
+    same(Batch.from_data_list(listed), graph)

@@ -189,22 +189,18 @@ def attach_fields(
     edge_index = getattr(graph, "edge_index", None)
     if edges and edge_index is None:
         raise InputError("graph", "edges (pass edges= to the extractor)", "none attached")
+    size = 0 if edge_index is None else edge_index.size(1)
     for kind, given, rows, slices in (
-        ("node", nodes, graph.node_id.size(0), graph._slice_dict["node_id"]),
-        (
-            "edge",
-            edges,
-            0 if edge_index is None else edge_index.size(1),
-            graph._slice_dict.get("edge_index"),
-        ),
-        ("frame graph", graphs, count, torch.arange(count + 1)),
+        ("a node", nodes, graph.node_id.size(0), graph._slice_dict["node_id"]),
+        ("an edge", edges, size, graph._slice_dict.get("edge_index")),
+        ("a frame graph", graphs, count, torch.arange(count + 1)),
     ):
         for name, value in (given or {}).items():
             if not isinstance(value, Tensor) or value.dim() < 1 or value.size(0) != rows:
                 came = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
-                raise InputError(name, f"[{rows}, ...] (a row a {kind})", came)
+                raise InputError(name, f"[{rows}, ...] (a row {kind})", came)
             renumbered = any(word in name for word in ("index", "batch", "face", "ptr"))
-            if renumbered or (kind == "edge") != name.startswith("edge_"):
+            if renumbered or (kind == "an edge") != name.startswith("edge_"):
                 free = "a name without index, batch, face and ptr; edge_… for edges, and only those"
                 raise InputError("fields", free, repr(name))
             out[name] = value

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import torch
 from torch_geometric.data import Data
+from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
+from torch_geometric.data.storage import GlobalStorage
 
 from stgraph.checks import InputError
 
@@ -97,8 +99,9 @@ class Layout:
         return Layout.of_lengths(lengths, *sizes.pop())
 
 
-# So that torch.load and InMemoryDataset.load read graphs as weights only, which runs no code.
-torch.serialization.add_safe_globals([Layout])
+# So that InMemoryDataset.load and torch.load read single graphs as weights only, which runs no
+# code. All four hold plain values; PyG allows its Data itself, and not what that is made of.
+torch.serialization.add_safe_globals([Layout, DataEdgeAttr, DataTensorAttr, GlobalStorage])
 
 
 def _whole_clips(origins: list[tuple[int, int, int]]) -> list[int] | None:

@@ -92,7 +92,7 @@ def _of_single_graphs(graph: Data, name: str, value: Tensor) -> bool:
     if slices is None:  # set on the batch
         return value.dim() > 0 and value.size(0) == graph.num_graphs
     axis = graph.__cat_dim__(name, value)
-    return slices.numel() == graph.num_graphs + 1 and int(slices[-1]) == value.size(axis)
+    return bool(slices.numel() == graph.num_graphs + 1 and int(slices[-1]) == value.size(axis))
 
 
 def check_edges(edge_index: Tensor, frame: Tensor) -> None:

@@ -188,7 +188,8 @@ def newest(sequence: Tensor, graph: Batch, count: int = 1) -> Tensor:
     chosen = torch.tensor(ends)[:, None] - count + torch.arange(count)  # [B, count]
     clip = torch.arange(layout.clips)[:, None] * total
     places = (clip + chosen).flatten().to(sequence.device, non_blocking=True)
-    return sequence.flatten(0, 1).index_select(0, places).unflatten(0, (layout.clips, count))
+    last = sequence.flatten(0, 1).index_select(0, places)
+    return last.reshape(layout.clips, count, *sequence.shape[2:])
 
 
 def _front(layout: Layout) -> Tensor | None:

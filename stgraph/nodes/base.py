@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any, NamedTuple
 
@@ -176,18 +176,18 @@ class NodeExtractor(nn.Module, ABC):
         self, features: Tensor, before: Any, mask: Tensor | None, hints: Mapping[str, Any]
     ) -> tuple[Regions, Any]:
         """Regions of aligned features, and the state to go on with."""
-        if "frame_mask" in signature(self.regions).parameters:
-            there = None if mask is None else front(mask)
-            return _two(self, self.regions(features, before, frame_mask=there, **hints))
+        regions: Callable[..., Any] = self.regions
         if mask is None and not isinstance(before, Alone):
-            return _two(self, self.regions(features, before, **hints))
+            return _two(self, regions(features, before, **hints))
+        if mask is not None and "frame_mask" in signature(regions).parameters:
+            return _two(self, regions(features, before, frame_mask=front(mask), **hints))
         if self.causal and before is None:
-            regions, after = _two(self, self.regions(features, None, **hints))
+            found, after = _two(self, regions(features, None, **hints))
             if after is None:  # frames behind the end changed nothing
-                return regions, None
+                return found, None
 
         def one(features: Tensor, before: Any, **hints: Any) -> tuple[Regions, Any]:
-            return _two(self, self.regions(features, before, **hints))
+            return _two(self, regions(features, before, **hints))
 
         lengths = [features.size(1)] * len(features) if mask is None else mask.sum(1).tolist()
         return each_alone(one, features, before, lengths, hints)

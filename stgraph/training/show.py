@@ -102,12 +102,15 @@ def view(module: ClassificationModule, clips: BatchedClips, index: int) -> viz.C
     if rounds:  # the last round's, of the last graph
         layer, x, graph = rounds[-1]
         alpha = layer.attention(x, graph)
+    exists: Any = slice(None)  # of a padded clip, the frames that the graphs are of
+    if "frame_mask" in batch:
+        exists = batch["frame_mask"][0].cpu()
     return viz.ClipView.cut(
         0,
-        batch["video"].cpu(),
+        batch["video"].cpu()[:, exists],
         answer.graph.cpu(),
         alpha=None if alpha is None else alpha.cpu(),
-        box=batch["box"].cpu() if "box" in batch else None,
+        box=batch["box"].cpu()[:, exists] if "box" in batch else None,
         marked=batch["synchronous"].cpu() if "synchronous" in batch else None,
         label=names[int(batch["label"][0])],
         prediction=names[int(label)],

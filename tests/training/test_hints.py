@@ -33,3 +33,16 @@ def test_what_the_model_or_the_batch_does_not_know_is_told() -> None:
         ask(Sum(), torch.ones(2), BATCH, {"number": "box"})
     with pytest.raises(TypeError, match="something else"):
         ask(Wrong(), torch.ones(2), BATCH, {"number": "count"})
+
+
+class Masked(nn.Module):
+    def forward(self, video, state=None, frame_mask=None):
+        return None if frame_mask is None else (video * frame_mask).sum()
+
+
+def test_a_model_is_told_which_frames_exist() -> None:
+    mask = torch.tensor([[True, False, True]])
+    assert ask(Masked(), torch.ones(1, 3), {"frame_mask": mask}, {}) == 2
+    assert ask(Masked(), torch.ones(1, 3), {}, {}) is None
+    with pytest.raises(InputError, match=r"hints: expected what Sum takes, got \['frame_mask'\]"):
+        ask(Sum(), torch.ones(1, 3), {"frame_mask": mask}, {})
