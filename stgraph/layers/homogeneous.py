@@ -27,6 +27,9 @@ class Previous(NamedTuple):
     """Which nodes were there ``[B, N]`` (bool)."""
 
 
+torch.serialization.add_safe_globals([Previous])
+
+
 class HomogeneousLayer(TemporalLayer):
     r"""A space layer in which a node also hears itself from the frame before.
 
@@ -97,7 +100,8 @@ class HomogeneousLayer(TemporalLayer):
             ),
         )
         out = out.reshape(layout.clips, layout.frames, layout.nodes, self.channels)
-        return from_dense(out, graph), Previous(of[:, -1], key[:, -1], here[:, -1])
+        # Copies: views would keep the whole piece in memory for as long as the state lives.
+        return from_dense(out, graph), Previous(*(part[:, -1].clone() for part in (of, key, here)))
 
     @staticmethod
     def _check_state(state: Previous, of: Tensor, key: Tensor) -> None:

@@ -51,6 +51,9 @@ class NodeState(NamedTuple):
     """What :meth:`NodeExtractor.regions` returned, or ``None``."""
 
 
+torch.serialization.add_safe_globals([NodeState])
+
+
 class NodeExtractor(nn.Module, ABC):
     r"""Turns feature maps into frame graphs: ``(features, state=None, **hints) → (graph, state)``.
 
