@@ -11,6 +11,7 @@ from torch_geometric.data import Batch
 from stgraph.checks import InputError, channels, integer, shape
 from stgraph.graph import from_dense, presence, to_dense
 from stgraph.layers.base import TemporalLayer
+from stgraph.layers.gather import rounded, widened
 
 __all__ = ["AttentionTime", "Recent"]
 
@@ -24,6 +25,9 @@ class Recent(NamedTuple):
     """``[B, w − 1, N, C]``."""
     present: Tensor
     """Which nodes were there ``[B, w − 1, N]`` (bool)."""
+
+
+torch.serialization.add_safe_globals([Recent])
 
 
 class AttentionTime(TemporalLayer):
@@ -87,14 +91,17 @@ class AttentionTime(TemporalLayer):
         keys = key.unfold(1, self.window, 1).reshape(window)
         values = value.unfold(1, self.window, 1).reshape(window)
         query = query.reshape(clips, frames, nodes, *share, 1) * share[1] ** -0.5
-        score = (query * keys).sum(dim=-2) + self.relative  # [B, T, N, heads, w]
+        score = rounded((widened(query) * widened(keys)).sum(dim=-2), query.dtype)
+        score = score + self.relative  # [B, T, N, heads, w]
         allowed = seen.unfold(1, self.window, 1)[..., None, :]  # [B, T, N, 1, w]
         score = score.masked_fill(~allowed, torch.finfo(score.dtype).min)
         alpha = score.softmax(dim=-1) * allowed
         mixed = (alpha[..., None, :] * values).sum(dim=-1).flatten(-2)  # [B, T, N, C]
         out = dense + self.out_proj(mixed)
         last = key.size(1) - (self.window - 1)
-        return from_dense(out, graph), Recent(key[:, last:], value[:, last:], seen[:, last:])
+        # Copies: views would keep the whole piece in memory for as long as the state lives.
+        kept = Recent(*(part[:, last:].clone() for part in (key, value, seen)))
+        return from_dense(out, graph), kept
 
     def _past(self, state: Recent | None, key: Tensor, here: Tensor) -> Recent:
         """The w − 1 frames before the first."""

@@ -13,27 +13,31 @@ from torch_geometric.nn.resolver import aggregation_resolver
 
 from stgraph.checks import InputError, choice, shape
 from stgraph.graph import frame_of, layout_of, presence, to_dense
+from stgraph.kernels import precise
 
 __all__ = ["AggregateReadout", "Readout", "RunningMean", "mean_over_time"]
 
 
 class RunningMean(NamedTuple):
-    """Sum of the frames so far ``[B, C]``, and how many they are."""
+    """Sum of the frames so far ``[B, C]``, at least in single precision, and how many they are."""
 
     total: Tensor
     frames: int
 
 
+torch.serialization.add_safe_globals([RunningMean])
+
+
 def mean_over_time(x: Tensor, state: RunningMean | None = None) -> tuple[Tensor, RunningMean]:
     """Mean over all frames so far of ``x [B, T, C]``: ``[B, C]``, and the state to go on with."""
     clips, frames, width = shape("x", x, "B T C")
-    total = x.sum(dim=1)
+    total = precise(x).sum(dim=1)
     if state is not None:
         if not isinstance(state, RunningMean):
             raise InputError("state", "a RunningMean of an earlier call", type(state).__name__)
         shape("state", state.total, f"{clips} {width}")
         total, frames = total + state.total, frames + state.frames
-    return total / frames, RunningMean(total, frames)
+    return (total / frames).to(x.dtype), RunningMean(total, frames)
 
 
 class Readout(nn.Module):
@@ -63,8 +67,8 @@ class Readout(nn.Module):
         self.time = choice("time", time, ("mean", "last"))
 
     def frames(self, x: Tensor, graph: Batch) -> Tensor:
-        """One vector a frame, ``[B, T, C]``."""
-        dense, present = to_dense(x, graph), presence(graph)  # [B, T, N, C]
+        """One vector a frame, ``[B, T, C]``, at least in single precision."""
+        dense, present = precise(to_dense(x, graph)), presence(graph)  # [B, T, N, C]
         if self.nodes == "max":
             if present is None:
                 return dense.amax(dim=2)
@@ -83,7 +87,7 @@ class Readout(nn.Module):
         """The vector over all frames so far, for a clip that comes in pieces."""
         frames = self.frames(x, graph)
         mean, state = mean_over_time(frames, state)
-        return (mean if self.time == "mean" else frames[:, -1]), state
+        return (mean if self.time == "mean" else frames[:, -1]).to(x.dtype), state
 
     def forward(self, x: Tensor, graph: Batch) -> Tensor:
         """See the class."""
@@ -133,6 +137,8 @@ class AggregateReadout(Readout):
         if x.size(0) != frame.size(0):
             raise InputError("x", f"[{frame.size(0)}, ...] (a row a node)", list(x.shape))
         more = {"max_num_elements": layout.nodes} if self.padded else {}
+        if next(self.aggregation.parameters(), None) is None:  # else its type is theirs
+            x = precise(x)
         out = self.aggregation(x, index=frame, dim_size=layout.graphs, dim=0, **more)  # [G, D]
         present = presence(graph)
         if present is not None:
