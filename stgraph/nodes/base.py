@@ -49,6 +49,8 @@ class NodeState(NamedTuple):
     """Frames seen so far."""
     regions: Any
     """What :meth:`NodeExtractor.regions` returned, or ``None``."""
+    nodes: int | None = None
+    """N of the pieces so far, which the next ones have too."""
 
 
 torch.serialization.add_safe_globals([NodeState])
@@ -87,6 +89,9 @@ class NodeExtractor(nn.Module, ABC):
 
     check: bool = True
     """Whether values are checked on the CPU: finite features, kernels ≥ 0, boxes in 0..1."""
+
+    of_one_number: str = ""
+    """Advice to those whose pieces of a clip have different numbers of nodes."""
 
     def __init__(self, channels: int, edges: EdgeBuilder | None = None) -> None:
         super().__init__()
@@ -135,6 +140,9 @@ class NodeExtractor(nn.Module, ABC):
         nodes = shape("kernel", regions.kernel, f"{clips} {frames} N {height} {width}")[2]
         if not nodes:
             raise InputError("kernel", "at least one node", list(regions.kernel.shape))
+        if state is not None and state.nodes not in (None, nodes):
+            expected = f"{state.nodes} identities, as in the earlier pieces{self.of_one_number}"
+            raise InputError("nodes", expected, nodes)
         shape("box", regions.box, f"{clips} {frames} {nodes} 4")
         kernel, mass = normalise(regions.kernel)
         kernel = kernel.to(features.dtype)
@@ -165,7 +173,7 @@ class NodeExtractor(nn.Module, ABC):
         graph = frame_graphs(fields, layout, regions.mask, clock)
         if self.edges is not None:
             graph = self.edges(graph)
-        return graph, NodeState(clock + frames, after)
+        return graph, NodeState(clock + frames, after, nodes)
 
     def _before(self, state: NodeState | None) -> tuple[int, Any]:
         """The clock and what :meth:`regions` returned last."""
