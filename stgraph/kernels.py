@@ -31,6 +31,7 @@ __all__ = [
     "moment_box",
     "normalise",
     "pool",
+    "precise",
     "separable",
     "spread",
     "tent",
@@ -102,6 +103,7 @@ class Gaussian:
 
     def __call__(self, distance: Tensor, size: Tensor) -> Tensor:
         """Weights ``[..., H]`` at ``distance [..., H]`` for half-sizes ``[..., 1]``."""
+        size = size.clamp_min(1e-6)  # a window without size is a point, not 0/0
         return (-0.5 * (distance * self.sigmas / size).square()).exp()
 
 
@@ -266,11 +268,22 @@ def moment_box(kernel: Tensor) -> Tensor:
     return torch.stack([x1, y1, x2, y2], dim=-1).clamp(0, 1)
 
 
+def precise(x: Tensor) -> Tensor:
+    """Half precision as single, anything else as it is: what sums are made in.
+
+    A half has 11 bits or 8, so a running sum stops to grow at 2048 or 256 times what is added, and
+    one of fp16 ends at 65504.
+    """
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def normalise(kernel: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Scale kernels to sum to 1 over the map; an empty kernel stays 0.
+    r"""Scale kernels to sum to 1 over the map; an empty kernel stays 0, with gradient 0.
 
     Computed in single precision at least, whatever the kernel's type: an epsilon such as the
-    official 1e-37 is 0 in half precision, and a wide kernel's sum overflows it.
+    official 1e-37 is 0 in half precision, and a wide kernel's sum overflows it. The gradient of the
+    normalised kernel is 0 also where the mass is so small (under 1e-19) that it would be no number:
+    1 over it, times a scale of losses.
 
     Args:
         kernel: weights ≥ 0 ``[..., H, W]``.
@@ -278,10 +291,14 @@ def normalise(kernel: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         The normalised kernel ``[..., H, W]`` and the mass ``[...]``, what each summed to.
     """
-    precise = kernel.to(torch.promote_types(kernel.dtype, torch.float32))
-    mass = precise.sum(dim=(-2, -1))
-    tiny = torch.finfo(precise.dtype).tiny
-    return precise / mass.clamp_min(tiny)[..., None, None], mass
+    kernel = precise(kernel)
+    mass = kernel.sum(dim=(-2, -1))
+    total = mass[..., None, None]
+    tiny = torch.finfo(kernel.dtype).tiny
+    full = total > math.sqrt(tiny)
+    # Chosen before the division: what flows back from the others is dropped, be it infinite.
+    shares = torch.where(full, kernel, kernel.detach())
+    return shares / torch.where(full, total, total.detach().clamp_min(tiny)), mass
 
 
 def _same_map(name: str, x: Tensor, kernel: Tensor) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from inspect import signature
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 from torch_geometric.nn import MessagePassing
@@ -35,6 +36,9 @@ class State(NamedTuple):
     """The schedule that it belongs to."""
     layers: tuple[Any, ...]
     """One entry a place of the schedule; ``None`` where a layer has no state."""
+
+
+torch.serialization.add_safe_globals([State])
 
 
 def detached(state: Any) -> Any:

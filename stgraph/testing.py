@@ -39,6 +39,7 @@ __all__ = [
     "padding_changes_nothing",
     "pieces_equal_the_whole",
     "separate_clips",
+    "state_owns_its_memory",
     "valid_graphs",
     "wrong_features_refused",
 ]
@@ -168,6 +169,14 @@ def padding_changes_nothing(extractor: NodeExtractor) -> None:
     _same("clock", state.clock, (3, 4, 1))
 
 
+def state_owns_its_memory(extractor: NodeExtractor) -> None:
+    """A state is no view of the piece that it comes from, which it would keep in memory."""
+    extractor = _double(extractor)
+    _, state = _extract(extractor, _maps(extractor, 2, 6))
+    for part in _tensors(state):
+        _same("bytes behind a tensor of the state", part.untyped_storage().nbytes(), part.nbytes)
+
+
 def gradients_everywhere(extractor: NodeExtractor) -> None:
     """Gradients reach the maps and every parameter."""
     extractor = _open(_double(extractor))
@@ -229,6 +238,7 @@ EXTRACTOR_LAWS: tuple[Callable[[NodeExtractor], None], ...] = (
     separate_clips,
     pieces_equal_the_whole,
     padding_changes_nothing,
+    state_owns_its_memory,
     gradients_everywhere,
     exact_gradients,
     wrong_features_refused,
@@ -261,6 +271,17 @@ def _random(*sizes: int) -> Tensor:
 
 def _extract(extractor: NodeExtractor, features: Tensor) -> Any:
     return extractor(features, **extractor.example_hints(features))
+
+
+def _tensors(state: Any) -> list[Tensor]:
+    """All tensors in a state."""
+    if isinstance(state, Tensor):
+        return [state]
+    if isinstance(state, dict):
+        state = list(state.values())
+    if not isinstance(state, (tuple, list)):
+        return []
+    return [tensor for part in state for tensor in _tensors(part)]
 
 
 def _same(name: str, came: object, expected: object) -> None:

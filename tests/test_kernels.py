@@ -208,3 +208,58 @@ def test_bad_options_of_profiles_are_refused():
         Gaussian(0)
     with pytest.raises(InputError, match="tau: expected a number above 0"):
         LogLinear(-1.0)
+
+
+EMPTY = {
+    "one axis off the map": ([9.0, 4.0], [1.0, 1.0]),
+    "both axes off the map": ([-9.0, 20.0], [1.0, 1.0]),
+    "flat": ([4.0, 4.0], [0.0, 2.0]),
+    "flat, at the border": ([0.0, 7.0], [2.0, 0.0]),
+    "a point between cells": ([4.5, 4.5], [1e-3, 1e-3]),
+    "hardly there": ([4.0, 4.0], [1e-15, 1e-15]),
+    "of no number": ([4.0, 4.0], [1e-30, 1e-30]),
+    "without size between cells": ([4.5, 4.5], [0.0, 0.0]),
+}
+
+
+@pytest.mark.parametrize("profile", [tent, boxcar, Gaussian(), LogLinear(7.0)], ids=repr)
+@pytest.mark.parametrize("name", EMPTY)
+@pytest.mark.parametrize("scale", [1.0, 2.0**16])
+def test_gradients_of_empty_kernels_are_numbers(name, profile, scale):
+    """Beside a full kernel, whose gradients are what they are alone."""
+    full = ([3.3, 4.2], [2.0, 1.5])
+    x = torch.randn(2, 8, 8)
+    x[0] = 1e3
+
+    def gradients(*windows):
+        centre = torch.tensor([window[0] for window in windows], requires_grad=True)
+        size = torch.tensor([window[1] for window in windows], requires_grad=True)
+        raw = separable(profile, centre, size, 8, 8)
+        kernel, mass = normalise(raw)
+        box = moment_box(raw)
+        loss = (kernel * x[-len(windows) :]).sum() + box.sum() + mass.sum()
+        (loss * scale).backward()
+        return centre.grad, size.grad, mass.detach()
+
+    centre, size, mass = gradients(EMPTY[name], full)
+    assert centre.isfinite().all()
+    assert size.isfinite().all()
+    alone = gradients(full)
+    torch.testing.assert_close((centre[1:], size[1:]), alone[:2])
+    if "off the map" in name and not isinstance(profile, Gaussian):  # which is nowhere 0
+        assert mass[0] == 0
+        assert not centre[0].any()
+        assert not size[0].any()
+
+
+def test_an_empty_kernel_takes_no_gradient_and_a_faint_one_keeps_its_value():
+    raw = torch.tensor([[[0.0, 0.0]], [[1e-30, 3e-30]], [[1e-10, 3e-10]]], requires_grad=True)
+    kernel, _ = normalise(raw)
+    torch.testing.assert_close(kernel.detach()[1:], torch.tensor([[[0.25, 0.75]]] * 2))
+    assert not kernel[0].any()
+    (kernel * torch.tensor([1.0, 2.0])).sum().backward()
+    assert not raw.grad[:2].any()
+    torch.testing.assert_close(raw.grad[2], torch.tensor([[-0.75, 0.25]]) / 4e-10)
+    raw.grad = None
+    normalise(raw)[1].sum().backward()
+    assert raw.grad.eq(1).all()  # the mass itself is a sum

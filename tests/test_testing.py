@@ -52,6 +52,7 @@ BROKEN = {
     "pieces_equal_the_whole": change(
         lambda self, x, r, s: (kernel_of(r, r.kernel * x.mean((1, 2)).exp()[:, None, None]), s)
     ),
+    "state_owns_its_memory": change(lambda self, x, r, s: (r, x.mean((3, 4))[:, -1])),
     "gradients_everywhere": change(lambda self, x, r, s: (kernel_of(r, r.kernel.detach()), s)),
     "exact_gradients": change(
         lambda self, x, r, s: (kernel_of(r, r.kernel * (1 + x.detach().square().mean(2, True))), s)

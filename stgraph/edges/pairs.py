@@ -12,6 +12,7 @@ from torch_geometric.data import Batch
 
 from stgraph.checks import InputError
 from stgraph.graph import layout_of, occupied, slots, to_frames
+from stgraph.kernels import precise
 
 __all__ = ["dense_field", "pair_edges", "top_edges"]
 
@@ -35,8 +36,7 @@ def dense_field(graph: Batch, name: str, width: int | None = None) -> Tensor:
     rows = value.detach().flatten(1)
     if width not in (None, rows.size(1)):
         raise InputError(name, f"[V, {width}]", list(value.shape))
-    rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
-    return to_frames(rows, graph)
+    return to_frames(precise(rows), graph)
 
 
 def pair_edges(joined: Tensor, loops: bool, graph: Batch) -> Tensor:

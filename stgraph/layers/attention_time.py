@@ -11,6 +11,7 @@ from torch_geometric.data import Batch
 from stgraph.checks import InputError, channels, integer, shape
 from stgraph.graph import from_dense, newest, presence, to_dense
 from stgraph.layers.base import TemporalLayer
+from stgraph.layers.gather import rounded, widened
 
 __all__ = ["AttentionTime", "Recent"]
 
@@ -24,6 +25,9 @@ class Recent(NamedTuple):
     """``[B, w − 1, N, C]``."""
     present: Tensor
     """Which nodes were there ``[B, w − 1, N]`` (bool)."""
+
+
+torch.serialization.add_safe_globals([Recent])
 
 
 class AttentionTime(TemporalLayer):
@@ -87,7 +91,8 @@ class AttentionTime(TemporalLayer):
         keys = key.unfold(1, self.window, 1).reshape(window)
         values = value.unfold(1, self.window, 1).reshape(window)
         query = query.reshape(clips, frames, nodes, *share, 1) * share[1] ** -0.5
-        score = (query * keys).sum(dim=-2) + self.relative  # [B, T, N, heads, w]
+        score = rounded((widened(query) * widened(keys)).sum(dim=-2), query.dtype)
+        score = score + self.relative  # [B, T, N, heads, w]
         allowed = seen.unfold(1, self.window, 1)[..., None, :]  # [B, T, N, 1, w]
         score = score.masked_fill(~allowed, torch.finfo(score.dtype).min)
         alpha = score.softmax(dim=-1) * allowed

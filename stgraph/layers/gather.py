@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torch_geometric.utils import degree, softmax
 
 from stgraph.checks import InputError, integer, positive
+from stgraph.kernels import precise
 from stgraph.layers.norm import FrameNorm
 
 __all__ = [
@@ -28,7 +29,9 @@ __all__ = [
     "MeanGather",
     "RawDotAttention",
     "SumGather",
+    "rounded",
     "weighted",
+    "widened",
 ]
 
 
@@ -41,12 +44,12 @@ def weighted(alpha: Tensor, message: Tensor) -> Tensor:
     return (alpha[..., None] * split).flatten(-2)
 
 
-def _precise(x: Tensor) -> Tensor:
+def widened(x: Tensor) -> Tensor:
     """Half precision as single: products of large features go beyond 65504."""
     return x.float() if x.dtype == torch.float16 else x
 
 
-def _rounded(score: Tensor, dtype: torch.dtype) -> Tensor:
+def rounded(score: Tensor, dtype: torch.dtype) -> Tensor:
     """Scores in the type of the features; in half precision the largest number for larger ones."""
     if dtype != torch.float16:
         return score
@@ -99,8 +102,8 @@ class Gather(nn.Module):
 
     def weigh(self, score: Tensor, target: Tensor, nodes: int) -> Tensor:
         """Weights ``[E, heads]``: a softmax over the edges of each ``target [E]``."""
-        alpha: Tensor = softmax(score, target, num_nodes=nodes)
-        return alpha
+        alpha: Tensor = softmax(precise(score), target, num_nodes=nodes)
+        return alpha.to(score.dtype)
 
     def weigh_pairs(self, score: Tensor, allowed: Tensor | None) -> Tensor:
         """Weights ``[G, heads, N, J]`` of pairs; 0 outside of ``allowed [G, N, J]`` (bool)."""
@@ -166,17 +169,17 @@ class DotAttention(Gather):
 
     def score(self, query_i: Tensor, key_j: Tensor) -> Tensor:
         """See :class:`Gather`."""
-        product = _precise(query_i) * _precise(key_j)  # [E, C]
+        product = widened(query_i) * widened(key_j)  # [E, C]
         share = self.channels // self.heads
         total = product.reshape(product.size(0), self.heads, share).sum(dim=-1)
-        return _rounded(total, query_i.dtype)
+        return rounded(total, query_i.dtype)
 
     def score_pairs(self, query: Tensor, key: Tensor) -> Tensor:
         """See :class:`Gather`."""
         split = (*query.shape[:2], self.heads, self.channels // self.heads)
         query, key = query.reshape(split).transpose(1, 2), key.reshape(split).transpose(1, 2)
-        total = _precise(query) @ _precise(key).transpose(-2, -1)  # [G, heads, N, N]
-        return _rounded(total, query.dtype)
+        total = widened(query) @ widened(key).transpose(-2, -1)  # [G, heads, N, N]
+        return rounded(total, query.dtype)
 
     def extra_repr(self) -> str:
         """Options, as ``print(module)`` shows them."""
@@ -310,8 +313,8 @@ class MeanGather(Gather):
 
     def weigh(self, score: Tensor, target: Tensor, nodes: int) -> Tensor:
         """See :class:`Gather`."""
-        count: Tensor = degree(target, nodes, dtype=score.dtype)
-        return count.reciprocal().index_select(0, target)[:, None]
+        count: Tensor = degree(target, nodes, dtype=precise(score).dtype)
+        return count.index_select(0, target).reciprocal()[:, None].to(score.dtype)
 
 
 class SumGather(MeanGather):

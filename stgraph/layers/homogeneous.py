@@ -27,6 +27,9 @@ class Previous(NamedTuple):
     """Which nodes were there ``[B, N]`` (bool)."""
 
 
+torch.serialization.add_safe_globals([Previous])
+
+
 class HomogeneousLayer(TemporalLayer):
     r"""A space layer in which a node also hears itself from the frame before.
 

@@ -10,6 +10,7 @@ from torch_geometric.data import Batch
 
 from stgraph.checks import InputError, shape
 from stgraph.graph import from_dense, presence, to_dense
+from stgraph.kernels import precise
 from stgraph.layers.base import TemporalLayer
 
 __all__ = ["ClipMeanTime", "MeanTime", "NodeMeans"]
@@ -24,10 +25,12 @@ class NodeMeans(NamedTuple):
     """How many they are ``[B, N, 1]``."""
 
 
+torch.serialization.add_safe_globals([NodeMeans])
+
+
 def _counted(x: Tensor, graph: Batch) -> tuple[Tensor, Tensor]:
     """Features ``[B, T, N, C]``, 0 where absent, and ones where present ``[B, T, N, 1]``."""
-    dense, here = to_dense(x, graph), presence(graph)
-    dense = dense.to(torch.promote_types(dense.dtype, torch.float32))
+    dense, here = precise(to_dense(x, graph)), presence(graph)
     one = torch.ones_like(dense[..., :1])
     return dense, (one if here is None else one * here[..., None])
 
@@ -60,7 +63,8 @@ class MeanTime(TemporalLayer):
             total, frames = total + state.total[:, None], frames + state.frames[:, None]
         out = from_dense(total / frames.clamp_min(1), graph).to(x.dtype)
         # Behind the end of a shorter clip nothing is added.
-        return out, NodeMeans(total[:, -1], frames[:, -1])
+        # Copies: views would keep the whole piece in memory for as long as the state lives.
+        return out, NodeMeans(total[:, -1].clone(), frames[:, -1].clone())
 
 
 class ClipMeanTime(TemporalLayer):

@@ -10,6 +10,7 @@ from torch_geometric.utils import scatter
 
 from stgraph.checks import InputError, integer, positive
 from stgraph.graph import frame_of, layout_of, slots
+from stgraph.kernels import precise
 
 __all__ = ["FrameNorm", "NodeNorm"]
 
@@ -36,14 +37,14 @@ class FrameNorm(nn.Module):
 
     def forward(self, x: Tensor, frame: Tensor, frames: int) -> Tensor:
         """Rows ``x [R, C]`` that belong to ``frame [R]``, a number under ``frames``."""
-        precise = x.to(torch.promote_types(x.dtype, torch.float32))
+        rows = precise(x)
 
         def mean(value: Tensor) -> Tensor:  # [R, C] → mean of the row's frame [R, 1]
             per_row = value.mean(dim=-1)
             per_frame: Tensor = scatter(per_row, frame, 0, frames, "mean")
             return per_frame.index_select(0, frame)[:, None]
 
-        centred = precise - mean(precise)
+        centred = rows - mean(rows)
         return self._scale(centred * (mean(centred.square()) + self.eps).rsqrt(), x)
 
     def dense(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -52,11 +53,11 @@ class FrameNorm(nn.Module):
             sizes = list(x.shape[1:])
             scale, shift = self.weight.expand(sizes), self.bias.expand(sizes)
             return F.layer_norm(x, sizes, scale, shift, self.eps)
-        precise = x.to(torch.promote_types(x.dtype, torch.float32))
-        weight = mask.to(precise.dtype)[..., None]
+        rows = precise(x)
+        weight = mask.to(rows.dtype)[..., None]
         over = tuple(range(1, x.dim()))
         count = (weight.sum(dim=over, keepdim=True) * x.size(-1)).clamp_min(1)
-        centred = precise - (precise * weight).sum(dim=over, keepdim=True) / count
+        centred = rows - (rows * weight).sum(dim=over, keepdim=True) / count
         variance = (centred.square() * weight).sum(dim=over, keepdim=True) / count
         normed = centred * (variance + self.eps).rsqrt()
         # Other rows have another scale, and could overflow a half: their 0 weights would make NaN.

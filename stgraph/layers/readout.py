@@ -21,12 +21,13 @@ from stgraph.graph import (
     occupied,
     to_frames,
 )
+from stgraph.kernels import precise
 
 __all__ = ["AggregateReadout", "Readout", "RunningMean", "mean_over_time"]
 
 
 class RunningMean(NamedTuple):
-    """Sum of the frames so far ``[B, C]``, and how many they are."""
+    """Sum of the frames so far ``[B, C]``, at least in single precision, and how many they are."""
 
     total: Tensor
     frames: int | Tensor
@@ -49,14 +50,14 @@ def mean_over_time(
         frame_mask = frame_mask.to(x.device, non_blocking=True)
         x = x.masked_fill(~frame_mask[..., None], 0)
         frames = frame_mask.sum(dim=1, keepdim=True)
-    total = x.sum(dim=1)
+    total = precise(x).sum(dim=1)
     if state is not None:
         if not isinstance(state, RunningMean):
             raise InputError("state", "a RunningMean of an earlier call", type(state).__name__)
         shape("state", state.total, f"{clips} {width}")
         total, frames = total + state.total, frames + state.frames
     counted = frames.clamp_min(1) if isinstance(frames, Tensor) else frames
-    return total / counted, RunningMean(total, frames)
+    return (total / counted).to(x.dtype), RunningMean(total, frames)
 
 
 class Readout(nn.Module):
@@ -86,8 +87,8 @@ class Readout(nn.Module):
         self.time = choice("time", time, ("mean", "last"))
 
     def frames(self, x: Tensor, graph: Batch) -> Tensor:
-        """One vector a frame, ``[B, T, C]``, and 0 behind shorter clips."""
-        return in_clips(self._reduce(to_frames(x, graph), occupied(graph)), graph)
+        """One vector a frame ``[B, T, C]``, in single precision at least; 0 behind shorter clips."""
+        return in_clips(self._reduce(precise(to_frames(x, graph)), occupied(graph)), graph)
 
     def _reduce(self, dense: Tensor, present: Tensor | None) -> Tensor:
         """One vector a frame ``[F, C]`` of ``[F, N, C]``."""
@@ -110,11 +111,11 @@ class Readout(nn.Module):
         frames = self.frames(x, graph)
         mean, after = mean_over_time(frames, state, frame_mask(graph))
         if self.time == "mean":
-            return mean, after
+            return mean.to(x.dtype), after
         before = None if state is None else state.last  # of a clip that has ended already
         before = torch.zeros_like(mean) if before is None else before.to(frames)
         last = newest(torch.cat([before[:, None], frames], dim=1), graph)[:, 0]
-        return last, after._replace(last=last)
+        return last.to(x.dtype), after._replace(last=last)
 
     def forward(self, x: Tensor, graph: Batch) -> Tensor:
         """See the class."""
@@ -164,6 +165,8 @@ class AggregateReadout(Readout):
         if x.size(0) != frame.size(0):
             raise InputError("x", f"[{frame.size(0)}, ...] (a row a node)", list(x.shape))
         more = {"max_num_elements": layout.nodes} if self.padded else {}
+        if next(self.aggregation.parameters(), None) is None:  # else its type is theirs
+            x = precise(x)
         out = self.aggregation(x, index=frame, dim_size=layout.graphs, dim=0, **more)  # [G, D]
         present = occupied(graph)
         if present is not None:

@@ -37,9 +37,10 @@ class Remap(nn.Module):
         """
         if getattr(graph, "kernel", None) is None:
             raise InputError("graph", "a `kernel` for every node", "none")
-        if not self.normalised:
-            x = x * graph.mass[:, None].to(x.dtype)
-        kernel = graph.kernel.to(x.dtype)
+        kernel = graph.kernel
+        if not self.normalised:  # not to x: masses are up to H·W, and x times that overflows a half
+            kernel = kernel * graph.mass[:, None, None]
+        kernel = kernel.to(x.dtype)
         return to_maps(spread(to_frames(x, graph), to_frames(kernel, graph)), graph)
 
     def extra_repr(self) -> str:

@@ -12,6 +12,7 @@ from torch_geometric.nn import MessagePassing
 
 from stgraph.checks import InputError, channels, choice, integer
 from stgraph.graph import frame_of, from_frames, layout_of, slots, to_frames
+from stgraph.kernels import precise
 from stgraph.layers.gather import DotAttention, Gather, weighted
 from stgraph.layers.norm import FrameNorm
 from stgraph.layers.send import Send, SumSend
@@ -117,7 +118,7 @@ class SpaceLayer(MessagePassing):
             key=(key, query),
             frame=frame,
             frames=layout.graphs,
-        )
+        ).to(x.dtype)
 
         def over_nodes(norm: FrameNorm | None) -> Callable[[Tensor], Tensor] | None:
             return None if norm is None else lambda rows: norm(rows, frame, layout.graphs)
@@ -142,12 +143,15 @@ class SpaceLayer(MessagePassing):
         index: Tensor,
         dim_size: int,
     ) -> Tensor:
-        """Weighted messages ``[E, C]``; ``_i`` is the target, ``_j`` the source."""
+        """Weighted messages ``[E, C]``; ``_i`` is the target, ``_j`` the source.
+
+        At least in single precision, in which PyG adds them up.
+        """
         message: Tensor = self.send(share_i + share_j)
         if self.send.norm is not None:
             message = self.send.norm(message, frame_i, frames)
         alpha: Tensor = self.gather.weigh(self.gather.score(key_i, key_j), index, dim_size)
-        return weighted(alpha, message)
+        return precise(weighted(alpha, message))
 
     def attention(self, x: Tensor, graph: Batch) -> Tensor:
         """Weights α of the edges ``[E]`` on the features ``x [V, C]`` that go into a round.

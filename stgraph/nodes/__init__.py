@@ -3,6 +3,7 @@
 from stgraph.nodes.base import NodeExtractor, NodeState, Regions
 from stgraph.nodes.boxes import BoxNodes, WindowKernel
 from stgraph.nodes.constant import ConstantRegions
+from stgraph.nodes.detections import Tracks, pad_detections, relative_boxes, track_slots
 from stgraph.nodes.dynamic import DynamicRegions
 from stgraph.nodes.fixed import FixedRegions
 from stgraph.nodes.generators import (
@@ -41,6 +42,7 @@ __all__ = [
     "SlotNodes",
     "SmallGenerator",
     "StaticRegions",
+    "Tracks",
     "WindowKernel",
     "WindowRegions",
     "WindowRule",
@@ -48,5 +50,8 @@ __all__ = [
     "centre_anchors",
     "grid_anchors",
     "official_small_generator",
+    "pad_detections",
+    "relative_boxes",
     "spatial_softmax",
+    "track_slots",
 ]

@@ -33,6 +33,11 @@ class NodeState(NamedTuple):
     """Frames seen so far, of every clip where they differ."""
     regions: Any
     """What :meth:`NodeExtractor.regions` returned, or ``None``."""
+    nodes: int | None = None
+    """N of the pieces so far, which the next ones have too."""
+
+
+torch.serialization.add_safe_globals([NodeState])
 
 
 class NodeExtractor(nn.Module, ABC):
@@ -69,6 +74,9 @@ class NodeExtractor(nn.Module, ABC):
 
     check: bool = True
     """Whether values are checked on the CPU: finite features, kernels ≥ 0, boxes in 0..1."""
+
+    of_one_number: str = ""
+    """Advice to those whose pieces of a clip have different numbers of nodes."""
 
     def __init__(self, channels: int, edges: EdgeBuilder | None = None) -> None:
         super().__init__()
@@ -139,6 +147,9 @@ class NodeExtractor(nn.Module, ABC):
         nodes = shape("kernel", regions.kernel, f"{clips} {frames} N {height} {width}")[2]
         if not nodes:
             raise InputError("kernel", "at least one node", list(regions.kernel.shape))
+        if state is not None and state.nodes not in (None, nodes):
+            expected = f"{state.nodes} identities, as in the earlier pieces{self.of_one_number}"
+            raise InputError("nodes", expected, nodes)
         shape("box", regions.box, f"{clips} {frames} {nodes} 4")
         kernel, mass = normalise(regions.kernel)
         kernel = kernel.to(features.dtype)
@@ -170,7 +181,7 @@ class NodeExtractor(nn.Module, ABC):
         graph = frame_graphs(fields, layout, regions.mask, clock)
         if self.edges is not None:
             graph = self.edges(graph)
-        return graph, NodeState(_later(clock, layout), after)
+        return graph, NodeState(_later(clock, layout), after, nodes)
 
     def _find(
         self, features: Tensor, before: Any, mask: Tensor | None, hints: Mapping[str, Any]

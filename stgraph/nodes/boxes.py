@@ -58,10 +58,15 @@ class BoxNodes(NodeExtractor):
                                    there are not read, so padding may hold anything
     ``track``    ``[B, T, M]``     whole numbers 0..N−1: which identity a box is, each at most once
                                    a frame. By default box m is identity m
+    ``scores``   ``[B, T, M]``     how sure the detector was, or more numbers ``[B, T, M, …]``: they
+                                   become the node field ``scores [V, …]``
     ===========  ================  ==============================================================
 
     A node's identity is what time layers follow, so pass track ids where the order of boxes changes
     between frames. An identity that no box of a frame has is absent from it; frames may be empty.
+    :func:`~stgraph.nodes.pad_detections` and :func:`~stgraph.nodes.track_slots` make hints of what
+    detectors and trackers return. On a stream give ``num_nodes``, since all pieces of a clip have
+    the same identities.
     Values are checked where the hints lie. On the CPU, where loaders make them, that costs little,
     and counting the nodes waits for nothing; on an accelerator both wait for it.
 
@@ -75,7 +80,8 @@ class BoxNodes(NodeExtractor):
 
     Raises:
         InputError: when called without boxes, with hints of other shapes or types, boxes that are
-            not inside the frame or are empty, and ids out of range or twice in a frame.
+            not inside the frame or are empty, ids out of range or twice in a frame, and, without
+            ``num_nodes``, pieces of a clip with different numbers of boxes.
 
     Examples:
         >>> import torch
@@ -91,6 +97,8 @@ class BoxNodes(NodeExtractor):
                 [0.0000, 0.0000, 0.0000, 0.0000],
                 [0.0000, 0.0000, 0.0000, 0.0000]])
     """
+
+    of_one_number = "; BoxNodes(num_nodes=...) sets it, and fewer boxes are padded (`present`)"
 
     def __init__(
         self,
@@ -117,6 +125,7 @@ class BoxNodes(NodeExtractor):
             "boxes": torch.cat([corner, corner + side], dim=-1),
             "present": ((frame % 3 != 1) | (clip % 2 == 1)) & ((box + frame) % 4 != 2),
             "track": (box + frame) % 3,
+            "scores": (1 + box + frame) / 10,
         }
         return {name: hint.to(features.device) for name, hint in hints.items()}
 
@@ -128,6 +137,7 @@ class BoxNodes(NodeExtractor):
         present: Tensor | None = None,
         track: Tensor | None = None,
         frame_mask: Tensor | None = None,
+        scores: Tensor | None = None,
     ) -> tuple[Regions, Any]:
         """Put the boxes into the slots of their identities; there is no state."""
         if boxes is None:
@@ -154,15 +164,20 @@ class BoxNodes(NodeExtractor):
                 present = frame.expand(clips, frames, count)
             else:
                 present = present & frame.to(present.device)
+        if scores is not None:
+            lead = f"[{clips}, {frames}, {count}, ...]"
+            if not isinstance(scores, Tensor) or scores.shape[:3] != boxes.shape[:3]:
+                came = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+                raise InputError("scores", lead, came)
         if self.check:
             _check(boxes, present, track, nodes)
-        box, mask = _by_identity(boxes, present, track, nodes)
-        box = box.to(
-            features.device,
-            torch.promote_types(features.dtype, torch.float32),
-            non_blocking=box.device.type == "cpu",
-        )
-        return Regions(self.kernel(box, height, width), box, mask), None
+        box, mask = _by_identity(boxes, boxes, present, track, nodes)
+        box = _beside(box, features)
+        extra = {}
+        if scores is not None:
+            by_id, mask = _by_identity(scores.to(boxes.device), boxes, present, track, nodes)
+            extra["scores"] = _beside(by_id, features)
+        return Regions(self.kernel(box, height, width), box, mask, extra=extra), None
 
     def extra_repr(self) -> str:
         """Options, as ``print(module)`` shows them."""
@@ -170,24 +185,34 @@ class BoxNodes(NodeExtractor):
         return f"{self.channels}, num_nodes={self.num_nodes}, kernel={kernel}, check={self.check}"
 
 
+def _beside(value: Tensor, features: Tensor) -> Tensor:
+    """What came with the features, where they are, in single precision at least."""
+    dtype = torch.promote_types(features.dtype, torch.float32)
+    return value.to(features.device, dtype, non_blocking=value.device.type == "cpu")
+
+
 def _by_identity(
-    boxes: Tensor, present: Tensor | None, track: Tensor | None, nodes: int
+    values: Tensor, boxes: Tensor, present: Tensor | None, track: Tensor | None, nodes: int
 ) -> tuple[Tensor, Tensor | None]:
-    """Boxes by identity ``[B, T, N, 4]``, and which are there ``[B, T, N]`` or ``None``."""
+    """Values of the boxes by identity ``[B, T, N, …]``, and which are there ``[B, T, N]``.
+
+    ``None`` where all are.
+    """
     count = boxes.size(2)
     if present is None and track is None and count == nodes:
-        return boxes, None
+        return values, None
     if present is None:
         present = boxes.new_ones(boxes.shape[:3], dtype=torch.bool)
     if track is None:
         track = torch.arange(count, device=boxes.device).expand(present.shape)
     present, track = present.to(boxes.device), track.to(boxes.device)
     place = track.long().masked_fill(~present, nodes)  # one slot more, for what is not there
-    known = boxes.masked_fill(~present[..., None], 0)
-    box = boxes.new_zeros(*boxes.shape[:2], nodes + 1, 4)
-    box = box.scatter(2, place[..., None].expand_as(boxes), known)
+    rest = (1,) * (values.dim() - 3)
+    known = values.masked_fill(~present.view(*present.shape, *rest), 0)
+    out = values.new_zeros(*values.shape[:2], nodes + 1, *values.shape[3:])
+    out = out.scatter(2, place.view(*place.shape, *rest).expand_as(values), known)
     mask = present.new_zeros(*present.shape[:2], nodes + 1).scatter(2, place, present)
-    return box[:, :, :nodes], mask[:, :, :nodes]
+    return out[:, :, :nodes], mask[:, :, :nodes]
 
 
 def _check(boxes: Tensor, present: Tensor | None, track: Tensor | None, nodes: int) -> None:

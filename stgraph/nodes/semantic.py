@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stgraph.checks import InputError, integer, shape
 from stgraph.edges import EdgeBuilder
-from stgraph.kernels import moment_box
+from stgraph.kernels import moment_box, precise
 from stgraph.nodes.base import NodeExtractor, Regions
 
 __all__ = ["HourGlass", "SemanticNodes", "spatial_softmax"]
@@ -121,8 +120,7 @@ class SemanticNodes(NodeExtractor):
         clips, frames, _, height, width = features.shape
         logits = self.maps(self.body(features.flatten(0, 1)))
         shape("body", logits, f"{clips * frames} {self.num_nodes} {height} {width}")
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        kernel = self.positive(logits)  # [B·T, N, H, W]
+        kernel = self.positive(precise(logits))  # [B·T, N, H, W]
         kernel = kernel.view(clips, frames, self.num_nodes, height, width)
         return Regions(kernel, moment_box(kernel)), None
 

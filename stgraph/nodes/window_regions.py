@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from stgraph.checks import InputError, integer, shape
 from stgraph.edges import EdgeBuilder
-from stgraph.kernels import AxisProfile, separable, window_box
+from stgraph.kernels import AxisProfile, precise, separable, window_box
 from stgraph.nodes.base import NodeExtractor, Regions
 from stgraph.nodes.windows import FixedSizeWindows, WindowRule, Windows
 
@@ -80,8 +80,7 @@ class WindowRegions(NodeExtractor):
         """
         clips, frames, _, height, width = features.shape
         # Positions in cells need more than the 8 bits of bfloat16's mantissa.
-        offset = offset.to(torch.promote_types(offset.dtype, torch.float32))
-        centre, size = self.windows(offset, self.anchor, height, width)
+        centre, size = self.windows(precise(offset), self.anchor, height, width)
 
         def everywhere(field: Tensor, *sizes: int) -> Tensor:
             return field.expand(clips, frames, self.num_nodes, *sizes)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from stgraph.checks import InputError, integer, positive
 from stgraph.classifiers import Answer
 from stgraph.graph import presence, to_dense
+from stgraph.kernels import precise
 from stgraph.training.auxiliary import Auxiliary
 
 __all__ = ["NodeClasses"]
@@ -47,7 +48,7 @@ class NodeClasses(Auxiliary):
             raise InputError("batch", "`digit_class` of every digit", sorted(batch))
         if answer.graph is None:
             raise InputError("model", "one that makes graphs", "an answer without")
-        logits = to_dense(self.head(answer.graph.x), answer.graph)  # [B, T, N, K]
+        logits = precise(to_dense(self.head(answer.graph.x), answer.graph))  # [B, T, N, K]
         here = presence(answer.graph)
         counts = logits.new_ones(logits.shape[:2])  # frames without nodes cannot tell
         if here is not None:

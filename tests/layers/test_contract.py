@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import io
 import pkgutil
 import sys
 from collections.abc import Callable
@@ -390,6 +391,26 @@ def test_pieces_are_the_whole_or_a_state_is_refused(maker, scene):
         x, state = layer(piece.x, piece, state)
         pieces.append(to_dense(x, piece))
     same(torch.cat(pieces, dim=1), dense(layer, graph))
+
+
+@cases(TemporalLayer)
+@pytest.mark.parametrize("present", [1.0, 0.6])
+def test_a_state_owns_its_memory_and_loads_without_running_code(maker, present):
+    sizes = set()
+    for frames in (1, 3, 64):
+        layer, scene = built(maker, Scene(2, frames, 5, 1.0, present, 0))
+        graph = scene.graph()
+        _, state = layer(graph.x, graph)
+        for part in state or ():
+            assert part.untyped_storage().nbytes() == part.nbytes
+        file = io.BytesIO()
+        torch.save(state, file)
+        sizes.add(file.tell())
+        file.seek(0)
+        back = torch.load(file, weights_only=True)
+        assert type(back) is type(state)
+        torch.testing.assert_close(back, state)
+    assert max(sizes) - min(sizes) < 200  # of names of types, not of frames
 
 
 @cases()

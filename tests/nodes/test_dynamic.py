@@ -249,3 +249,20 @@ def test_positions_of_the_small_generator_have_a_size():
         SmallGenerator(8, 4, 5, positions=positions)
     with pytest.raises(InputError, match=r"positions: expected \[8, 5, 5\], got \[8, 6, 6\]"):
         SmallGenerator(8, 4, 5, size=5, positions=positions)
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0**16])
+def test_flat_windows_at_the_border_learn_with_numbers(scale):
+    """By the printed rule a window may be so flat that no cell is in it."""
+    torch.manual_seed(0)
+    nodes = DynamicRegions(8, 3, windows=Windows.paper(), alpha=(1.0, 1.0, 1.0, 1.0))
+    with torch.no_grad():
+        nodes.offset.weight.mul_(0.01)
+        nodes.offset.bias.copy_(torch.tensor([-9.0, 0.0, 5.0, 0.0]))
+    features = torch.randn(1, 2, 8, 16, 16, requires_grad=True)
+    graph, _ = nodes(features)
+    assert (graph.mass == 0).any()
+    (scale * (graph.x.sum() + graph.kernel.sum() + graph.box.sum())).backward()
+    assert features.grad.isfinite().all()
+    for name, parameter in nodes.named_parameters():
+        assert parameter.grad.isfinite().all(), name
