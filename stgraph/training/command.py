@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import set_parsing_settings
+from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import (
     Callback,
@@ -25,7 +26,7 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_only, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from torch import Tensor
 
 from stgraph.checks import InputError
@@ -92,7 +93,7 @@ def _loads(best: str) -> bool:
     try:
         read(best)
     except InputError as error:
-        rank_zero_warn(f"The next validation's is the best so far, since {error}")
+        rank_zero_info(f"the next validation's is the best so far: {error}")
         return False
     return True
 
@@ -253,7 +254,9 @@ class Command(LightningCLI):
     def _check_new(self) -> None:
         trainer: Any = self.trainer
         begun = (self.folder / "checkpoints" / "last.ckpt").exists()
-        if begun and not trainer.fast_dev_run:
+        # A job that Lightning has put into SLURM's queue again goes on by itself.
+        queued = SLURMEnvironment.detect() and any(self.folder.glob("hpc_ckpt_*.ckpt"))
+        if begun and not queued and not trainer.fast_dev_run:
             expected = "a new name (or `--ckpt_path last` to go on, or the old folder removed)"
             raise InputError("run", expected, f"{self.folder}, which exists")
 

@@ -10,7 +10,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-__all__ = ["KeepLast", "stepped"]
+__all__ = ["KeepLast", "between_steps", "stepped"]
 
 _LOOKS = 20  # steps between two looks at the clock where several processes must agree
 
@@ -43,7 +43,7 @@ class KeepLast(Checkpoint):
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """Save where the last time is long ago, or the fit ends."""
-        if _within_epoch(trainer) and not _validates(trainer):
+        if between_steps(trainer):
             no_more = trainer.should_stop or trainer.global_step == trainer.max_steps
             if no_more or self.ends() or self._is_due(trainer):
                 self._save(trainer)
@@ -83,6 +83,11 @@ def _fits(trainer: Trainer) -> bool:
 def _within_epoch(trainer: Trainer) -> bool:
     """Tell whether an optimiser step was just made, and more are to come in the epoch."""
     return stepped(trainer) and not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+
+
+def between_steps(trainer: Trainer) -> bool:
+    """Tell whether one step was just made and the next one follows, without a validation."""
+    return _within_epoch(trainer) and not _validates(trainer)
 
 
 def _validates(trainer: Any) -> bool:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 
 import torch
-from lightning.fabric.plugins.environments import LightningEnvironment
+from lightning.fabric.plugins.environments import LightningEnvironment, SLURMEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
-from stgraph.signals import Interrupted, interrupt, listen
-from stgraph.training.keep_last import stepped
+from stgraph.signals import ENDING, Interrupted, interrupt, listen
+from stgraph.training.keep_last import between_steps, stepped
 from stgraph.training.session_time import SessionOver, SessionTime
 
 __all__ = ["Leave"]
@@ -27,7 +30,8 @@ class Leave(Callback):
     first one before the first step and outside of fits.
 
     (Lightning's own handler of SIGTERM waits for other processes within the handler, saves nothing
-    and lets the process exit with 0. What it does with SIGUSR1 for SLURM stays.)
+    and lets the process exit with 0. What it does
+    for SLURM on SIGUSR1 stays, and waits for the end of a step too, where there is one process.)
 
     Args:
         time: of the session, if that has an end.
@@ -39,6 +43,7 @@ class Leave(Callback):
         self.agreed = 0  # number of the signal that all processes end for
         self._trains = False
         self._together = False  # in validation
+        self._queued: Callable[[], object] | None = None  # to save and be put into SLURM's queue
 
     @property
     def wanted(self) -> bool:
@@ -74,6 +79,10 @@ class Leave(Callback):
         """From here on there is something to be saved."""
         self._trains = True
         listen(self._receive)
+        environment = getattr(trainer.strategy, "cluster_environment", None)
+        environment = environment or trainer._accelerator_connector.cluster_environment
+        if isinstance(environment, SLURMEnvironment) and environment.auto_requeue:
+            self._defer(trainer, environment.requeue_signal or signal.SIGUSR1)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the place of Lightning's handlers, which it has registered before."""
@@ -87,6 +96,9 @@ class Leave(Callback):
         """Agree on whether to end."""
         if stepped(trainer):
             self._agree(trainer)
+        if self._queued is not None and between_steps(trainer):
+            queue, self._queued = self._queued, None
+            queue()
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         """End after the step before, which is saved and logged."""
@@ -135,6 +147,16 @@ class Leave(Callback):
         if not self._trains or self.noted or self.agreed:
             interrupt(number)
         self.noted = number
+
+    def _defer(self, trainer: Trainer, number: int) -> None:
+        """Let SLURM's signal wait for the end of a step, within which nothing can be saved."""
+        handler = signal.getsignal(number)
+        if callable(handler) and trainer.world_size == 1 and number not in ENDING:
+
+            def note(number: int, frame: FrameType | None) -> None:
+                self._queued = partial(handler, number, None)
+
+            signal.signal(number, note)
 
     def _agree(self, trainer: Trainer) -> None:
         if trainer.world_size == 1:

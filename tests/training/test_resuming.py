@@ -174,7 +174,7 @@ CASES = {
 }
 
 
-ALL = {"within epochs", "train plateau", "not validated"}  # the others: at three kinds of steps
+ALL = {"within epochs"}  # the others: within an epoch and at its end
 
 
 def stopped_and_resumed(path: str, options: list[str], status: int, capsys: Any) -> int:
@@ -197,31 +197,31 @@ def clear() -> None:
 def test_stopped_at_any_step(whole: Config, capsys: pytest.CaptureFixture[str], case: str) -> None:
     path = whole(CASES[case])
     steps = int(last("whole")["global_step"])
-    for step in range(1, steps) if case in ALL else (3, 4, 6):
+    for step in range(1, steps) if case in ALL else (3, 4):
         assert stopped_and_resumed(path, [f"step={step}"], 143, capsys) == step
         check_same_as_whole("small")
         clear()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["validated", "averaged", "val plateau"])
+@pytest.mark.parametrize("case", ["averaged", "val plateau"])
 def test_stopped_within_any_validation(
     whole: Config, capsys: pytest.CaptureFixture[str], case: str
 ) -> None:
     path = whole({**CASES[case], "trainer.num_sanity_val_steps": 0})
-    for batch in (1, 2, 4):
+    for batch in (2, 4):
         stopped_and_resumed(path, [f"validated={batch}", "number=2"], 130, capsys)
         check_same_as_whole("small")
         clear()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["averaged", "val plateau", "not validated"])
+@pytest.mark.parametrize("case", ["averaged", "not validated"])
 @pytest.mark.parametrize("minutes", [0, 5])
 def test_crashed_anywhere(whole: Config, case: str, minutes: int) -> None:
     path = whole({**CASES[case], "trainer.num_sanity_val_steps": 0})
-    places = [f"step={step}" for step in (2, 5, 7)]
-    places += [f"validated={batch}" for batch in (2, 3)] if "not" not in case else []
+    places = [f"step={step}" for step in (2, 7)]
+    places += ["validated=3"] if "not" not in case else []
     for place in places:
         stop = ["--trainer.callbacks+=stops_of_a_user.Crash", f"--trainer.callbacks.{place}"]
         with pytest.raises(OSError, match="went down"):

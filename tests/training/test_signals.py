@@ -173,3 +173,29 @@ def test_processes_end_together(fit: Callable[..., list[str]], place: str, whom:
     while Path(f"/proc/{pids[1]}").exists():  # nobody is left behind
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_slurm_puts_a_job_into_the_queue_again(
+    fit: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning saves on SIGUSR1 and asks for it; the same command then goes on."""
+    queue = tmp_path / "scontrol"
+    queue.write_text(f"#!/bin/sh\necho $* > {tmp_path}/asked\n")
+    queue.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for name, value in {"JOB_ID": "17", "NTASKS": "1", "JOB_NAME": "a", "PROCID": "0"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    for name in ("LOCALID", "NODEID"):
+        monkeypatch.setenv(f"SLURM_{name}", "0")
+    with process(*fit("step=7", "seconds=3")) as started:
+        wait_for("reached_0", started)
+        started.send_signal(signal.SIGUSR1)
+        end = time.monotonic() + 60
+        while not Path("asked").exists():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        started.kill()
+    assert Path("asked").read_text() == "requeue 17\n"
+    assert main(["fit", "--config", "config.yaml"]) == 0
+    assert last("small")["global_step"] == 10
