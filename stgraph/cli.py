@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import stgraph
+from stgraph.signals import Interrupted, handled
 
 __all__ = ["main"]
 
@@ -41,7 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     sys.path.append(str(Path.cwd()))  # where a user's own parts lie, as with `python -m`
     try:
-        _find(given.command)(given.options)
+        with handled():
+            _find(given.command)(given.options)
+    except Interrupted as stop:
+        print(f"stgraph {given.command}: {stop}", file=sys.stderr)
+        return int(stop.code or 0)
     except ValueError as error:
         if (told := _input_error(error)) is None:
             raise

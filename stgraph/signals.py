@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["Interrupted", "handled", "interrupt", "listen"]
+__all__ = ["ENDING", "Interrupted", "handled", "interrupt", "listen"]
 
-_ENDING = (signal.SIGTERM, signal.SIGINT)
+ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 class Interrupted(SystemExit):
@@ -43,7 +43,7 @@ def listen(handler: Callable[[int, FrameType | None], object]) -> None:
     Only the main thread can; elsewhere this does nothing.
     """
     if threading.current_thread() is threading.main_thread():
-        for number in _ENDING:
+        for number in ENDING:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, handler)
 
@@ -51,7 +51,7 @@ def listen(handler: Callable[[int, FrameType | None], object]) -> None:
 @contextmanager
 def handled() -> Iterator[None]:
     """Let SIGTERM and SIGINT raise :class:`Interrupted` within the block."""
-    before = {number: signal.getsignal(number) for number in _ENDING}
+    before = {number: signal.getsignal(number) for number in ENDING}
     listen(interrupt)
     try:
         yield

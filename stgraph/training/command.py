@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import set_parsing_settings
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import (
     Callback,
@@ -22,7 +25,7 @@ from lightning.pytorch.callbacks import (
     RichProgressBar,
 )
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from torch import Tensor
 
@@ -31,10 +34,16 @@ from stgraph.datasets import Digits
 from stgraph.training.checkpoints import read
 from stgraph.training.data import ClipData
 from stgraph.training.keep_last import KeepLast
+from stgraph.training.leaving import Leave
 from stgraph.training.module import ClassificationModule
 from stgraph.training.quiet import quiet
 from stgraph.training.random_state import RandomState
-from stgraph.training.session_time import SessionTime
+from stgraph.training.rows import RowLogger
+from stgraph.training.run_folder import locked, run_folder
+from stgraph.training.saving import save_whole
+from stgraph.training.session_time import SessionOver, SessionTime
+from stgraph.training.so_far import SoFar
+from stgraph.writing import whole, write_whole
 
 __all__ = ["Command"]
 
@@ -55,12 +64,10 @@ class _SaveConfig(SaveConfigCallback):
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         folder = Path(trainer.default_root_dir)
-        folder.mkdir(parents=True, exist_ok=True)
         config = self.config.clone()
         config["ckpt_path"] = None
-        part = folder / "config.yaml.part"
-        self.parser.save(config, part, overwrite=True)
-        part.replace(folder / "config.yaml")
+        with whole(folder / "config.yaml") as part:
+            self.parser.save(config, part, overwrite=True)
 
 
 class _Best(ModelCheckpoint):
@@ -72,13 +79,23 @@ class _Best(ModelCheckpoint):
         )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the best of before; there is none where its file is not."""
+        """Go on with the best of before; there is none where its file is not, or does not load."""
         best = str(Path(str(self.dirpath), "best.ckpt"))
         score = state_dict["best_model_score"]
-        if score is not None and Path(best).is_file():
+        if score is not None and Path(best).is_file() and _loads(best):
             here = {"dirpath": self.dirpath, "best_model_path": best, "last_model_path": ""}
             kept = {"kth_best_model_path": best, "kth_value": score, "best_k_models": {best: score}}
             super().load_state_dict({**state_dict, **here, **kept})
+            self.current_score = state_dict["current_score"]  # which Lightning only saves
+
+
+def _loads(best: str) -> bool:
+    try:
+        read(best)
+    except InputError as error:
+        rank_zero_info(f"the next validation's is the best so far: {error}")
+        return False
+    return True
 
 
 class _Bar(RichProgressBar):
@@ -160,11 +177,7 @@ class Command(LightningCLI):
     @property
     def folder(self) -> Path:
         """Where this run leaves what it makes."""
-        name = self._get(self.config, "run")
-        folder = Path(self._get(self.config, "runs"), name)
-        if not name.strip() or (folder.exists() and not folder.is_dir()):
-            raise InputError("run", "the name of a folder", f"{str(folder) if name else name!r}")
-        return folder
+        return run_folder(self._get(self.config, "runs"), self._get(self.config, "run"))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with the run's folder, loggers, checkpoints and progress bar."""
@@ -172,7 +185,7 @@ class Command(LightningCLI):
         if config["default_root_dir"] is not None:
             raise InputError("trainer.default_root_dir", "--runs and --run", "a folder")
         fitting = self.subcommand == "fit"
-        callbacks = config["callbacks"] = [_Metrics(), *(config["callbacks"] or [])]
+        callbacks = config["callbacks"] = [SoFar(), _Metrics(), *(config["callbacks"] or [])]
         wants_bar = config["enable_progress_bar"] is not False
         if wants_bar and not any(isinstance(callback, ProgressBar) for callback in callbacks):
             callbacks.append(_Bar(refresh_rate=10))
@@ -180,28 +193,40 @@ class Command(LightningCLI):
         if config["enable_model_summary"] is None and not summaries:
             config["enable_model_summary"] = False  # its table counts operations that it never saw
             callbacks.append(_Size())
+        time = None if config["max_time"] is None else SessionTime(config["max_time"])
+        config["max_time"] = None
+        self._leave = Leave(time)
+        callbacks += [*([] if time is None else [time]), self._leave]
         if config["enable_checkpointing"] is not False:
             checkpoints = self.folder / "checkpoints"
             minutes = float(self._get(self.config, "keep_minutes"))
             callbacks.append(RandomState())
             if self.datamodule.val is not None:
                 callbacks.append(_Best(checkpoints))
-            callbacks.append(KeepLast(checkpoints / "last.ckpt", minutes))  # which has the best
-        if config["max_time"] is not None:
-            callbacks.append(SessionTime(config["max_time"]))
-            config["max_time"] = None
+            # after the best, which it has, and after what says that the fit is left
+            last = checkpoints / "last.ckpt"
+            callbacks.append(KeepLast(last, minutes, ends=lambda: self._leave.wanted))
         if config["logger"] is None or config["logger"] is True:
             config["logger"] = fitting and [
-                CSVLogger(self.folder, name="csv"),
+                RowLogger(self.folder, name="csv"),
                 TensorBoardLogger(self.folder, name="tensorboard"),
             ]
         if fitting and config["logger"]:
             callbacks.append(LearningRateMonitor())
-        return super().instantiate_trainer(default_root_dir=str(self.folder), **kwargs)
+        trainer = super().instantiate_trainer(default_root_dir=str(self.folder), **kwargs)
+        save_whole(trainer)
+        return trainer
 
     def _run_subcommand(self, subcommand: str) -> None:
         if self._carry_out:
-            super()._run_subcommand(subcommand)
+            with self._alone() if subcommand == "fit" else nullcontext():
+                super()._run_subcommand(subcommand)
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Keep others from training this run; the first process does so for all of its own."""
+        trainer: Any = self.trainer
+        writes = trainer.is_global_zero and not trainer.fast_dev_run
+        return locked(self.folder) if writes else nullcontext()
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         arguments = super()._prepare_subcommand_kwargs(subcommand)
@@ -229,17 +254,21 @@ class Command(LightningCLI):
     def _check_new(self) -> None:
         trainer: Any = self.trainer
         begun = (self.folder / "checkpoints" / "last.ckpt").exists()
-        if begun and not trainer.fast_dev_run:
+        # A job that Lightning has put into SLURM's queue again goes on by itself.
+        queued = SLURMEnvironment.detect() and any(self.folder.glob("hpc_ckpt_*.ckpt"))
+        if begun and not queued and not trainer.fast_dev_run:
             expected = "a new name (or `--ckpt_path last` to go on, or the old folder removed)"
             raise InputError("run", expected, f"{self.folder}, which exists")
 
     def fit(self, **arguments: Any) -> None:
         """Fit, and say where that is and how good it became."""
-        self.trainer.fit(**arguments)
+        with suppress(SessionOver):
+            self.trainer.fit(**arguments)
         trainer: Any = self.trainer
         found = [one for one in trainer.checkpoint_callbacks if isinstance(one, _Best)]
         if not trainer.fast_dev_run:
             _print_best(self.folder, found[0].best_model_score if found else None)
+        self._leave.at_the_end(trainer)
 
     def test(self, **arguments: Any) -> None:
         """Test, and print the result as a line of its own."""
@@ -259,14 +288,12 @@ class Command(LightningCLI):
         if not batches:
             raise InputError("data.predict", "clips to predict", "no batch of them")
         path = self.folder / "predictions.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        with part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(batches[0])
-            for batch in batches:
-                writer.writerows(zip(*(column.tolist() for column in batch.values()), strict=True))
-        part.replace(path)
+        text = StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow(batches[0])
+        for batch in batches:
+            writer.writerows(zip(*(column.tolist() for column in batch.values()), strict=True))
+        write_whole(path, text.getvalue().encode())
         rank_zero_info(f"wrote {path}")
 
 

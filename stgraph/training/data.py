@@ -95,7 +95,8 @@ class ClipData(LightningDataModule):
         trainer: Any = self.trainer
         if trainer is not None and state["position"]:
             epoch = trainer.fit_loop.epoch_progress.current
-            if epoch.processed >= epoch.ready:
+            all_of_it = state["position"] >= trainer.num_training_batches
+            if all_of_it or epoch.processed >= epoch.ready:
                 state |= {"epoch": state["epoch"] + 1, "position": 0}
         return {"train": state}
 

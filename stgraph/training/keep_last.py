@@ -3,49 +3,63 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-__all__ = ["KeepLast", "stepped"]
+__all__ = ["KeepLast", "between_steps", "stepped"]
 
 _LOOKS = 20  # steps between two looks at the clock where several processes must agree
 
 
 class KeepLast(Checkpoint):
-    """Keeps the newest state of a fit: every few minutes, after validations and epochs.
+    """Keeps the newest state of a fit: every few minutes, and around validations and epochs.
 
-    (``save_last`` of Lightning's ``ModelCheckpoint`` writes only when there is a new best.) A file
-    is written whole before it takes the place of the one before. Between two batches whose
-    gradients are accumulated nothing is kept, since gradients are no part of a checkpoint. What is
-    kept of a fit that ends within an epoch lets another go on there. Of several processes the
-    first one's clock counts; they look at it every 20 steps.
+    (``save_last`` of Lightning's ``ModelCheckpoint`` writes only when there is a new best.) Between
+    two batches whose gradients are accumulated nothing is kept, since gradients are no part of a
+    checkpoint. What is kept of a fit that ends within an epoch lets another go on there. A step
+    that is followed by a validation is kept when that begins, so that whoever goes on validates.
+    Of several processes the first one's clock counts; they look at it every 20 steps.
 
     Args:
         path: where the checkpoint lies.
         minutes: of training between two, at most: what an interrupt may cost.
+        ends: tells whether the fit is left after this step.
     """
 
-    def __init__(self, path: str | Path, minutes: float = 5.0) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        minutes: float = 5.0,
+        ends: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.path = Path(path)
         self.minutes = minutes
+        self.ends = ends
         self._saved = time.monotonic()
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """Save where the last time is long ago, or the fit ends."""
-        if _within_epoch(trainer) and (_ends(trainer) or self._is_due(trainer)):
+        if between_steps(trainer):
+            no_more = trainer.should_stop or trainer.global_step == trainer.max_steps
+            if no_more or self.ends() or self._is_due(trainer):
+                self._save(trainer)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save before a validation, which may take long."""
+        if _fits(trainer) and stepped(trainer):
             self._save(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save within an epoch."""
-        fitting = trainer.state.fn == "fit" and not trainer.sanity_checking
-        if fitting and _within_epoch(trainer):
+        if _fits(trainer) and _within_epoch(trainer):
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save after an epoch; one that was left half-way, for want of time, is not over."""
+        """Save after an epoch; one that was left half-way is not over."""
         if not _within_epoch(trainer):
             self._save(trainer)
 
@@ -56,14 +70,14 @@ class KeepLast(Checkpoint):
         # Saving waits for all processes, so either all save or none.
         return trainer.global_step % _LOOKS == 0 and trainer.strategy.broadcast(late)
 
-    def _save(self, trainer: Any) -> None:
-        if trainer.fast_dev_run:
-            return
-        part = self.path.with_suffix(".part")
-        trainer.save_checkpoint(part, weights_only=False)  # all of the state, not weights alone
-        if trainer.is_global_zero:
-            part.replace(self.path)
-        self._saved = time.monotonic()
+    def _save(self, trainer: Trainer) -> None:
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            trainer.save_checkpoint(self.path, weights_only=False)  # all of it, not weights alone
+            self._saved = time.monotonic()
+
+
+def _fits(trainer: Trainer) -> bool:
+    return trainer.state.fn == "fit" and not trainer.sanity_checking
 
 
 def _within_epoch(trainer: Trainer) -> bool:
@@ -71,9 +85,14 @@ def _within_epoch(trainer: Trainer) -> bool:
     return stepped(trainer) and not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
 
 
-def _ends(trainer: Trainer) -> bool:
-    """Tell whether no further step is to be made."""
-    return trainer.should_stop or trainer.global_step == trainer.max_steps
+def between_steps(trainer: Trainer) -> bool:
+    """Tell whether one step was just made and the next one follows, without a validation."""
+    return _within_epoch(trainer) and not _validates(trainer)
+
+
+def _validates(trainer: Any) -> bool:
+    """Tell whether a validation follows the batch."""
+    return bool(trainer.fit_loop.epoch_loop._should_check_val_fx(trainer.fit_loop._data_fetcher))
 
 
 def stepped(trainer: Trainer) -> bool:

@@ -35,6 +35,11 @@ class RandomState(Callback):
         """Keep the states until the first batch: setting up a run may draw numbers too."""
         self.loaded = state_dict["processes"]
 
+    def on_validation_start(self, trainer: Trainer, *_: Any) -> None:
+        """Go on with a validation that was left, as with a batch."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self.on_train_batch_start(trainer)
+
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         """Go on from the states that were loaded, once; with more processes some begin anew."""
         if trainer.global_rank < len(self.loaded):
