@@ -6,7 +6,6 @@ what to call it with, and no other function can be called by a name in a file.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import inspect
 import json
@@ -16,14 +15,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from stgraph import recipes
 from stgraph.checks import InputError
+from stgraph.reading import digest, read_json, read_safetensors, reason, within_memory
 from stgraph.recipes.recorded import FUNCTIONS, Recipe, Unwritten
-from stgraph.weights.by_name import load_by_name
+from stgraph.weights.by_name import load_by_name, match_names
 
 __all__ = ["from_pretrained", "save_pretrained"]
 
@@ -76,7 +76,7 @@ def save_pretrained(model: nn.Module, folder: str | Path) -> Path:
         text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         (part / CONFIG).write_text(text, encoding="utf-8")
         tensors, shared = _apart(model.state_dict())
-        metadata = {**shared, "format": "pt", _DIGEST: _digest(part / CONFIG)}
+        metadata = {**shared, "format": "pt", _DIGEST: digest(part / CONFIG)}
         save_file(tensors, part / WEIGHTS, metadata=metadata)
         (part / WEIGHTS).chmod((part / CONFIG).stat().st_mode)  # as others may read it
         for file in (WEIGHTS, CONFIG):
@@ -117,19 +117,31 @@ def from_pretrained(
     file = _finder(source, revision)
     described = file(CONFIG)
     config = _config(described)
+    weights = file(WEIGHTS)
+    state, words = read_safetensors(weights, f"weights in {WEIGHTS}", "source")
+    words.setdefault(_DIGEST, digest(described))
+
+    def checked(model: nn.Module) -> nn.Module:
+        try:
+            _check(model, state, words, digest(described))
+        except InputError as error:
+            expected = f"the weights of this {type(model).__name__}"
+            came = f"those of another model in {weights} ({error})"
+            raise InputError("source", expected, came) from None
+        return model
+
     if build is not None:
-        model = build()
+        model = checked(build())
     elif config["recipe"] is None:
         raise InputError("build", f"a function that makes the {config.get('model')}", "none")
     else:
-        model = _called(config["recipe"], config["arguments"])
-    _load(model, file(WEIGHTS), _digest(described))
+        with torch.device("meta"):  # without memory, which is taken for a model of these weights
+            checked(_called(config["recipe"], config["arguments"]))
+        with within_memory("source"):
+            model = checked(_called(config["recipe"], config["arguments"]))
+    _cast(model, state)
+    load_by_name(model, state)
     return model.eval()
-
-
-def _digest(config: Path) -> str:
-    """What ties weights to the configuration that they were saved with."""
-    return hashlib.sha256(config.read_bytes()).hexdigest()
 
 
 def _apart(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -200,15 +212,13 @@ def _called(name: Any, arguments: Any) -> nn.Module:
         raise InputError(CONFIG, f"arguments of {name}", "lists without an end") from None
     try:
         return make(**told)
-    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise InputError(CONFIG, f"arguments that {name} takes", f"{told} ({error})") from error
+    except Exception as error:  # of any kind, as what a recipe is called with may be anything
+        came = f"{str(told)[:200]} ({reason(error)})"
+        raise InputError(CONFIG, f"arguments that {name} takes", came) from error
 
 
 def _config(file: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError("source", "a configuration in JSON", f"{file} ({error})") from error
+    config = read_json(file, "a configuration in JSON", "source")
     if not isinstance(config, dict) or not {"format", "recipe", "arguments"} <= set(config):
         raise InputError("source", "a configuration that `save_pretrained` wrote", file)
     if type(config["format"]) is not int or config["format"] != FORMAT:
@@ -241,30 +251,19 @@ def _finder(source: str | Path, revision: str | None) -> Callable[[str], Path]:
     return lambda name: Path(hf_hub_download(source, name, revision=revision))
 
 
-def _load(model: nn.Module, file: Path, digest: str) -> None:
-    """Load weights into a model that must have just these."""
-    try:
-        with safe_open(file, framework="pt") as opened:
-            shared = opened.metadata() or {}
-            state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise InputError("source", f"weights in {WEIGHTS}", f"{file} ({error})") from error
+def _check(
+    model: nn.Module, state: dict[str, Tensor], words: Mapping[str, str], config: str
+) -> None:
+    """Check that weights are just those of a model; shared ones get all of their names."""
     own = model.state_dict()
     for name in own:
-        if name not in state and shared.get(name) in state:
-            state[name] = state[shared[name]]
-    try:
-        if more := sorted(set(state) - set(own)):
-            raise InputError("state", "names that the model has", f"{more[:4]}, {len(more)} in all")
-        _cast(model, state)
-        load_by_name(model, state)
-        if shared.get(_DIGEST, digest) != digest:
-            raise InputError(CONFIG, "the one that the weights were saved with", "another")
-    except InputError as error:
-        expected = f"the weights of this {type(model).__name__}"
-        raise InputError(
-            "source", expected, f"those of another model in {file} ({error})"
-        ) from None
+        if name not in state and words.get(name) in state:
+            state[name] = state[words[name]]
+    if more := sorted(set(state) - set(own)):
+        raise InputError("state", "names that the model has", f"{more[:4]}, {len(more)} in all")
+    match_names(model, state)
+    if words[_DIGEST] != config:
+        raise InputError(CONFIG, "the one that the weights were saved with", "another")
 
 
 def _cast(module: nn.Module, state: Mapping[str, Tensor], prefix: str = "") -> None:
