@@ -28,7 +28,9 @@ from torch import Tensor
 
 from stgraph.checks import InputError
 from stgraph.datasets import Digits
-from stgraph.training.checkpoints import read
+from stgraph.reading import within_memory
+from stgraph.training.checkpoints import check_resumable, read
+from stgraph.training.configuration import Parser, bounded_yaml
 from stgraph.training.data import ClipData
 from stgraph.training.keep_last import KeepLast
 from stgraph.training.module import ClassificationModule
@@ -128,6 +130,7 @@ class Command(LightningCLI):
             ClassificationModule,
             ClipData,
             args=list(arguments),
+            parser_class=Parser,
             parser_kwargs={"prog": "stgraph", "description": "Train and test video graph models."},
             trainer_defaults={"devices": 1},
             save_config_callback=_SaveConfig,
@@ -152,7 +155,13 @@ class Command(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the arguments given, whatever ``sys.argv`` holds."""
-        self.config = parser.parse_args(args)
+        with bounded_yaml():
+            self.config = parser.parse_args(args)
+
+    def instantiate_classes(self) -> None:
+        """Build what the configuration describes, if it fits into memory."""
+        with within_memory("config"):
+            super().instantiate_classes()
 
     def _parse_ckpt_path(self) -> None:
         """Leave the configuration as given: no checkpoint overrides it."""
@@ -210,13 +219,11 @@ class Command(LightningCLI):
             path = self.folder / "checkpoints" / f"{path}.ckpt"
         if path is not None:
             checkpoint = read(path)  # a file that is none fails here, before anything is set up
-            if "pytorch-lightning_version" not in checkpoint:
+            if not isinstance(checkpoint.get("pytorch-lightning_version"), str):
                 expected = "a checkpoint of `stgraph fit`"
                 raise InputError("ckpt_path", expected, f"{path}, which has bare weights")
-            if subcommand == "fit" and "optimizer_states" not in checkpoint:
-                raise InputError(
-                    "ckpt_path", "the state of a fit", f"{path}, which is weights only"
-                )
+            if subcommand == "fit":
+                check_resumable(checkpoint, path)
         elif subcommand != "fit":
             rank_zero_info("ckpt_path: none given, so the model is run as it was built")
         if subcommand == "fit" and (path is None or not self._is_mine(Path(path))):
