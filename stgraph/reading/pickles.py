@@ -70,7 +70,7 @@ def look_through(file: BinaryIO, storage: Callable[..., None], size: int) -> Non
     }
 
     # The one in C takes memory for the numbers that a pickle gives to its objects.
-    class Looker(pickle._Unpickler):  # type: ignore[name-defined,misc]
+    class Looker(pickle._Unpickler):
         def find_class(self, module: str, name: str) -> Any:
             full = f"{module}.{name}".replace("__builtin__.", "builtins.")
             if full in makers:

@@ -121,32 +121,34 @@ def check_yaml(text: str, name: str = "config") -> None:
 
     if len(text) > LENGTH:
         raise InputError(name, f"YAML of at most {LENGTH} characters", len(text))
-    sizes: dict[str, int] = {}  # values of what has a name
+    named: dict[str, int] = {}  # values of what has a name; none yet within it
     around: list[tuple[str | None, int]] = [(None, 0)]  # names and values so far, inner ones last
     try:
         for event in yaml.parse(text, Loader=_loader()):
-            anchor, size = getattr(event, "anchor", None), 0
+            anchor, values = getattr(event, "anchor", None), 0
             if isinstance(event, yaml.CollectionStartEvent):
                 around.append((anchor, 1))
                 if len(around) > DEPTH:
                     raise InputError(name, f"YAML nested at most {DEPTH} deep", "deeper")
                 continue
-            if isinstance(event, yaml.CollectionEndEvent):
-                anchor, size = around.pop()
+            if isinstance(event, yaml.AliasEvent):
+                if any(anchor == outer for outer, _ in around):
+                    raise InputError(name, "aliases of what stands before them", f"*{anchor}")
+                values = named.get(event.anchor, 0)  # of an unknown one the loader tells
+                anchor = None
             elif isinstance(event, yaml.ScalarEvent):
-                size = 1
-                if len(event.value) > _SCALAR or _NUMBER.fullmatch(event.value):
+                values = 1
+                number = event.implicit[0] and _NUMBER.fullmatch(event.value)
+                if number or len(event.value) > _SCALAR:
                     expected = f"numbers of at most 32 digits, text of {_SCALAR} characters"
                     raise InputError(name, expected, f"{len(event.value)} characters")
-            elif isinstance(event, yaml.AliasEvent):
-                if anchor not in sizes:
-                    raise InputError(name, "aliases of what stands before them", f"*{anchor}")
-                anchor, size = None, sizes[anchor]
+            elif isinstance(event, yaml.CollectionEndEvent):
+                anchor, values = around.pop()
             if anchor is not None:
-                sizes[anchor] = size
+                named[anchor] = values
             outer, before = around[-1]
-            around[-1] = (outer, before + size)
-            if before + size > NODES:
+            around[-1] = (outer, before + values)
+            if before + values > NODES:
                 raise InputError(name, f"YAML of at most {NODES} values", "more, by its aliases")
     except yaml.YAMLError:
         return

@@ -24,11 +24,12 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
-from stgraph.checks import InputError
+from stgraph.checks import InputError, integer
 from stgraph.datasets import Digits
-from stgraph.reading import within_memory
+from stgraph.reading import reason, within_memory
 from stgraph.training.checkpoints import check_resumable, read
 from stgraph.training.configuration import Parser, bounded_yaml
 from stgraph.training.data import ClipData
@@ -39,6 +40,9 @@ from stgraph.training.random_state import RandomState
 from stgraph.training.session_time import SessionTime
 
 __all__ = ["Command"]
+
+
+_DEVICES = 64
 
 
 class _SaveConfig(SaveConfigCallback):
@@ -157,6 +161,9 @@ class Command(LightningCLI):
         """Parse the arguments given, whatever ``sys.argv`` holds."""
         with bounded_yaml():
             self.config = parser.parse_args(args)
+        seed = self.config[self.config["subcommand"]]["seed_everything"]
+        if not isinstance(seed, bool):
+            integer("seed_everything", seed, 0, 2**32 - 1)  # as numpy takes
 
     def instantiate_classes(self) -> None:
         """Build what the configuration describes, if it fits into memory."""
@@ -180,6 +187,9 @@ class Command(LightningCLI):
         config = self._get(self.config_init, "trainer")
         if config["default_root_dir"] is not None:
             raise InputError("trainer.default_root_dir", "--runs and --run", "a folder")
+        if isinstance(devices := config["devices"], int) or str(devices).isdigit():
+            integer("trainer.devices", int(devices), -1, _DEVICES)  # each has a process
+        integer("trainer.num_nodes", config["num_nodes"], maximum=_DEVICES)
         fitting = self.subcommand == "fit"
         callbacks = config["callbacks"] = [_Metrics(), *(config["callbacks"] or [])]
         wants_bar = config["enable_progress_bar"] is not False
@@ -206,7 +216,10 @@ class Command(LightningCLI):
             ]
         if fitting and config["logger"]:
             callbacks.append(LearningRateMonitor())
-        return super().instantiate_trainer(default_root_dir=str(self.folder), **kwargs)
+        try:
+            return super().instantiate_trainer(default_root_dir=str(self.folder), **kwargs)
+        except MisconfigurationException as error:
+            raise InputError("trainer", "options that Lightning takes", reason(error)) from error
 
     def _run_subcommand(self, subcommand: str) -> None:
         if self._carry_out:

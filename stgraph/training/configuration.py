@@ -23,7 +23,8 @@ class Parser(LightningArgumentParser):
         """Parse a configuration; a pipe, which can be read but once, is left to the parser."""
         if Path(path).is_file():
             read_text(path, "a configuration", "config")
-        return super().parse_path(path, *args, **kwargs)
+        parsed: Namespace = super().parse_path(path, *args, **kwargs)
+        return parsed
 
 
 @contextmanager

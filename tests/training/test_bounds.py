@@ -162,6 +162,32 @@ def test_parts_of_others_are_measured_too(
     assert "config: expected tensors of at most 2147483648 bytes" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (
+            ["--seed_everything", "4294967296"],
+            "seed_everything: expected a whole number of at most",
+        ),
+        (["--seed_everything=-1"], "seed_everything: expected a whole number of at least 0"),
+        (["--trainer.devices=1000000000"], "trainer.devices: expected a whole number of at most"),
+        (["--trainer.num_nodes=1000000000"], "trainer.num_nodes: expected a whole number of at m"),
+        (
+            ["--trainer.max_epochs=-5"],
+            "trainer: expected options that Lightning takes, got `max_ep",
+        ),
+    ],
+)
+def test_options_of_the_trainer_are_told_too(
+    described: Callable[..., str],
+    option: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert refused("fit", "--config", described({}, "dyreg_small", {}), *option)
+    assert message in capsys.readouterr().err
+
+
 def test_a_batch_beyond_all_memory(
     described: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -52,8 +52,9 @@ def weights_of(source: Source) -> dict[str, Tensor]:
             holds more than tensors and plain values.
     """
     expected = "a checkpoint of tensors and plain values, which torch.save wrote"
-    given = isinstance(source, Mapping)
-    found = source if given else read_torch(source, expected, "source", _SAFE)
+    found: Any = source
+    if not isinstance(source, Mapping):
+        found = read_torch(source, expected, "source", _SAFE)
     state = found.get("state_dict", found) if isinstance(found, Mapping) else found
     came = "what was passed" if isinstance(source, Mapping) else str(source)
     if not isinstance(state, Mapping):
