@@ -134,7 +134,7 @@ def check_yaml(text: str, name: str = "config") -> None:
             if isinstance(event, yaml.AliasEvent):
                 if any(anchor == outer for outer, _ in around):
                     raise InputError(name, "aliases of what stands before them", f"*{anchor}")
-                values = named.get(event.anchor, 0)  # of an unknown one the loader tells
+                values = named.get(str(anchor), 0)  # of an unknown one the loader tells
                 anchor = None
             elif isinstance(event, yaml.ScalarEvent):
                 values = 1

@@ -51,7 +51,9 @@ def check_resumable(checkpoint: Mapping[str, Any], path: str | Path) -> None:
         raise InputError("ckpt_path", "the state of a fit", f"{path}, which is weights only")
     wrong = [name for name, kind in _RESUMED.items() if type(checkpoint.get(name)) is not kind]
     if wrong:
-        raise InputError("ckpt_path", "the state of a fit", f"{path}, without {', '.join(wrong)}")
+        raise InputError(
+            "ckpt_path", "the state of a fit", f"{path}, of another {', '.join(wrong)}"
+        )
 
 
 def check_keys(module: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
