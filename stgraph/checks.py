@@ -7,11 +7,12 @@ They return what they checked, so that a border reads as one line::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from inspect import signature
 from numbers import Integral
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 
 __all__ = [
@@ -19,12 +20,23 @@ __all__ = [
     "accepts",
     "channels",
     "choice",
+    "dense",
     "flag",
     "fraction",
     "integer",
+    "node_count",
     "positive",
     "shape",
+    "sides",
+    "times",
 ]
+
+LARGEST = 2**31 - 1
+"""Of whole numbers, where nothing else is said."""
+MOST_TIMES = 1000
+"""How often something may be done over and over: rounds, layers, iterations."""
+MOST_NODES = 4096
+"""Nodes that a frame may be given; edges are pairs of them."""
 
 T = TypeVar("T")
 
@@ -103,35 +115,98 @@ def choice(name: str, value: T, choices: Iterable[T]) -> T:
     """
     options = list(choices)
     if value not in options:
-        raise InputError(name, "one of " + ", ".join(map(repr, options)), repr(value))
+        raise InputError(name, "one of " + ", ".join(map(repr, options)), _short(value))
     return value
 
 
-def integer(name: str, value: int, minimum: int = 1) -> int:
-    """Return ``value``, as an ``int``, if it is a whole number of at least ``minimum``."""
+def integer(name: str, value: int, minimum: int = 1, maximum: int = LARGEST) -> int:
+    """Return ``value``, as an ``int``, if it is a whole number from ``minimum`` to ``maximum``."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
-        raise InputError(name, f"a whole number of at least {minimum}", repr(value))
+        raise InputError(name, f"a whole number of at least {minimum}", _short(value))
+    if value > maximum:
+        raise InputError(name, f"a whole number of at most {maximum}", _short(value))
     return int(value)
+
+
+def times(name: str, value: int, minimum: int = 1) -> int:
+    """Return ``value`` if it is how often something can be done: at most 1,000 times.
+
+    For what no memory is taken for, but a loop or a tuple of so many parts is made.
+
+    Examples:
+        >>> times("rounds", 10**9)
+        Traceback (most recent call last):
+        stgraph.checks.InputError: rounds: expected a whole number of at most 1000, got 1000000000
+    """
+    return integer(name, value, minimum, MOST_TIMES)
+
+
+def node_count(name: str, value: int) -> int:
+    """Return ``value`` if it is a number of nodes of a frame: at most 4,096."""
+    return integer(name, value, maximum=MOST_NODES)
+
+
+def sides(name: str, values: Sequence[int]) -> tuple[int, ...]:
+    """Return the sides of square grids if there is one, and they have at most 4,096 cells."""
+    found = tuple(integer(name, side, maximum=MOST_NODES) for side in values[:MOST_NODES])
+    if not found or len(values) > len(found):
+        raise InputError(name, "at least one grid side", _short(list(found)))
+    if (cells := sum(side * side for side in found)) > MOST_NODES:
+        raise InputError(name, f"grids of at most {MOST_NODES} cells", f"{cells} of them")
+    return found
+
+
+def _short(value: object) -> str:
+    """A value in a line of bounded length."""
+    told = repr(value) if not isinstance(value, int) or abs(value) < 10**30 else "a larger one"
+    return told if len(told) <= 200 else told[:200] + "…"
+
+
+def dense(name: str, value: Tensor) -> Tensor:
+    """Return ``value`` if it is a tensor whose numbers are there to be copied.
+
+    Sparse, nested and quantised ones, those of the meta device and those that only stand for a
+    tensor are not.
+
+    Raises:
+        InputError: otherwise, with what it is.
+
+    Examples:
+        >>> import torch
+        >>> dense("state['a']", torch.zeros(2, 3, device="meta"))
+        Traceback (most recent call last):
+        stgraph.checks.InputError: state['a']: expected a dense tensor of numbers, got a Tensor
+        [2, 3] (torch.float32, torch.strided, meta)
+    """
+    expected = "a dense tensor of numbers"
+    if not isinstance(value, Tensor):
+        raise InputError(name, expected, type(value).__name__)
+    if value.is_nested or type(value).__torch_dispatch__ is not Tensor.__torch_dispatch__:
+        raise InputError(name, expected, f"a {type(value).__name__} of another kind")
+    if value.layout != torch.strided or value.is_quantized or value.is_meta:
+        kind = f"({value.dtype}, {value.layout}, {value.device.type})"
+        raise InputError(name, expected, f"a {type(value).__name__} {list(value.shape)} {kind}")
+    return value
 
 
 def flag(name: str, value: bool) -> bool:
     """Return ``value`` if it is true or false."""
     if not isinstance(value, bool):
-        raise InputError(name, "True or False", repr(value))
+        raise InputError(name, "True or False", _short(value))
     return value
 
 
 def positive(name: str, value: float) -> float:
     """Return ``value`` if it is a number above zero."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-        raise InputError(name, "a number above 0", repr(value))
+        raise InputError(name, "a number above 0", _short(value))
     return value
 
 
 def fraction(name: str, value: float) -> float:
     """Return ``value`` if it is a number from 0 to 1."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise InputError(name, "a number from 0 to 1", repr(value))
+        raise InputError(name, "a number from 0 to 1", _short(value))
     return value
 
 

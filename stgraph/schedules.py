@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stgraph.checks import InputError, integer
+from stgraph.checks import InputError, times
 
 __all__ = ["all_temp", "homogeneous", "one_temp", "space_only", "time_only"]
 
@@ -30,7 +30,7 @@ def _rounds(
 ) -> tuple[str, ...]:
     if isinstance(before, str):
         raise InputError("before", "a tuple of layer names", repr(before))
-    return (*before, *names * integer("rounds", rounds), *last)
+    return (*before, *names * times("rounds", rounds), *last)
 
 
 def all_temp(rounds: int = 3, before: Sequence[str] = ()) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from stgraph.checks import InputError, choice
+from stgraph.checks import InputError, choice, dense
 
 __all__ = ["inflate"]
 
@@ -32,7 +32,8 @@ def inflate(state: Mapping[str, Tensor], net: nn.Module, how: str = "mean") -> d
         ``state`` with inflated convolutions, to be loaded by name; the rest as it came.
 
     Raises:
-        InputError: on another option, or when no convolution of ``net`` has a name in ``state``.
+        InputError: on another option, when no convolution of ``net`` has a name in ``state``, or
+            one there is no dense tensor.
 
     Examples:
         >>> import torch
@@ -44,8 +45,14 @@ def inflate(state: Mapping[str, Tensor], net: nn.Module, how: str = "mean") -> d
     mine = net.state_dict()
     spread = {}
     for name, flat in state.items():
-        if flat.ndim != 4 or name not in mine or mine[name].ndim != 5:
+        if (
+            not isinstance(flat, Tensor)
+            or flat.ndim != 4
+            or name not in mine
+            or mine[name].ndim != 5
+        ):
             continue
+        dense(f"state[{name!r}]", flat)
         frames = mine[name].size(2)
         if how == "mean":
             spread[name] = (flat / frames).unsqueeze(2).repeat(1, 1, frames, 1, 1)

@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from stgraph.backbones.initialise import he_fan_out
-from stgraph.checks import InputError, choice, fraction, integer, shape
+from stgraph.checks import InputError, choice, fraction, integer, shape, times
 
 __all__ = [
     "BasicBlock",
@@ -93,7 +93,7 @@ def _stages(
     for number, depth in enumerate(depths):
         width = 64 * 2**number
         blocks = []
-        for k in range(integer("depths", depth)):
+        for k in range(times("depths", depth)):
             blocks.append(block(before, width, 2 if number and not k else 1))
             before = width * block.expansion
         stages[f"layer{number + 1}"] = nn.Sequential(*blocks)

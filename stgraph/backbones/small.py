@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from stgraph.checks import InputError, integer, shape
+from stgraph.checks import InputError, integer, shape, times
 
 __all__ = ["ConvStack", "TinyCNN"]
 
@@ -34,7 +34,7 @@ class ConvStack(nn.Module):
         super().__init__()
         self.in_channels = integer("in_channels", in_channels)
         self.out_channels = integer("channels", channels)
-        widths = [in_channels] + [channels] * integer("depth", depth)
+        widths = [in_channels] + [channels] * times("depth", depth)
         self.layers = nn.Sequential(
             *[
                 part

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from math import prod
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -12,16 +13,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from stgraph.checks import InputError, integer
+from stgraph.checks import InputError, integer, times
 from stgraph.datasets.digits import Digits
 from stgraph.datasets.draws import Ints
 from stgraph.datasets.labels import label_name
 from stgraph.datasets.rendering import Contrast, Renderer
+from stgraph.reading import memory
 
 __all__ = ["ClipBatch", "DigitClips", "Indices", "Scenes"]
 
 ClipBatch: TypeAlias = dict[str, Tensor]
 Indices: TypeAlias = Sequence[int] | Ints | Tensor
+
+
+_LENGTH = 1 << 24  # clips: each epoch puts the numbers of all in a new order
+_SIDE = 1 << 12  # pixels
 
 
 class Scenes(NamedTuple):
@@ -74,6 +80,9 @@ class DigitClips(Dataset[ClipBatch], ABC):
         num_classes: digit classes in play, from 0.
     """
 
+    frames = 1
+    """Frames of a clip, T, as a subclass says."""
+
     def __init__(
         self,
         digits: Digits,
@@ -86,10 +95,10 @@ class DigitClips(Dataset[ClipBatch], ABC):
         num_classes: int,
     ) -> None:
         self.digits = digits
-        self.num_classes = integer("num_classes", num_classes, 2)
+        self.num_classes = times("num_classes", num_classes, 2)
         self.canvas = _pair("canvas", canvas)
         self.size = _pair("size", size)
-        self.length = integer("length", length)
+        self.length = integer("length", length, maximum=_LENGTH)
         if self.canvas[0] < digits.size[0] or self.canvas[1] < digits.size[1]:
             raise InputError("canvas", f"at least the digits' {digits.size}", self.canvas)
         self.render = Renderer(
@@ -118,9 +127,14 @@ class DigitClips(Dataset[ClipBatch], ABC):
         """Return the clips of these numbers, rendered on ``device``: see the class.
 
         Raises:
-            InputError: for no clip at all, or a number outside 0 .. len - 1.
+            InputError: for no clip at all, a number outside 0 .. len - 1, or more frames than
+                half of the memory holds.
         """
         index = self._numbers(indices)
+        pixels = prod(self.size) * len(index) + prod(self.canvas)
+        if (taken := pixels * self.frames) > memory() // 2:
+            came = f"{len(index)} clips of {self.frames} frames, {taken} bytes"
+            raise InputError("indices", f"a batch of at most {memory() // 2} bytes", came)
         scenes = self.scenes(index)
         batch = {
             "label": torch.from_numpy(scenes.label),
@@ -165,4 +179,4 @@ class DigitClips(Dataset[ClipBatch], ABC):
 def _pair(name: str, value: int | tuple[int, int]) -> tuple[int, int]:
     """Return height and width, both from one number if need be."""
     height, width = (value, value) if isinstance(value, int) else value
-    return integer(name, height), integer(name, width)
+    return integer(name, height, maximum=_SIDE), integer(name, width, maximum=_SIDE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import urllib.error
 import urllib.request
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stgraph.checks import choice
+from stgraph.reading import digest
 from stgraph.writing import settle
 
 __all__ = ["MIRRORS", "MNIST_FILES", "RemoteFile", "fetch", "mnist_file"]
@@ -129,7 +129,7 @@ def _resume(url: str, part: Path, size: int, timeout: float) -> None:
 
 def _verify(part: Path, expected: RemoteFile) -> None:
     """Delete a whole file that is not the expected one, and say so."""
-    digest = hashlib.sha256(part.read_bytes()).hexdigest()
-    if (part.stat().st_size, digest) != expected:
+    got = digest(part)
+    if (part.stat().st_size, got) != expected:
         part.unlink()
-        raise _UnfitError(f"expected SHA-256 {expected.sha256}, got {digest}")
+        raise _UnfitError(f"expected SHA-256 {expected.sha256}, got {got}")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import gzip
-import zlib
+from contextlib import nullcontext
 from math import prod
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stgraph.checks import InputError
+from stgraph.reading import fill, opened, size_of, unpacked_at_most
 
 __all__ = ["read"]
 
@@ -32,25 +34,33 @@ def read(path: Path, dimensions: int) -> NDArray[np.uint8]:
 
     Raises:
         InputError: for a file that cannot be unpacked, of another magic number, or with fewer or
-            more bytes than its sizes say.
+            more bytes than its sizes say. The sizes are read first, and no memory is taken for
+            what such a file cannot hold.
     """
-    try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (EOFError, OSError, zlib.error) as error:
-        raise InputError(str(path), "a readable file", error) from error
-    magic = bytes((0, 0, _UINT8, dimensions))
-    if data[:4] != magic:
-        raise InputError(
-            str(path),
-            f"an IDX file of bytes in {dimensions} dimensions (magic 0x{magic.hex()})",
-            f"magic 0x{data[:4].hex()}",
-        )
     start = 4 + 4 * dimensions
-    if len(data) < start:
-        raise InputError(str(path), f"a header of {start} bytes", f"{len(data)} bytes")
-    sizes = np.frombuffer(data[4:start], ">u4").tolist()
-    if len(data) != start + prod(sizes):
-        raise InputError(
-            str(path), f"{start + prod(sizes)} bytes for sizes {sizes}", f"{len(data)} bytes"
-        )
-    return np.frombuffer(data, np.uint8, offset=start).reshape(sizes).copy()
+    packed = path.suffix == ".gz"
+    with opened(path, "an IDX file") as raw:
+        size = size_of(raw)
+        with gzip.GzipFile(fileobj=raw) if packed else nullcontext(raw) as file:
+            header = file.read(start)
+            sizes = _sizes(str(path), header, dimensions)
+            whole = start + prod(sizes)
+            if not packed and size != whole:
+                raise InputError(str(path), f"{whole} bytes for sizes {sizes}", f"{size} bytes")
+            if whole > (most := unpacked_at_most(size)):
+                came = f"sizes {sizes}, {whole} bytes"
+                raise InputError(str(path), f"at most {most} bytes in {size} packed ones", came)
+            values = np.empty(sizes, np.uint8)
+            fill(cast(IO[bytes], file), values.reshape(-1).data)
+    return values
+
+
+def _sizes(name: str, header: bytes, dimensions: int) -> list[int]:
+    """The sizes in a header."""
+    magic = bytes((0, 0, _UINT8, dimensions))
+    if header[:4] != magic:
+        expected = f"an IDX file of bytes in {dimensions} dimensions (magic 0x{magic.hex()})"
+        raise InputError(name, expected, f"magic 0x{header[:4].hex()}")
+    if len(header) < 4 + 4 * dimensions:
+        raise InputError(name, f"a header of {4 + 4 * dimensions} bytes", f"{len(header)} bytes")
+    return [int(side) for side in np.frombuffer(header[4:], ">u4")]

@@ -55,6 +55,7 @@ class OfficialSyncMNIST(DigitClips):
         self._image, self._top_left, self._digit_class = (
             fields[name].astype(np.int64) for name in ("mnist_index", "top_left", "digit_class")
         )
+        self.frames = self._top_left.shape[1]
         pair = np.arange(self._image.shape[1]) < 2
         self._synchronous = fields["synchronous"][:, None] & pair  # [n, M]
         super().__init__(

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from stgraph.checks import InputError, choice, fraction, integer
+from stgraph.checks import InputError, choice, fraction, integer, times
 from stgraph.datasets.clips import DigitClips, Scenes
 from stgraph.datasets.digits import Digits
 from stgraph.datasets.draws import Ints, Words, bounded, order, stream_key, uniform, words
@@ -17,6 +17,7 @@ from stgraph.datasets.rendering import Contrast, keep_contrast, stretch_contrast
 
 __all__ = ["MultiSyncMNIST", "SyncMNIST"]
 
+_FRAMES = 100_000
 _ORDERS = ("synchronous_first", "random")
 
 
@@ -74,6 +75,7 @@ class SyncMNIST(DigitClips):
         seed: int = 0,
         length: int | None = None,
     ) -> None:
+        times("num_classes", num_classes, 2)
         self._running = np.flatnonzero(digits.labels < num_classes)  # in file order
         passes = 10 if digits.split == "train" else 1
         super().__init__(
@@ -85,12 +87,12 @@ class SyncMNIST(DigitClips):
             length=passes * len(self._running) if length is None else length,
             num_classes=num_classes,
         )
-        self.num_digits = integer("num_digits", num_digits, 2)
-        self.frames = integer("frames", frames)
+        self.num_digits = times("num_digits", num_digits, 2)
+        self.frames = integer("frames", frames, maximum=_FRAMES)
         self.step = integer("step", step)
         self.p_none = fraction("p_none", p_none)
         self.draw_order = choice("draw_order", draw_order, _ORDERS)
-        self.seed = integer("seed", seed, 0)
+        self.seed = integer("seed", seed, 0, 2**63 - 1)
         if self._distinct and num_digits > num_classes:
             raise InputError("num_digits", f"at most the {num_classes} classes", num_digits)
         # The largest corner leaves one pixel free, as in the original.

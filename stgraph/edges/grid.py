@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from stgraph.checks import InputError, integer
+from stgraph.checks import InputError, sides
 from stgraph.edges.base import EdgeBuilder, template_edges
 
 __all__ = ["GridEdges", "grid_adjacency"]
@@ -63,11 +63,9 @@ class GridEdges(EdgeBuilder):
     def __init__(
         self, scales: Sequence[int] = (3, 2, 1), frame: tuple[int, int] = (64, 64)
     ) -> None:
-        if not scales:
-            raise InputError("scales", "at least one grid side", list(scales))
-        self.scales = tuple(integer("scales", s) for s in scales)
+        self.scales = sides("scales", scales)
         if max(self.scales) > min(frame):
-            raise InputError("scales", f"sides up to the frame's {min(frame)}", list(scales))
+            raise InputError("scales", f"sides up to the frame's {min(frame)}", list(self.scales))
         self.frame = (frame[0], frame[1])
         self._adjacency = grid_adjacency(self.scales, *self.frame)
 

@@ -32,7 +32,7 @@ class GaussianMaps(nn.Module):
 
     def __init__(self, size: int = 6, sigma: float = 2.0) -> None:
         super().__init__()
-        self.size, self.sigma = integer("size", size), positive("sigma", sigma)
+        self.size, self.sigma = integer("size", size, maximum=256), positive("sigma", sigma)
 
     @property
     def out_channels(self) -> int:

@@ -87,7 +87,7 @@ class Readout(nn.Module):
         self.time = choice("time", time, ("mean", "last"))
 
     def frames(self, x: Tensor, graph: Batch) -> Tensor:
-        """One vector a frame ``[B, T, C]``, in single precision at least; 0 behind shorter clips."""
+        """One vector a frame ``[B, T, C]``, at least in single precision; 0 behind short clips."""
         return in_clips(self._reduce(precise(to_frames(x, graph)), occupied(graph)), graph)
 
     def _reduce(self, dense: Tensor, present: Tensor | None) -> Tensor:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from stgraph.checks import InputError, integer
+from stgraph.checks import InputError, integer, sides, times
 from stgraph.layers.initialise import keep_scale
 from stgraph.layers.norm import FrameNorm
 
@@ -67,7 +67,7 @@ class ReplaceUpdate(Update):
 
 def _mlp(width: int, channels: int, layers: int) -> nn.Sequential:
     """Linear layers to C channels, each followed by ReLU."""
-    widths = [width] + [channels] * integer("layers", layers)
+    widths = [width] + [channels] * times("layers", layers)
     pairs = [(nn.Linear(before, after), nn.ReLU()) for before, after in pairwise(widths)]
     return nn.Sequential(*[part for pair in pairs for part in pair])
 
@@ -156,9 +156,7 @@ class ScaleUpdate(Update):
         norm: Callable[[int], FrameNorm] | None = FrameNorm,
     ) -> None:
         super().__init__(channels, norm)
-        if not scales:
-            raise InputError("scales", "at least one grid side", list(scales))
-        self.scales = tuple(integer("scales", side) for side in scales)
+        self.scales = sides("scales", scales)
         self.mlps = nn.ModuleList(_mlp(2 * channels, channels, layers) for _ in self.scales)
         self.reset_parameters()
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stgraph.checks import InputError, flag, integer, shape
+from stgraph.checks import InputError, flag, integer, node_count, shape
 
 __all__ = [
     "LargeGenerator",
@@ -88,7 +88,7 @@ class LargeGenerator(nn.Module):
         if integer("size", size) < 5:
             raise InputError("size", "a map of at least 5 cells a side", size)
         self.channels = integer("channels", channels)
-        self.num_nodes = integer("num_nodes", num_nodes)
+        self.num_nodes = node_count("num_nodes", num_nodes)
         self.out_channels = integer("out_channels", out_channels)
         self.size = size
         halve, (stride_a, pad_a), (stride_b, pad_b) = _plan(size)
@@ -198,7 +198,7 @@ class SmallGenerator(nn.Module):
         if channels % 2:
             raise InputError("channels", "an even number", channels)
         self.channels = integer("channels", channels)
-        self.num_nodes = integer("num_nodes", num_nodes)
+        self.num_nodes = node_count("num_nodes", num_nodes)
         self.out_channels = integer("out_channels", out_channels)
         self.size = None if size is None else integer("size", size)
         if positions is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stgraph.checks import InputError, integer
+from stgraph.checks import sides
 from stgraph.edges import EdgeBuilder
 from stgraph.kernels import area
 from stgraph.nodes.base import NodeExtractor, Regions
@@ -59,9 +59,7 @@ class GridNodes(NodeExtractor):
         self, channels: int, scales: Sequence[int] = (3, 2, 1), edges: EdgeBuilder | None = None
     ) -> None:
         super().__init__(channels, edges)
-        if not scales:
-            raise InputError("scales", "at least one grid side", list(scales))
-        self.scales = tuple(integer("scales", side) for side in scales)
+        self.scales = sides("scales", scales)
         self.register_buffer("cells", grid_cells(self.scales), persistent=False)
 
     def regions(self, features: Tensor, state: Any = None) -> tuple[Regions, Any]:

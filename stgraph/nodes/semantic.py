@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stgraph.checks import InputError, integer, shape
+from stgraph.checks import InputError, integer, node_count, shape
 from stgraph.edges import EdgeBuilder
 from stgraph.kernels import moment_box, precise
 from stgraph.nodes.base import NodeExtractor, Regions
@@ -108,7 +108,7 @@ class SemanticNodes(NodeExtractor):
         positive: Callable[[Tensor], Tensor] = F.softplus,
     ) -> None:
         super().__init__(channels, edges)
-        self.num_nodes = integer("num_nodes", num_nodes)
+        self.num_nodes = node_count("num_nodes", num_nodes)
         self.body = HourGlass(channels) if body is None else body
         if not isinstance(width := getattr(self.body, "out_channels", None), int):
             raise InputError("body", "a module with `out_channels`", type(body).__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from stgraph.checks import integer, shape
+from stgraph.checks import integer, node_count, shape, times
 from stgraph.edges import EdgeBuilder
 from stgraph.kernels import moment_box, normalise
 from stgraph.nodes.base import NodeExtractor, Regions
@@ -70,9 +70,9 @@ class SlotNodes(NodeExtractor):
         hidden: int | None = None,
     ) -> None:
         super().__init__(channels, edges)
-        self.num_nodes = integer("num_nodes", num_nodes)
+        self.num_nodes = node_count("num_nodes", num_nodes)
         self.width = channels if width is None else integer("width", width)
-        self.iterations = integer("iterations", iterations)
+        self.iterations = times("iterations", iterations)
         inner = 2 * self.width if hidden is None else integer("hidden", hidden)
         self.start = nn.Parameter(torch.empty(self.num_nodes, self.width))
         self.position = nn.Linear(4, channels)

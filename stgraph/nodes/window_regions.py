@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from stgraph.checks import InputError, integer, shape
+from stgraph.checks import InputError, node_count, shape
 from stgraph.edges import EdgeBuilder
 from stgraph.kernels import AxisProfile, precise, separable, window_box
 from stgraph.nodes.base import NodeExtractor, Regions
@@ -59,7 +59,7 @@ class WindowRegions(NodeExtractor):
         anchors: Callable[[int], Tensor],
     ) -> None:
         super().__init__(channels, edges)
-        self.num_nodes = integer("num_nodes", num_nodes)
+        self.num_nodes = node_count("num_nodes", num_nodes)
         self.profile = profile
         self.windows = windows
         size = getattr(profile, "half_size", None)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stgraph.checks import InputError, integer, positive
+from stgraph.checks import InputError, node_count, positive
 
 __all__ = ["FixedSizeWindows", "WindowRule", "Windows", "centre_anchors", "grid_anchors"]
 
@@ -32,7 +32,7 @@ _LARGEST = 10.0
 
 def centre_anchors(nodes: int) -> Tensor:
     """All regions start at the centre of the map: ``[N, 2]`` (row, column) in 0..1."""
-    return torch.full((integer("nodes", nodes), 2), 0.5)
+    return torch.full((node_count("nodes", nodes), 2), 0.5)
 
 
 def grid_anchors(nodes: int) -> Tensor:
@@ -45,7 +45,7 @@ def grid_anchors(nodes: int) -> Tensor:
         >>> grid_anchors(9)[1]
         tensor([0.1667, 0.5000])
     """
-    side = math.isqrt(integer("nodes", nodes))
+    side = math.isqrt(node_count("nodes", nodes))
     if side * side != nodes:
         raise InputError("nodes", "a square number for grid anchors", nodes)
     cell = torch.arange(nodes)

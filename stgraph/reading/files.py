@@ -19,8 +19,8 @@ __all__ = [
     "fill",
     "members",
     "opened",
-    "read_bytes",
     "reason",
+    "size_of",
     "unpacked_at_most",
 ]
 
@@ -90,19 +90,6 @@ def size_of(file: IO[bytes]) -> int:
     size = file.seek(0, 2)
     file.seek(0)
     return size
-
-
-def read_bytes(path: str | Path, at_most: int, expected: str, name: str | None = None) -> bytes:
-    """Read a whole file of at most so many bytes.
-
-    Raises:
-        InputError: when there is no such file, or it is larger.
-    """
-    with opened(path, expected, name) as file:
-        data = file.read(at_most + 1)
-        if len(data) > at_most:
-            raise ValueError(f"more than {at_most} bytes")
-    return data
 
 
 def digest(path: str | Path, expected: str = "a file", name: str | None = None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 
 from stgraph.backbones import TemporalShift, resnet18, resnet50, shifted_places
-from stgraph.checks import integer
+from stgraph.checks import times
 from stgraph.classifiers import CNNClassifier
 from stgraph.edges import FullEdges
 from stgraph.insertion import Place, insert
@@ -47,7 +47,7 @@ def dyreg_block(nodes: NodeExtractor, channels: int, map_size: int, rounds: int 
             "space": SpaceLayer(width),
             "last": TimeLayer(nn.GRU(width, width)),
         },
-        schedule=("position", "norm", *("time", "space") * integer("rounds", rounds), "last"),
+        schedule=("position", "norm", *("time", "space") * times("rounds", rounds), "last"),
     )
     return GraphBlock(net, channels)
 

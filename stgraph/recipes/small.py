@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from stgraph.backbones import TinyCNN
-from stgraph.checks import integer
+from stgraph.checks import times
 from stgraph.classifiers import GraphClassifier
 from stgraph.edges import FullEdges
 from stgraph.layers import ConcatSend, KernelPosition, NodeNorm, Readout, SpaceLayer, TimeLayer
@@ -78,6 +78,6 @@ def dyreg_small(
             "space": SpaceLayer(width, send=ConcatSend(width, layers=1)),
             "last": TimeLayer(nn.GRU(width, width)),
         },
-        schedule=("position", "norm", *("time", "space") * integer("rounds", rounds), "last"),
+        schedule=("position", "norm", *("time", "space") * times("rounds", rounds), "last"),
     )
     return GraphClassifier(TinyCNN(1), net, num_classes, Readout("mean"))

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from stgraph.checks import InputError
+from stgraph.reading import read_torch
+from stgraph.weights.by_name import alike, told
 
-__all__ = ["check_keys", "load_weights", "read"]
+__all__ = ["check_keys", "check_resumable", "load_weights", "read"]
 
 _SHOWN = 5
 
@@ -24,25 +26,41 @@ def read(path: str | Path) -> dict[str, Any]:
             than tensors and plain values.
     """
     expected = "a checkpoint of `stgraph fit`"
-    if not Path(path).is_file():
-        raise InputError("ckpt_path", expected, f"{path}, which does not exist")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file fails in many ways: OSError, KeyError, TypeError, …
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(
-            "ckpt_path", expected, f"{path}, which does not load ({reason})"
-        ) from error
+    checkpoint = read_torch(path, expected, "ckpt_path")
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), Mapping):
         raise InputError("ckpt_path", expected, f"{path}, which has no state_dict")
     return checkpoint
+
+
+_RESUMED: dict[str, type] = {
+    "epoch": int,
+    "global_step": int,
+    "loops": dict,
+    "optimizer_states": list,
+    "lr_schedulers": list,
+}
+
+
+def check_resumable(checkpoint: Mapping[str, Any], path: str | Path) -> None:
+    """Check that a checkpoint has the state of a fit, not weights alone.
+
+    Raises:
+        InputError: naming what it lacks.
+    """
+    if "optimizer_states" not in checkpoint:
+        raise InputError("ckpt_path", "the state of a fit", f"{path}, which is weights only")
+    wrong = [name for name, kind in _RESUMED.items() if type(checkpoint.get(name)) is not kind]
+    if wrong:
+        raise InputError(
+            "ckpt_path", "the state of a fit", f"{path}, of another {', '.join(wrong)}"
+        )
 
 
 def check_keys(module: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
     """Check that a state dict is one of this module, by names and shapes.
 
     Raises:
-        InputError: naming what is missing, unexpected or of another shape.
+        InputError: naming what is missing, unexpected, of another shape or no dense tensor.
 
     Examples:
         >>> check_keys(nn.Linear(2, 3, bias=False), {"weight": torch.zeros(3, 4)})
@@ -50,14 +68,22 @@ def check_keys(module: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
         stgraph.checks.InputError: checkpoint: expected the weights of this Linear, got those of
         another model (other shapes: weight [3, 4] for [3, 2])
     """
+    if not isinstance(state_dict, Mapping):
+        raise InputError("checkpoint", "weights by name", type(state_dict).__name__)
     own = module.state_dict()
+    both = [(name, own[name], state_dict[name]) for name in own if name in state_dict]
     faults = {
         "missing": [name for name in own if name not in state_dict],
         "unexpected": [name for name in state_dict if name not in own],
         "other shapes": [
-            f"{name} {list(state_dict[name].shape)} for {list(value.shape)}"
-            for name, value in own.items()
-            if name in state_dict and state_dict[name].shape != value.shape
+            f"{name} {list(given.shape)} for {list(value.shape)}"
+            for name, value, given in both
+            if _sizes(given) not in (None, value.shape)
+        ],
+        "of another kind": [
+            f"{name} {told(given)}"
+            for name, value, given in both
+            if _sizes(given) in (None, value.shape) and not alike(given, value)
         ],
     }
     if any(faults.values()):
@@ -68,6 +94,10 @@ def check_keys(module: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
             + "; ".join(_told(*item) for item in faults.items() if item[1])
             + ")",
         )
+
+
+def _sizes(given: object) -> torch.Size | None:
+    return given.shape if isinstance(given, Tensor) and not given.is_nested else None
 
 
 def _told(fault: str, names: list[str]) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 from jsonargparse import set_parsing_settings
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import (
     Callback,
@@ -29,9 +30,11 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from torch import Tensor
 
-from stgraph.checks import InputError
+from stgraph.checks import InputError, integer
 from stgraph.datasets import Digits
-from stgraph.training.checkpoints import read
+from stgraph.reading import reason, within_memory
+from stgraph.training.checkpoints import check_resumable, read
+from stgraph.training.configuration import Parser, bounded_yaml
 from stgraph.training.data import ClipData
 from stgraph.training.keep_last import KeepLast
 from stgraph.training.leaving import Leave
@@ -46,6 +49,9 @@ from stgraph.training.so_far import SoFar
 from stgraph.writing import whole, write_whole
 
 __all__ = ["Command"]
+
+
+_DEVICES = 64
 
 
 class _SaveConfig(SaveConfigCallback):
@@ -145,6 +151,7 @@ class Command(LightningCLI):
             ClassificationModule,
             ClipData,
             args=list(arguments),
+            parser_class=Parser,
             parser_kwargs={"prog": "stgraph", "description": "Train and test video graph models."},
             trainer_defaults={"devices": 1},
             save_config_callback=_SaveConfig,
@@ -169,7 +176,16 @@ class Command(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the arguments given, whatever ``sys.argv`` holds."""
-        self.config = parser.parse_args(args)
+        with bounded_yaml():
+            self.config = parser.parse_args(args)
+        seed = self.config[self.config["subcommand"]]["seed_everything"]
+        if not isinstance(seed, bool):
+            integer("seed_everything", seed, 0, 2**32 - 1)  # as numpy takes
+
+    def instantiate_classes(self) -> None:
+        """Build what the configuration describes, if it fits into memory."""
+        with within_memory("config"):
+            super().instantiate_classes()
 
     def _parse_ckpt_path(self) -> None:
         """Leave the configuration as given: no checkpoint overrides it."""
@@ -184,6 +200,9 @@ class Command(LightningCLI):
         config = self._get(self.config_init, "trainer")
         if config["default_root_dir"] is not None:
             raise InputError("trainer.default_root_dir", "--runs and --run", "a folder")
+        if isinstance(devices := config["devices"], int) or str(devices).isdigit():
+            integer("trainer.devices", int(devices), -1, _DEVICES)  # each has a process
+        integer("trainer.num_nodes", config["num_nodes"], maximum=_DEVICES)
         fitting = self.subcommand == "fit"
         callbacks = config["callbacks"] = [SoFar(), _Metrics(), *(config["callbacks"] or [])]
         wants_bar = config["enable_progress_bar"] is not False
@@ -213,7 +232,10 @@ class Command(LightningCLI):
             ]
         if fitting and config["logger"]:
             callbacks.append(LearningRateMonitor())
-        trainer = super().instantiate_trainer(default_root_dir=str(self.folder), **kwargs)
+        try:
+            trainer = super().instantiate_trainer(default_root_dir=str(self.folder), **kwargs)
+        except MisconfigurationException as error:
+            raise InputError("trainer", "options that Lightning takes", reason(error)) from error
         save_whole(trainer)
         return trainer
 
@@ -235,13 +257,11 @@ class Command(LightningCLI):
             path = self.folder / "checkpoints" / f"{path}.ckpt"
         if path is not None:
             checkpoint = read(path)  # a file that is none fails here, before anything is set up
-            if "pytorch-lightning_version" not in checkpoint:
+            if not isinstance(checkpoint.get("pytorch-lightning_version"), str):
                 expected = "a checkpoint of `stgraph fit`"
                 raise InputError("ckpt_path", expected, f"{path}, which has bare weights")
-            if subcommand == "fit" and "optimizer_states" not in checkpoint:
-                raise InputError(
-                    "ckpt_path", "the state of a fit", f"{path}, which is weights only"
-                )
+            if subcommand == "fit":
+                check_resumable(checkpoint, path)
         elif subcommand != "fit":
             rank_zero_info("ckpt_path: none given, so the model is run as it was built")
         if subcommand == "fit" and (path is None or not self._is_mine(Path(path))):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 from torch import nn
 
 from stgraph.checks import InputError
+from stgraph.reading import read_yaml, within_memory
 from stgraph.training.checkpoints import check_keys, read
 
 __all__ = ["model_of_run"]
@@ -35,10 +35,11 @@ def model_of_run(folder: str | Path, checkpoint: str = "best") -> nn.Module:
     config = Path(folder) / "config.yaml"
     if not config.is_file():
         raise InputError("folder", "that of a run, with its config.yaml", folder)
+    expected = "a configuration of `stgraph fit`"
     try:
-        described = yaml.safe_load(config.read_text(encoding="utf-8"))["model"]["model"]
-    except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
-        raise InputError(str(config), "a configuration of `stgraph fit`", "another") from error
+        described = read_yaml(config, expected)["model"]["model"]
+    except (KeyError, TypeError) as error:
+        raise InputError(str(config), expected, "another") from error
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--model", type=nn.Module)
     try:
@@ -46,7 +47,8 @@ def model_of_run(folder: str | Path, checkpoint: str = "best") -> nn.Module:
     except ArgumentError as error:
         reason = " ".join(str(error).split())
         raise InputError(str(config), "a model whose parts can be imported", reason) from error
-    model: nn.Module = parser.instantiate_classes(parsed).model
+    with within_memory("model"):
+        model: nn.Module = parser.instantiate_classes(parsed).model
     path = Path(folder) / "checkpoints" / f"{checkpoint}.ckpt"
     state_dict = read(path if checkpoint in ("best", "last") else checkpoint)["state_dict"]
     own = {k.removeprefix(_PREFIX): v for k, v in state_dict.items() if k.startswith(_PREFIX)}

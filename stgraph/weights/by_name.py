@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import cache
 from itertools import islice
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from stgraph.checks import InputError
+from stgraph.checks import InputError, dense
 
-__all__ = ["Loaded", "load_by_name"]
+__all__ = ["Loaded", "alike", "load_by_name", "match_names", "told"]
 
 # How many training batches a norm has seen. Old files lack it, and no result depends on it as long
 # as the norm has a momentum.
@@ -48,11 +49,35 @@ def _some(names: Sequence[str], most: int = 4) -> str:
     return f" ({', '.join(names[:most])}{', …' if len(names) > most else ''})"
 
 
-def _alike(given: Tensor, mine: Tensor) -> bool:
-    """Whether values can be copied as they are: dense ones, and real ones for real ones."""
-    plain = given.layout == torch.strided and not given.is_quantized and not given.is_meta
+def told(given: object) -> str:
+    """What a weight is: its shape and kind, or that it is none."""
+    if not isinstance(given, Tensor) or given.is_nested:
+        return type(given).__name__
+    return f"{list(given.shape)} ({given.dtype}, {given.layout})"
+
+
+def alike(given: object, mine: Tensor) -> bool:
+    """Whether values can be copied as they are: of one shape, and real ones for real ones."""
+    if not isinstance(given, Tensor) or given.is_nested or given.shape != mine.shape:
+        return False
+    if mine.layout == torch.strided:
+        try:
+            dense("given", given)
+        except InputError:
+            return False
     fits = given.is_floating_point() or not mine.is_floating_point()
-    return plain and fits and given.is_complex() == mine.is_complex()
+    same = given.layout == mine.layout and given.is_complex() == mine.is_complex()
+    return fits and same and _copies(given.dtype, mine.dtype)
+
+
+@cache
+def _copies(given: torch.dtype, mine: torch.dtype) -> bool:
+    """Whether numbers of one kind can become those of another; some kinds are names alone."""
+    try:
+        torch.empty(1, dtype=mine).copy_(torch.empty(1, dtype=given))
+    except (RuntimeError, NotImplementedError):
+        return False
+    return True
 
 
 def load_by_name(
@@ -83,27 +108,39 @@ def load_by_name(
         >>> print(load_by_name(net, state, optional=["1.*"]))
         2 used, 1 skipped (2.bias), 2 missing (1.weight, 1.bias)
     """
+    used, missing = match_names(net, state, optional)
+    net.load_state_dict(used, strict=False)
+    skipped = (str(name) for name in state if name not in used)
+    return Loaded(tuple(used), tuple(skipped), tuple(missing))
+
+
+def match_names(
+    net: nn.Module, state: Mapping[str, Tensor], optional: Iterable[str] = ()
+) -> tuple[dict[str, Tensor], list[str]]:
+    """What :func:`load_by_name` would load into a net, and names of the net that it would not.
+
+    Raises:
+        InputError: as there.
+    """
+    if not isinstance(state, Mapping):
+        raise InputError("state", "weights by name", type(state).__name__)
     if isinstance(optional, str):
         raise InputError("optional", "a sequence of names or patterns", repr(optional))
     patterns = (*optional, _COUNTER)
-    used, missing, absent = {}, [], []
+    used: dict[str, Tensor] = {}
+    missing, absent = [], []
     for name, mine in net.state_dict().items():
         given = state.get(name)
         may_miss = any(fnmatchcase(name, pattern) for pattern in patterns)
-        if isinstance(given, Tensor) and given.shape == mine.shape and _alike(given, mine):
+        if isinstance(given, Tensor) and alike(given, mine):
             used[name] = given
             continue
         if given is not None and not may_miss:
-            expected, came = list(mine.shape), type(given).__name__
-            if isinstance(given, Tensor):
-                came = f"{list(given.shape)} ({given.dtype}, {given.layout})"
-            raise InputError(f"state[{name!r}]", expected, came)
+            raise InputError(f"state[{name!r}]", list(mine.shape), told(given))
         missing.append(name)
         if not may_miss:
             absent.append(name)
     if absent:
         came = f"none of them, but {len(state)} names{_some([*islice(map(str, state), 5)])}"
         raise InputError("state", f"{len(absent)} more names{_some(absent)}", came)
-    net.load_state_dict(used, strict=False)
-    skipped = (str(name) for name in state if name not in used)
-    return Loaded(tuple(used), tuple(skipped), tuple(missing))
+    return used, missing

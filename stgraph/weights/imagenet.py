@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import pickle
+import tempfile
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from stgraph.backbones.resnet import resnet18, resnet34, resnet50
-from stgraph.checks import InputError, choice
+from stgraph.checks import InputError, choice, dense
 from stgraph.classifiers import CNNClassifier
-from stgraph.weights.by_name import Loaded, load_by_name
+from stgraph.reading import digest, read_torch
+from stgraph.weights.by_name import Loaded, load_by_name, told
 
 __all__ = ["imagenet_weights", "load_imagenet"]
 
@@ -27,6 +29,7 @@ FILES = {
     "resnet50": "resnet50-0676ba61.pth",
     "resnet50-v2": "resnet50-11ad3fa6.pth",
 }
+_LARGEST = 1 << 28  # bytes of a file; those of a ResNet-50 are 102 million
 _NETS = {
     "resnet18": resnet18,
     "resnet34": resnet34,
@@ -61,39 +64,44 @@ def imagenet_weights(name: str, path: str | Path | None = None) -> dict[str, Ten
     """
     choice("name", name, FILES)
     file = _downloaded(FILES[name]) if path is None else Path(path)
-    if not file.is_file():
-        raise InputError("path", "a file", f"{file}, where there is none")
-    return _checked(_read(file), name, file)
+    expected = "a file that torch.save wrote, with weights only"
+    return _checked(read_torch(file, expected, "path"), name, file)
 
 
 def _downloaded(name: str) -> Path:
     """The file in the cache, verified; downloaded if it is not there."""
     file = Path(torch.hub.get_dir()) / "checkpoints" / name
-    digest = name.removesuffix(".pth").rpartition("-")[2]
+    known = name.removesuffix(".pth").rpartition("-")[2]
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
-            torch.hub.download_url_to_file(ADDRESS + name, str(file), digest)
-        except (OSError, RuntimeError, http.client.HTTPException) as error:
+            _download(ADDRESS + name, file, known)
+        except (OSError, http.client.HTTPException) as error:
             raise OSError(
                 f"could not download {ADDRESS}{name} to {file}: {error}\n"
                 "A file that came another way can be given as `path`."
             ) from error
-    got = hashlib.sha256(file.read_bytes()).hexdigest()
-    if not got.startswith(digest):
-        raise OSError(f"{file}: expected a SHA-256 of {digest}…, got {got}; delete it to try again")
+    got = digest(file)
+    if not got.startswith(known):
+        raise OSError(f"{file}: expected a SHA-256 of {known}…, got {got}; delete it to try again")
     return file
 
 
-def _read(file: Path) -> Any:
-    """What is in a file of weights."""
-    try:
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise InputError(
-            "path", "a file that torch.save wrote, with weights only", f"{file}: {reason}"
-        ) from error
+def _download(address: str, file: Path, known: str) -> None:
+    """Fetch a file whose digest begins in a known way, and let it be there when it is whole."""
+    found, size = hashlib.sha256(), 0
+    with tempfile.TemporaryDirectory(prefix=".download-", dir=file.parent) as folder:
+        part = Path(folder, file.name)
+        with urllib.request.urlopen(address, timeout=30) as sent, part.open("wb") as kept:
+            while block := sent.read(1 << 20):
+                size += len(block)
+                if size > _LARGEST:
+                    raise OSError(f"more than {_LARGEST} bytes")
+                found.update(block)
+                kept.write(block)
+        if not (got := found.hexdigest()).startswith(known):
+            raise OSError(f"invalid hash value, {got} for {known}…")
+        part.replace(file)
 
 
 def _checked(state: Any, name: str, file: Path) -> dict[str, Tensor]:
@@ -106,11 +114,12 @@ def _checked(state: Any, name: str, file: Path) -> dict[str, Tensor]:
         if part.startswith("fc.") or part.endswith("num_batches_tracked"):
             continue
         given = state.get(part)
-        if not isinstance(given, Tensor) or given.shape != mine.shape:
-            came = list(given.shape) if isinstance(given, Tensor) else "none"
+        if not isinstance(given, Tensor) or given.is_nested or given.shape != mine.shape:
+            came = "none" if given is None else told(given)
             expected = f"a state dict of a {name}, with {part} {list(mine.shape)}"
             raise InputError("path", expected, f"{file} with {came}")
-    return dict(state)
+        dense(f"{file}: {part}", given)
+    return {part: given for part, given in state.items() if isinstance(given, Tensor)}
 
 
 def load_imagenet(net: nn.Module, state: Mapping[str, Tensor]) -> Loaded:
@@ -141,8 +150,12 @@ def load_imagenet(net: nn.Module, state: Mapping[str, Tensor]) -> Loaded:
     """
     if isinstance(net, CNNClassifier):
         net = net.net
+    if not isinstance(state, Mapping):
+        raise InputError("state", "weights by name", type(state).__name__)
     state = dict(state)
     mine, stem = net.state_dict().get("conv1.weight"), state.get("conv1.weight")
-    if mine is not None and stem is not None and mine.ndim == stem.ndim and mine.size(1) == 1:
-        state["conv1.weight"] = stem.sum(dim=1, keepdim=True)
+    if mine is not None and stem is not None:
+        dense("state['conv1.weight']", stem)
+        if mine.ndim == stem.ndim and mine.size(1) == 1:
+            state["conv1.weight"] = stem.sum(dim=1, keepdim=True)
     return load_by_name(net, state, optional=("fc.*", "graph_blocks.*"))

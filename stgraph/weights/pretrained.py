@@ -15,20 +15,30 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from stgraph import recipes
 from stgraph.checks import InputError
+from stgraph.reading import (
+    digest,
+    opened,
+    parse_json,
+    read_json,
+    read_safetensors,
+    reason,
+    within_memory,
+)
 from stgraph.recipes.recorded import FUNCTIONS, Recipe, Unwritten
-from stgraph.weights.by_name import load_by_name
+from stgraph.weights.by_name import load_by_name, match_names
 from stgraph.writing import whole, write_whole
 
 __all__ = ["from_pretrained", "save_pretrained"]
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+_JSON = "a configuration in JSON"
 _DIGEST = "sha256 of config.json"
 _TEXT, _REPLACED = "config.json", "sha256 of the config.json before"
 FORMAT = 1
@@ -75,9 +85,9 @@ def save_pretrained(model: nn.Module, folder: str | Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     tensors, shared = _apart(model.state_dict())
-    metadata = {**shared, "format": "pt", _TEXT: text, _DIGEST: _digest(text.encode())}
+    metadata = {**shared, "format": "pt", _TEXT: text, _DIGEST: _digest(text)}
     if (folder / CONFIG).is_file():
-        metadata[_REPLACED] = _digest((folder / CONFIG).read_bytes())
+        metadata[_REPLACED] = digest(folder / CONFIG)
     with whole(folder / WEIGHTS) as part:
         mode = part.stat().st_mode
         save_file(tensors, part, metadata=metadata)
@@ -118,34 +128,43 @@ def from_pretrained(
     """
     file = _finder(source, revision)
     described = file(CONFIG)
-    text = _described(described)
-    config = _config(text, described)
+    config = _config(read_json(described, _JSON, "source"), described)
+    weights = file(WEIGHTS)
+    state, words = read_safetensors(weights, f"weights in {WEIGHTS}", "source")
+    saved_with = digest(described)
+    if _TEXT in words and words.get(_REPLACED) == saved_with:
+        # Saving was cut off between the two files: these weights brought their configuration.
+        with opened(weights, _JSON, "source"):
+            config = _config(parse_json(words[_TEXT]), weights)
+        saved_with = _digest(words[_TEXT])
+    words.setdefault(_DIGEST, saved_with)
+
+    def checked(model: nn.Module) -> nn.Module:
+        try:
+            _check(model, state, words, saved_with)
+        except InputError as error:
+            expected = f"the weights of this {type(model).__name__}"
+            came = f"those of another model in {weights} ({error})"
+            raise InputError("source", expected, came) from None
+        return model
+
     if build is not None:
-        model = build()
+        model = checked(build())
     elif config["recipe"] is None:
         raise InputError("build", f"a function that makes the {config.get('model')}", "none")
     else:
-        model = _called(config["recipe"], config["arguments"])
-    _load(model, file(WEIGHTS), _digest(text))
+        with torch.device("meta"):  # without memory, which is taken for a model of these weights
+            checked(_called(config["recipe"], config["arguments"]))
+        with within_memory("source"):
+            model = checked(_called(config["recipe"], config["arguments"]))
+    _cast(model, state)
+    load_by_name(model, state)
     return model.eval()
 
 
-def _digest(config: bytes) -> str:
+def _digest(config: str) -> str:
     """What ties weights to the configuration that they were saved with."""
-    return hashlib.sha256(config).hexdigest()
-
-
-def _described(file: Path) -> bytes:
-    """The configuration in a file, or that of newer weights beside it which were to replace it."""
-    text = file.read_bytes()
-    try:
-        with safe_open(file.with_name(WEIGHTS), framework="pt") as opened:
-            noted = opened.metadata() or {}
-    except (SafetensorError, OSError, ValueError, RuntimeError):
-        return text  # what is wrong with the weights is told where they are loaded
-    if _TEXT in noted and noted.get(_REPLACED) == _digest(text):
-        return str(noted[_TEXT]).encode()
-    return text
+    return hashlib.sha256(config.encode()).hexdigest()
 
 
 def _apart(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -216,15 +235,13 @@ def _called(name: Any, arguments: Any) -> nn.Module:
         raise InputError(CONFIG, f"arguments of {name}", "lists without an end") from None
     try:
         return make(**told)
-    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise InputError(CONFIG, f"arguments that {name} takes", f"{told} ({error})") from error
+    except Exception as error:  # of any kind, as what a recipe is called with may be anything
+        came = f"{str(told)[:200]} ({reason(error)})"
+        raise InputError(CONFIG, f"arguments that {name} takes", came) from error
 
 
-def _config(text: bytes, file: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(text.decode())
-    except (ValueError, RecursionError) as error:
-        raise InputError("source", "a configuration in JSON", f"{file} ({error})") from error
+def _config(config: Any, file: Path) -> dict[str, Any]:
+    """A configuration, once it is known to be one that can be read here."""
     if not isinstance(config, dict) or not {"format", "recipe", "arguments"} <= set(config):
         raise InputError("source", "a configuration that `save_pretrained` wrote", file)
     if type(config["format"]) is not int or config["format"] != FORMAT:
@@ -257,30 +274,19 @@ def _finder(source: str | Path, revision: str | None) -> Callable[[str], Path]:
     return lambda name: Path(hf_hub_download(source, name, revision=revision))
 
 
-def _load(model: nn.Module, file: Path, digest: str) -> None:
-    """Load weights into a model that must have just these."""
-    try:
-        with safe_open(file, framework="pt") as opened:
-            shared = opened.metadata() or {}
-            state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise InputError("source", f"weights in {WEIGHTS}", f"{file} ({error})") from error
+def _check(
+    model: nn.Module, state: dict[str, Tensor], words: Mapping[str, str], config: str
+) -> None:
+    """Check that weights are just those of a model; shared ones get all of their names."""
     own = model.state_dict()
     for name in own:
-        if name not in state and shared.get(name) in state:
-            state[name] = state[shared[name]]
-    try:
-        if more := sorted(set(state) - set(own)):
-            raise InputError("state", "names that the model has", f"{more[:4]}, {len(more)} in all")
-        _cast(model, state)
-        load_by_name(model, state)
-        if shared.get(_DIGEST, digest) != digest:
-            raise InputError(CONFIG, "the one that the weights were saved with", "another")
-    except InputError as error:
-        expected = f"the weights of this {type(model).__name__}"
-        raise InputError(
-            "source", expected, f"those of another model in {file} ({error})"
-        ) from None
+        if name not in state and words.get(name) in state:
+            state[name] = state[words[name]]
+    if more := sorted(set(state) - set(own)):
+        raise InputError("state", "names that the model has", f"{more[:4]}, {len(more)} in all")
+    match_names(model, state)
+    if words[_DIGEST] != config:
+        raise InputError(CONFIG, "the one that the weights were saved with", "another")
 
 
 def _cast(module: nn.Module, state: Mapping[str, Tensor], prefix: str = "") -> None:

@@ -96,5 +96,5 @@ def test_other_archives_are_refused(tmp_path: Path) -> None:
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "some.npz", a=SMALL)
-    with pytest.raises(InputError, match=r"path: expected fields a, b, got no \['b'\]"):
+    with pytest.raises(InputError, match=r"path: expected fields a, b, got none of \['b'\] in"):
         read_npz(tmp_path / "some.npz", ["a", "b"], name="path")

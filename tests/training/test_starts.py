@@ -36,5 +36,7 @@ def test_a_model_starts_from_an_official_file(tmp_path):
     torch.save({"state_dict": state, "epoch": 3}, tmp_path / "official.pth.tar")
     model = from_official(recipes.dyreg_multi_sync_mnist(), tmp_path / "official.pth.tar")
     assert torch.equal(model.net.layer2[1].bn2.weight, trained.net.layer2[1].bn2.weight)
-    with pytest.raises(InputError, match="source: expected a file"):
+    with pytest.raises(
+        InputError, match=r"source: expected a checkpoint .*none\.pth\.tar, which does not exist"
+    ):
         from_official(model, tmp_path / "none.pth.tar")

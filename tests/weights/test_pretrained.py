@@ -332,6 +332,26 @@ BAD = {
         lambda f: change(f, recipe="mean_lstm", arguments={"channels": 8}),
         "of this RecurrentClassifier, got those of another model .* in all",
     ),
+    "huge": (lambda f: change(f, arguments={"num_classes": 10**9}), "those of another model"),
+    "endless": (
+        lambda f: change(f, arguments={"rounds": 10**9}),
+        "rounds: expected a whole number of at most 1000, got 1000000000",
+    ),
+    "huge digits": (
+        lambda f: (f / "config.json").write_text('{"format": ' + "1" * 5000 + "}"),
+        r"config\.json, which does not load \(a number of 5000 digits\)",
+    ),
+    "not a number": (
+        lambda f: (f / "config.json").write_text('{"format": NaN}'),
+        "NaN, which is no number of JSON",
+    ),
+    "huge part": (
+        lambda f: change(
+            f,
+            arguments={"nodes": {"$recipe": "small_grid", "arguments": {"scales": [10**5]}}},
+        ),
+        "scales: expected",
+    ),
     "more names": (
         lambda f: change(f, recipe="small_regions", arguments={}),
         "of this DynamicRegions, got those of another model",

@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from stgraph.checks import InputError, choice, integer, shape
+from stgraph.checks import InputError, choice, shape, times
 from stgraph.edges import FullEdges
 from stgraph.layers import (
     AddUpdate,
@@ -31,6 +31,7 @@ from stgraph.layers import (
 from stgraph.model import GraphBlock, SpaceTimeGraph
 from stgraph.nodes import DynamicRegions, LargeGenerator, SmallGenerator
 from stgraph.nodes.generators import sinusoid
+from stgraph.weights.dyreg.files import whole
 
 __all__ = ["as_read", "block_from_official", "buffers_as_here", "official_weights"]
 
@@ -74,7 +75,7 @@ def block_from_official(
         InputError: when a parameter is missing, has another shape, or would not be used.
     """
     state = as_read(_unwrapped(state), aggregation, first)
-    block = _build(state, integer("rounds", rounds))
+    block = _build(state, times("rounds", rounds))
     block.load_state_dict(
         {name: value for name, (_, value) in official_weights(block, state).items()}
     )
@@ -148,9 +149,10 @@ def _unwrapped(state: Mapping[str, Any]) -> dict[str, Tensor]:
         if name[start:] in found:
             raise InputError("state", "the weights of one block", f"two with {name[start:]!r}")
         try:
-            found[name[start:]] = torch.as_tensor(value)
+            tensor = torch.as_tensor(value)
         except (TypeError, ValueError, RuntimeError) as error:
             raise InputError(f"state[{name!r}]", "a tensor", type(value).__name__) from error
+        found[name[start:]] = whole(f"state[{name!r}]", tensor)
     return found
 
 

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
-from torch.serialization import safe_globals
 
-from stgraph.checks import InputError
+from stgraph.checks import InputError, dense
+from stgraph.reading import read_torch
 
-__all__ = ["Source", "weights_of"]
+__all__ = ["Source", "weights_of", "whole"]
 
 Source = str | Path | Mapping[str, Any]
 """A file that ``torch.save`` wrote; or what is in it, with or without ``state_dict`` around it."""
@@ -34,6 +33,17 @@ _SAFE: list[Any] = [
 ]
 
 
+def whole(name: str, tensor: Tensor) -> Tensor:
+    """Return a tensor if it has all of its values, since a model is built of its size.
+
+    Raises:
+        InputError: when it is not dense, or a view that says to be larger than what is stored.
+    """
+    if dense(name, tensor).untyped_storage().nbytes() < tensor.nbytes:
+        raise InputError(name, "a dense tensor with all of its values", list(tensor.shape))
+    return tensor
+
+
 def weights_of(source: Source) -> dict[str, Tensor]:
     """Read the tensors of a checkpoint, on the CPU, by the names that they have there.
 
@@ -41,30 +51,16 @@ def weights_of(source: Source) -> dict[str, Tensor]:
         InputError: when there is no such file, when it is not a checkpoint of weights, or when it
             holds more than tensors and plain values.
     """
-    found = source if isinstance(source, Mapping) else _read(Path(source))
+    expected = "a checkpoint of tensors and plain values, which torch.save wrote"
+    found: Any = source
+    if not isinstance(source, Mapping):
+        found = read_torch(source, expected, "source", _SAFE)
     state = found.get("state_dict", found) if isinstance(found, Mapping) else found
     came = "what was passed" if isinstance(source, Mapping) else str(source)
     if not isinstance(state, Mapping):
         raise InputError("source", "a state dict", f"{came}, with {type(state).__name__}")
     tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
-    for name, tensor in tensors.items():
-        # A view may say to be larger than any memory.
-        if tensor.layout != torch.strided or tensor.untyped_storage().nbytes() < tensor.nbytes:
-            raise InputError(name, "a dense tensor with all of its values", list(tensor.shape))
-    weights = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
+    weights = {name: whole(name, tensor).detach().cpu() for name, tensor in tensors.items()}
     if not weights:
         raise InputError("source", "a state dict", f"{came}, without a tensor by name")
     return weights
-
-
-def _read(file: Path) -> Any:
-    if not file.is_file():
-        raise InputError("source", "a file", f"{file}, where there is none")
-    try:
-        with safe_globals(_SAFE):
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # of what kind, depends on where bytes that are no weights break it
-        lines = [line.strip() for line in str(error).splitlines()]
-        told = next((line for line in lines if "Unsupported" in line), (lines or [""])[0])
-        expected = "a checkpoint of tensors and plain values, which torch.save wrote"
-        raise InputError("source", expected, f"{file} ({told or type(error).__name__})") from error

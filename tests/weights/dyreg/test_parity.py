@@ -495,7 +495,9 @@ def test_a_file_of_more_or_less_than_weights_is_refused(tmp_path, write):
 
 
 def test_other_weights_are_refused(small, tmp_path):
-    with pytest.raises(InputError, match=r"source: expected a file, got .*nothing, where there"):
+    with pytest.raises(
+        InputError, match=r"source: expected a checkpoint of .*nothing, which does not exist"
+    ):
         model_from_official(tmp_path / "nothing")
     with pytest.raises(InputError, match=r"expected weights of a residual network, got 0\.weight"):
         model_from_official({"0.weight": torch.ones(1)})

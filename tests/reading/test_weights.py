@@ -1,0 +1,181 @@
+"""Files of weights whose words are forged, one by one."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from stgraph.checks import InputError
+from stgraph.reading import read_safetensors, read_torch
+
+EXPECTED = "weights"
+
+
+def everything() -> dict[str, Any]:
+    """What checkpoints have: kinds of numbers, views, plain values."""
+    values = torch.randn(6, 4)
+    kinds = (torch.float16, torch.bfloat16, torch.float64, torch.int8, torch.uint8, torch.bool)
+    more = (torch.complex64, torch.complex128, torch.int16, torch.int32, torch.int64)
+    return {
+        "kinds": {str(kind): torch.ones(3, dtype=kind) for kind in (*kinds, *more)},
+        "views": [values[1:], values.t(), values[::2, 1], values[0].expand(5, 4)],
+        "parameter": nn.Parameter(torch.zeros(2)),
+        "state_dict": nn.BatchNorm1d(3).state_dict(),
+        "empty": torch.empty(0, 3),
+        "number": torch.tensor(3.0),
+        "sparse": torch.eye(3).to_sparse(),
+        "plain": [
+            1,
+            2.5,
+            "text",
+            None,
+            True,
+            (3,),
+            {4},
+            b"bytes",
+            OrderedDict(a=1),
+            torch.Size([2]),
+        ],
+        "about": [torch.float32, torch.device("cpu")],
+    }
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor):
+        dense = [value.to_dense() if value.is_sparse else value for value in (one, other)]
+        return one.dtype == other.dtype and torch.equal(*dense)
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return all(same(*pair) for pair in zip(one, other, strict=True))
+    return bool(one == other)
+
+
+@pytest.mark.parametrize("today", [True, False])
+def test_what_was_saved_comes_back(tmp_path: Path, today: bool) -> None:
+    given = everything()
+    torch.save(given, tmp_path / "a.pt", _use_new_zipfile_serialization=today)
+    assert same(given, read_torch(tmp_path / "a.pt", EXPECTED))
+
+
+class Called:
+    """What is saved as a call of a function."""
+
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.call
+
+
+FORGED = {
+    "zeros": (lambda: Called(bytearray, 10**12), "does not load"),
+    "tensor": (lambda: Called(torch.FloatTensor, 10**12), "Unsupported: torch.FloatTensor"),
+    "code": (lambda: Called(setattr, Called, "ran", True), "Unsupported: builtins.setattr"),
+}
+
+
+@pytest.mark.parametrize("today", [True, False])
+@pytest.mark.parametrize("case", ["zeros", "tensor", "code"])
+def test_calls_of_what_takes_memory_or_runs_are_refused(
+    tmp_path: Path, case: str, today: bool
+) -> None:
+    make, message = FORGED[case]
+    torch.save({"a": make()}, tmp_path / "a.pt", _use_new_zipfile_serialization=today)
+    with pytest.raises(InputError, match=message):
+        read_torch(tmp_path / "a.pt", EXPECTED)
+
+
+def replaced(path: Path, change: dict[bytes, bytes]) -> None:
+    """Change words in the pickle of a file, with the checksums made right again."""
+    with zipfile.ZipFile(path) as archive:
+        found = {info.filename: archive.read(info) for info in archive.infolist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in found.items():
+            if name.endswith("data.pkl"):
+                for old, new in change.items():
+                    assert data.count(old) == 1, data
+                    data = data.replace(old, new)
+            archive.writestr(name, data)
+
+
+def whole(number: int) -> bytes:
+    return pickle.BININT + number.to_bytes(4, "little", signed=True)
+
+
+NUMBERS, SIZES, STRIDES = b"K\x0ctq", b"K\x03K\x04\x86", b"K\x04K\x01\x86"  # 12, (3, 4), (4, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        # numbers that torch would read beyond its memory
+        ({NUMBERS: whole(2**31 - 1) + b"tq"}, r"2147483647 numbers in 48 bytes of storage 0"),
+        ({NUMBERS: whole(-12) + b"tq"}, "-12 numbers in 48 bytes"),
+        ({SIZES: whole(2**31 - 1) + b"K\x04\x86"}, "a tensor .* beyond its 12 stored"),
+        ({SIZES: whole(-3) + b"K\x04\x86"}, "a tensor of sizes"),
+        ({SIZES: b"K\x03\x85"}, "of sizes"),
+        ({STRIDES: b"K\x05K\x01\x86"}, "beyond its 12 stored numbers"),
+        ({STRIDES: whole(-4) + b"K\x01\x86"}, "of sizes .* and strides"),
+        # a view of one number, larger than any memory
+        (
+            {SIZES: whole(2**30) + whole(2**10) + b"\x86", STRIDES: b"K\x00K\x00\x86"},
+            "tensors of 4398046511104 bytes in a file of",
+        ),
+    ],
+)
+def test_forged_sizes_are_refused(tmp_path: Path, change: dict[bytes, bytes], message: str) -> None:
+    path = tmp_path / "a.pt"
+    torch.save({"a": torch.zeros(3, 4)}, path)
+    replaced(path, change)
+    with pytest.raises(InputError, match=message):
+        read_torch(path, EXPECTED)
+
+
+def test_packed_members_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    torch.save({"a": torch.zeros(2**22)}, path)
+    with zipfile.ZipFile(path) as archive:
+        found = {info.filename: archive.read(info) for info in archive.infolist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in found.items():
+            archive.writestr(name, data)
+    assert path.stat().st_size < 2**17
+    with pytest.raises(InputError, match="is packed in another way"):
+        read_torch(path, EXPECTED)
+
+
+def test_forged_storages_of_the_former_format_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    torch.save({"a": torch.zeros(3, 4)}, path, _use_new_zipfile_serialization=False)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"K\x0cNtq", whole(2**31 - 1) + b"Ntq"))
+    assert path.read_bytes() != data
+    with pytest.raises(InputError, match=r"2147483647 numbers of storage .* in"):
+        read_torch(path, EXPECTED)
+
+
+def test_a_tensor_without_memory_takes_none(tmp_path: Path) -> None:
+    torch.save({"a": torch.empty(10**9, 10**3, device="meta")}, tmp_path / "a.pt")
+    assert read_torch(tmp_path / "a.pt", EXPECTED)["a"].is_meta
+
+
+def test_safetensors_come_back_with_their_words(tmp_path: Path) -> None:
+    given = {"a": torch.randn(2, 3), "b": torch.arange(3)}
+    save_file(given, tmp_path / "a.safetensors", metadata={"k": "v"})
+    tensors, words = read_safetensors(tmp_path / "a.safetensors", EXPECTED)
+    assert same(given, {name: tensors[name] for name in given})
+    assert words == {"k": "v"}
+    data = (tmp_path / "a.safetensors").read_bytes()
+    for forged in (b"\xff" * 8, (2**40).to_bytes(8, "little"), b""):
+        (tmp_path / "a.safetensors").write_bytes(forged + data[8:])
+        with pytest.raises(InputError, match=r"a\.safetensors: expected weights, got a file that"):
+            read_safetensors(tmp_path / "a.safetensors", EXPECTED)
