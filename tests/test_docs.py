@@ -22,7 +22,7 @@ FOREIGN = re.compile(r"\.\. \w+::|:(math|attr|class|data|func|meth|mod|ref):`|={
 ROOMS = sorted(
     f"stgraph.{room.name}"
     for room in pkgutil.iter_modules(stgraph.__path__)
-    if room.name not in ("__main__", "cli", "official", "pretrained")
+    if room.name not in ("__main__", "cli", "commands", "official", "pretrained")
 )
 ALIGNED = r"""
   $$

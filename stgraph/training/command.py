@@ -7,12 +7,13 @@ A run has a name, and a folder ``runs/NAME`` with all that it leaves: ``config.y
 from __future__ import annotations
 
 import csv
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import set_parsing_settings
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import (
     Callback,
     LearningRateMonitor,
@@ -29,7 +30,7 @@ from torch import Tensor
 from stgraph.checks import InputError
 from stgraph.datasets import Digits
 from stgraph.training.checkpoints import read
-from stgraph.training.data import ClipData
+from stgraph.training.data import validates
 from stgraph.training.keep_last import KeepLast
 from stgraph.training.module import ClassificationModule
 from stgraph.training.quiet import quiet
@@ -126,7 +127,7 @@ class Command(LightningCLI):
         set_parsing_settings(subclasses_enabled=[Digits])
         super().__init__(
             ClassificationModule,
-            ClipData,
+            LightningDataModule,
             args=list(arguments),
             parser_kwargs={"prog": "stgraph", "description": "Train and test video graph models."},
             trainer_defaults={"devices": 1},
@@ -136,6 +137,7 @@ class Command(LightningCLI):
             auto_configure_optimizers=False,
             # The configuration alone says what a model is; a checkpoint holds its weights.
             load_from_checkpoint_support=False,
+            subclass_mode_data=True,
         )
 
     @staticmethod
@@ -149,6 +151,11 @@ class Command(LightningCLI):
         parser.add_argument("--runs", type=str, default="runs", help="Folder of all runs.")
         keep = "Minutes of training between checkpoints: what an interrupt may cost."
         parser.add_argument("--keep_minutes", type=float, default=5.0, help=keep)
+        parser.set_defaults({"data": {"class_path": "stgraph.training.ClipData"}})
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """Return a parser that raises what is wrong, for the command line to say."""
+        return super().init_parser(**{"exit_on_error": False, **kwargs})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the arguments given, whatever ``sys.argv`` holds."""
@@ -184,7 +191,7 @@ class Command(LightningCLI):
             checkpoints = self.folder / "checkpoints"
             minutes = float(self._get(self.config, "keep_minutes"))
             callbacks.append(RandomState())
-            if self.datamodule.val is not None:
+            if validates(self.datamodule):
                 callbacks.append(_Best(checkpoints))
             callbacks.append(KeepLast(checkpoints / "last.ckpt", minutes))  # which has the best
         if config["max_time"] is not None:
@@ -262,10 +269,14 @@ class Command(LightningCLI):
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
         with part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(batches[0])
+            numbers = itertools.count()
+            writer = csv.DictWriter(file, list(dict.fromkeys(("index", *batches[0]))))
+            writer.writeheader()
             for batch in batches:
-                writer.writerows(zip(*(column.tolist() for column in batch.values()), strict=True))
+                columns = {name: column.tolist() for name, column in batch.items()}
+                for row in zip(*columns.values(), strict=True):
+                    number = {"index": next(numbers)}  # where the data have no names for clips
+                    writer.writerow(number | dict(zip(columns, row, strict=True)))
         part.replace(path)
         rank_zero_info(f"wrote {path}")
 
