@@ -21,10 +21,10 @@ class ClipData(LightningDataModule):
     dicts, with ``__getitem__`` and ``__len__``, each dict one clip.
 
     Args:
-        train: shuffled anew each epoch.
-        val: read in order, as are the next two.
-        test: for ``stgraph test``.
-        predict: for ``stgraph predict``; the test clips when absent.
+        train: dataset to train on, shuffled anew each epoch.
+        val: dataset to validate on, in order, as the next two.
+        test: dataset of ``stgraph test``.
+        predict: dataset of ``stgraph predict``; that of ``test`` when absent.
         batch_size: clips a training batch, on each process.
         eval_batch_size: clips a batch elsewhere, ``batch_size`` when absent.
         seed: of the shuffling.

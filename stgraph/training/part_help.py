@@ -74,8 +74,6 @@ def _question(options: Sequence[str]) -> _Question | None:
             if name is None and rest[place:] and not rest[place].startswith("-"):
                 name = rest.pop(place)
             path = [step for step in key.split(".") if step != "init_args"]
-            if path == ["help"] or not key:
-                return None
             return _Question(option, path, name or None, rest)
     return None
 
@@ -93,12 +91,17 @@ class _Configured:
             return _ROOTS[path[0]]
         node = self._read()
         for step in path:
-            node = node.get("init_args", {} if "class_path" in node else node)
-            if not isinstance(node, dict) or step not in node:
+            inside = node
+            if isinstance(node, dict) and "class_path" in node:
+                inside = node.get("init_args")
+            if not isinstance(inside, dict) or step not in inside:
                 return None
-            node = node[step] if isinstance(node[step], (dict, str)) else {}
+            node = inside[step]
         name = node.get("class_path") if isinstance(node, dict) else node
-        return None if name is None else _import(name)
+        try:
+            return _import(name) if isinstance(name, str) else None
+        except (AttributeError, ImportError, ValueError):  # a word that names nothing
+            return None
 
     def _read(self) -> Any:
         if self._tree is None:

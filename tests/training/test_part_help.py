@@ -85,6 +85,8 @@ def test_what_an_option_passes_is_no_option() -> None:
             ["--config", DEMO, "--model.model.colour.help", "torch.nn.Linear"],
             "an option of stgraph.recipes.small.dyreg_small, got colour",
         ),
+        (["--trainer.precision.help"], "expected the name of a class or function, got none"),
+        (["--run.help", "torch.nn.Linear"], "expected an option of a part, got --run"),
         (["--model.auxiliary.help"], "expected the name of a class or function, got none"),
     ],
 )
