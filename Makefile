@@ -59,9 +59,9 @@ $(VENV)/.demo: $(INPUTS) | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: $(INPUTS) | $(BIN)/python
-	@echo "== set-up: stgraph with [train,video,viz,dev] into $(VENV)"
-	$(PIP) install --quiet -c constraints.txt -e ".[train,video,viz,dev]"
-	@touch $@ $(VENV)/.demo
+	@echo "== set-up: stgraph with [train,video,viz,docs,dev] into $(VENV)"
+	$(PIP) install --quiet -c constraints.txt -e ".[train,video,viz,docs,dev]"
+	@touch $@ $(VENV)/.demo $(VENV)/.docs
 
 $(VENV)/.docs: $(INPUTS) | $(BIN)/python
 	@echo "== set-up: stgraph with [docs] into $(VENV)"
