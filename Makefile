@@ -8,12 +8,16 @@ SOURCES := stgraph tests benchmarks
 
 # torch-scatter stays beside the environment, so that the tests run without it and with it.
 SCATTER       := $(VENV)/scatter
+# What passes messages, reads out or draws edges; nothing else of ours meets it.
 SCATTER_TESTS := tests/test_package.py::test_torch_scatter_is_there_exactly_when_the_run_says_so \
-  tests/test_graph.py tests/test_model.py tests/edges tests/nodes tests/layers
+  tests/test_graph.py tests/test_pyg.py tests/edges tests/layers
+# As many tests at once as there are cores; JOBS=0 runs them one by one.
+JOBS         ?= logical
+PYTEST        = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 TORCH         = $$($(BIN)/python -c "import torch; print(torch.__version__)")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench mutate docs clean
+.PHONY: help demo test tests lint bench mutate docs clean
 
 help: ## list what there is to make
 	@sed -n 's/^\([a-z]*\): .*## /\1	/p' $(MAKEFILE_LIST) | expand -t 8
@@ -22,11 +26,15 @@ demo: $(VENV)/.demo ## set up, train the demonstration, write runs/demo/report.h
 	@echo "== demo: dynamic regions and their fixed-grid twin on embedded digits"
 	$(BIN)/stgraph demo
 
-test: $(VENV)/.dev lint scatter ## set up, lint, check types, run the tests with and without torch-scatter
+# ruff and mypy run beside the tests, since each takes a core and no more.
+test: $(VENV)/.dev scatter ## set up, lint, check types, run the tests with and without torch-scatter
+	@$(MAKE) --no-print-directory -j 2 lint tests
+
+tests: $(VENV)/.dev scatter ## the tests alone
 	@echo "== tests: graph code with torch-scatter"
-	PYTHONPATH=$(SCATTER) STGRAPH_EXPECT_SCATTER=1 $(BIN)/python -m pytest $(SCATTER_TESTS)
+	PYTHONPATH=$(SCATTER) STGRAPH_EXPECT_SCATTER=1 $(PYTEST) $(SCATTER_TESTS)
 	@echo "== tests: everything, without torch-scatter"
-	STGRAPH_EXPECT_SCATTER=0 $(BIN)/python -m pytest
+	STGRAPH_EXPECT_SCATTER=0 $(PYTEST)
 
 lint: $(VENV)/.dev ## ruff and mypy
 	@echo "== lint: ruff, mypy"
@@ -55,9 +63,9 @@ $(VENV)/.demo: $(INPUTS) | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: $(INPUTS) | $(BIN)/python
-	@echo "== set-up: stgraph with [train,video,viz,dev] into $(VENV)"
-	$(PIP) install --quiet -c constraints.txt -e ".[train,video,viz,dev]"
-	@touch $@ $(VENV)/.demo
+	@echo "== set-up: stgraph with [train,video,viz,docs,dev] into $(VENV)"
+	$(PIP) install --quiet -c constraints.txt -e ".[train,video,viz,docs,dev]"
+	@touch $@ $(VENV)/.demo $(VENV)/.docs
 
 $(VENV)/.docs: $(INPUTS) | $(BIN)/python
 	@echo "== set-up: stgraph with [docs] into $(VENV)"

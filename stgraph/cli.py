@@ -5,30 +5,38 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 import stgraph
+from stgraph.commands.overview import PURPOSES
 from stgraph.signals import Interrupted, handled
 
 __all__ = ["main"]
 
 COMMANDS = {
-    "fit": "train a model: --config configs/NAME.yaml",
-    "validate": "measure a model on the validation clips",
-    "test": "measure a model on the test clips",
-    "predict": "write a model's answer to each clip",
+    **PURPOSES,
     "demo": "train the demonstration on embedded digits and write its report",
     "show": "write a page of the regions that a model finds in a clip",
 }
+
+
+class _Parser(argparse.ArgumentParser):
+    """One that says what is wrong in a sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (`{self.prog} --help` lists what there is)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status.
 
     Args:
-        arguments: what follows ``stgraph``; that of the process when none.
+        arguments: what follows ``stgraph``; that of the process when none. Nothing at all prints
+            the help, with status 0.
     """
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="stgraph",
         description="Space-time graphs over video features.",
         epilog="commands:\n"
@@ -39,7 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"stgraph {stgraph.__version__}")
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="see below")
     parser.add_argument("options", nargs=argparse.REMAINDER, help="options of the command")
-    given = parser.parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words:
+        parser.print_help()
+        return 0
+    given = parser.parse_args(words)
     sys.path.append(str(Path.cwd()))  # where a user's own parts lie, as with `python -m`
     try:
         with handled():
@@ -47,6 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Interrupted as stop:
         print(f"stgraph {given.command}: {stop}", file=sys.stderr)
         return int(stop.code or 0)
+    except argparse.ArgumentError as error:  # an option: `--help` helps
+        wrong = " ".join(str(_input_error(error) or error).split())
+        advice = f"`stgraph {given.command} --help` lists the options"
+        print(f"stgraph {given.command}: error: {wrong} ({advice})", file=sys.stderr)
+        raise SystemExit(2) from None
     except ValueError as error:
         if (told := _input_error(error)) is None:
             raise
@@ -64,9 +81,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _input_error(error: BaseException | None) -> ValueError | None:
+def _input_error(error: BaseException | None) -> BaseException | None:
     """Find the bad input behind an error; the parser wraps those of the parts it builds."""
-    from stgraph.checks import InputError  # with torch, which the help does without
+    if "stgraph.checks" not in sys.modules:  # which brings torch: nobody has raised it yet
+        return None
+    from stgraph.checks import InputError
 
     while error is not None and not isinstance(error, InputError):
         error = error.__cause__
@@ -74,24 +93,21 @@ def _input_error(error: BaseException | None) -> ValueError | None:
 
 
 def _find(command: str) -> Callable[[Sequence[str]], object]:
-    # Imported here: each needs extras, and the help of the others should not wait for them.
-    if command == "demo":
-        from stgraph.training import demo
+    """Import a command alone: each needs extras, and none should wait for those of others."""
+    if command in PURPOSES:
+        from stgraph.commands.runs import run
 
-        return lambda options: _call(demo.run, command, options)
-    if command == "show":
-        from stgraph.training import show
-
-        return lambda options: _call(show.run, command, options)
-    from stgraph.training.command import Command
-
-    return lambda options: Command([command, *options])
+        return lambda options: run(command, options)
+    function = getattr(import_module(f"stgraph.commands.{command}"), command)
+    return lambda options: _call(function, command, options)
 
 
 def _call(function: Callable[..., object], command: str, options: Sequence[str]) -> object:
     """Call a function with options that its signature and docstring describe."""
     from jsonargparse import ArgumentParser
 
-    parser = ArgumentParser(prog=f"stgraph {command}", description=COMMANDS[command])
+    parser = ArgumentParser(
+        prog=f"stgraph {command}", description=COMMANDS[command], exit_on_error=False
+    )
     parser.add_function_arguments(function, as_group=False)
     return function(**parser.parse_args(options).as_dict())

@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+# Tests that run beside others, and the processes that they start, take one core each.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+
 
 @pytest.fixture(autouse=True)
 def _seed() -> None:

@@ -1,13 +1,21 @@
 from __future__ import annotations
 
+import inspect
+import re
+import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import stgraph
 from stgraph.cli import COMMANDS, main
+from stgraph.commands import demo as commands_demo
+from stgraph.commands import show as commands_show
+from stgraph.commands.overview import overview
+from stgraph.training import ClassificationModule, ClipData, demo, show
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -22,6 +30,94 @@ def test_help_does_not_wait_for_torch() -> None:
     source = "import sys\ntry:\n    __import__('stgraph.cli').cli.main(['--help'])\n"
     source += "except SystemExit:\n    sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", source], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_does_not_wait_for_torch(command: str) -> None:
+    source = f"import sys\ntry:\n    __import__('stgraph.cli').cli.main(['{command}', '--help'])\n"
+    source += "except SystemExit as stop:\n    sys.exit(stop.code or 'torch' in sys.modules)"
+    begun = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", source], check=True, stdout=subprocess.DEVNULL)
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert ended.ru_utime + ended.ru_stime - begun.ru_utime - begun.ru_stime < 4
+
+
+def test_nothing_at_all_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    printed, said = capsys.readouterr()
+    assert printed.startswith("usage: stgraph")
+    assert "\n  show " in printed
+    assert said == ""
+
+
+def test_the_help_of_a_run_is_short_and_begins_with_our_parts() -> None:
+    lines = overview("fit").splitlines()
+    assert len(lines) < 90
+    assert max(map(len, lines)) <= 100
+    titles = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert [title.split()[1] for title in titles[:4]] == ["run:", "model", "data:", "trainer"]
+
+
+@pytest.mark.parametrize("command", ["fit", "validate", "test", "predict"])
+def test_the_help_of_a_run_names_options_that_there_are(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All of ours are there, and all that is there is an option of the parser."""
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help.all"])
+    assert stop.value.code == 0
+    everything = capsys.readouterr().out
+    told = re.findall(r"^  --([\w.]+)", overview(command), re.M)
+    ours = [name.removeprefix("data.") for name in told if name.startswith("data.")]
+    assert ours == list(inspect.signature(ClipData).parameters)
+    model = [name.removeprefix("model.") for name in told if name.startswith("model.")]
+    assert model == list(inspect.signature(ClassificationModule).parameters)
+    known = {f"data.{name}" for name in ours} | {"help.all", "PART.help"}
+    missing = [n for n in told if n not in known and not re.search(rf"--{n}[ ,=\]]", everything)]
+    assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("command", "function"), [(commands_demo.demo, demo.run), (commands_show.show, show.run)]
+)
+def test_a_command_has_the_options_of_its_function(
+    command: Callable[..., object], function: Callable[..., object]
+) -> None:
+    assert inspect.signature(command) == inspect.signature(function)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train"],
+        ["--colour"],
+        ["fit", "--colour=red"],
+        ["fit", "--trainer.max_epochs=many"],
+        ["fit", "--model.model=nowhere.Model"],
+        ["fit", "--config=nowhere.yaml"],
+        ["fit", "--model.model.help=nowhere.Model"],
+        ["fit"],
+        ["test", "--data.colour=red"],
+        ["show"],
+        ["show", "--colour", "red"],
+        ["show", "--ckpt=x", "--index=first"],
+        ["show", "--ckpt=x", "--split=all"],
+        ["demo", "--steps=many"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_wrong_is_told_in_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        status: object = main(arguments)
+    except SystemExit as stop:
+        status = stop.code
+    assert status == 2
+    printed, said = capsys.readouterr()
+    assert printed == ""
+    assert len(said.splitlines()) == 1
+    assert re.match(r"stgraph( \w+)?: error: ", said)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

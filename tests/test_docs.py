@@ -22,7 +22,11 @@ FOREIGN = re.compile(r"\.\. \w+::|:(math|attr|class|data|func|meth|mod|ref):`|={
 ROOMS = sorted(
     f"stgraph.{room.name}"
     for room in pkgutil.iter_modules(stgraph.__path__)
-    if room.name not in ("__main__", "cli", "official", "pretrained")
+    if room.name not in ("__main__", "cli", "commands", "official", "pretrained")
+)
+# What a browser fetches by itself, unlike the target of a link.
+FETCHED = re.compile(
+    r'<(?:script|img|iframe|link(?! rel="canonical"))\b[^>]*?\b(?:src|href)="([^"]+)"'
 )
 ALIGNED = r"""
   $$
@@ -41,7 +45,12 @@ TABLE = r"""| k | v |
 @pytest.fixture(scope="module")
 def docstrings() -> ModuleType:
     """The module that turns docstrings into Markdown."""
-    spec = importlib.util.spec_from_file_location("docstrings", ROOT / "docs" / "docstrings.py")
+    return load("docstrings")
+
+
+def load(name: str) -> ModuleType:
+    """A module of the folder of pages."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -86,6 +95,22 @@ def test_nothing_is_left_of_restructured_text(docstrings):
     assert left == []
 
 
+def test_formulas_become_mathml():
+    pytest.importorskip("latex2mathml")
+    to_mathml = load("formulas").to_mathml
+    inline = to_mathml(r'<p><span class="arithmatex">\(a_i &lt; \sum_j b\)</span></p>')
+    assert inline.startswith('<p><span class="formula"><math ')
+    assert "<mo>&#x0003C;</mo>" in inline
+    block = to_mathml('<div class="arithmatex">\\[\na\n\\]</div>')
+    assert 'display="block"' in block
+    assert "\\" not in inline + block
+    for wrong in (r"\left( a", r"\foo"):
+        with pytest.raises(ValueError, match="not understood: " + re.escape(wrong)):
+            to_mathml(rf'<span class="arithmatex">\({wrong}\)</span>')
+    with pytest.raises(ValueError, match="left as it stood"):
+        to_mathml('<span class="arithmatex">a</span>')
+
+
 def test_every_room_has_a_page():
     pages = [path.read_text("utf-8") for path in ROOT.glob("docs/reference/*.md")]
     shown = re.findall(r"^::: (\S+)$", "\n".join(pages), re.M)
@@ -94,7 +119,7 @@ def test_every_room_has_a_page():
 
 @pytest.mark.slow
 def test_the_site_has_every_public_name(tmp_path):
-    for needed in ("mkdocs", "material", "mkdocstrings", "griffe"):
+    for needed in ("mkdocs", "material", "mkdocstrings", "griffe", "latex2mathml"):
         if importlib.util.find_spec(needed) is None:
             pytest.skip(f"{needed} is not installed: pip install '.[docs]'")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
@@ -109,5 +134,16 @@ def test_the_site_has_every_public_name(tmp_path):
         if not shown & {f"{room}.{name}", f"{room}.{name}.{name}"}  # in a file of the same name
     ] == []
     assert not re.search(r"\.\. math|:(math|class|func|meth):", html)
-    assert r"\(bT + t\)" in html
+    assert "arithmatex" not in html
+    assert '<span class="formula"><math ' in html
+    assert '<div class="formula"><math ' in html
+    fetched = [
+        link
+        for page in tmp_path.glob("**/*.html")
+        for link in FETCHED.findall(page.read_text("utf-8"))
+    ]
+    assert fetched
+    assert [link for link in fetched if "//" in link] == []
+    sheets = "".join(sheet.read_text("utf-8") for sheet in tmp_path.glob("**/*.css"))
+    assert re.findall(r"(?:@import|url\()\s*['\"]?(?:https?:)?//[^)'\"]*", sheets) == []
     assert 'href="../nodes/#stgraph.nodes.GridNodes"' in html

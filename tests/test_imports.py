@@ -42,7 +42,8 @@ MAY = {
     "metrics": CONTRACT,
     "viz": CONTRACT | {"writing"},
     "training": CORE | {"reading", "weights", "datasets", "metrics", "viz", "writing", "signals"},
-    "cli": {"checks", "signals", "training", "viz", ""},
+    "commands": {"training"},
+    "cli": {"checks", "signals", "commands", ""},
     "__main__": {"cli"},
     "": CORE,  # stgraph/__init__.py: the public face
 }
@@ -129,6 +130,7 @@ def test_imports_of_the_package_point_one_way(path: str) -> None:
         ("viz/report.py", "from matplotlib import pyplot"),
         ("datasets/digits.py", "try:\n    import sklearn\nexcept ImportError:\n    sklearn = None"),
         ("cli.py", "from stgraph.nodes import GridNodes"),
+        ("commands/show.py", "import jsonargparse"),
         ("helpers.py", "import torch"),
     ],
 )

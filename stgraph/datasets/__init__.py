@@ -2,6 +2,7 @@
 
 from stgraph.datasets.clips import ClipBatch, DigitClips, Scenes
 from stgraph.datasets.digits import Digits, mnist, sklearn_digits
+from stgraph.datasets.items import ItemLoader, collate
 from stgraph.datasets.labels import label_name, label_pair, none_label, pair_label
 from stgraph.datasets.loader import ClipLoader
 from stgraph.datasets.official import OfficialSyncMNIST
@@ -14,10 +15,12 @@ __all__ = [
     "ClipLoader",
     "DigitClips",
     "Digits",
+    "ItemLoader",
     "MultiSyncMNIST",
     "OfficialSyncMNIST",
     "Scenes",
     "SyncMNIST",
+    "collate",
     "keep_contrast",
     "label_chances",
     "label_name",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -74,6 +74,8 @@ class ClipLoader:
         self.rank = integer("rank", rank, 0)
         if rank >= world_size:
             raise InputError("rank", f"below world_size, {world_size}", rank)
+        if not len(dataset):
+            raise InputError("dataset", "at least one clip", "none")
         if not len(self):
             raise InputError("batch_size", f"at most the {self._share} clips of a rank", batch_size)
         self._epoch = 0
@@ -89,11 +91,16 @@ class ClipLoader:
             self._epoch, self._position = self._epoch + 1, 0
         self._resuming = False
         epoch, mine = self._epoch, self._order(self._epoch)
-        for batch in range(self._position, len(self)):
-            last = batch + 1 == len(self)
-            self._epoch, self._position = (epoch + 1, 0) if last else (epoch, batch + 1)
-            numbers = mine[batch * self.batch_size : (batch + 1) * self.batch_size]
-            yield self.dataset.batch(numbers, self.device)
+        begins = range(self._position * self.batch_size, len(mine), self.batch_size)
+        numbers = [mine[begin : begin + self.batch_size] for begin in begins]
+        numbers = numbers[: len(self) - self._position]  # without the rest that is left out
+        for done, batch in enumerate(self._load(numbers, epoch), self._position + 1):
+            self._epoch, self._position = (epoch + 1, 0) if done == len(self) else (epoch, done)
+            yield batch
+
+    def _load(self, numbers: Iterable[Ints], epoch: int) -> Iterator[ClipBatch]:
+        """Yield the batches of these clips of an epoch, on the device."""
+        return (self.dataset.batch(batch, self.device) for batch in numbers)
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next iteration be this epoch, from its beginning.

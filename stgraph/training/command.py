@@ -7,6 +7,7 @@ A run has a name, and a folder ``runs/NAME`` with all that it leaves: ``config.y
 from __future__ import annotations
 
 import csv
+import itertools
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from io import StringIO
@@ -16,7 +17,7 @@ from typing import Any
 from jsonargparse import set_parsing_settings
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import (
     Callback,
     LearningRateMonitor,
@@ -35,7 +36,7 @@ from stgraph.datasets import Digits
 from stgraph.reading import reason, within_memory
 from stgraph.training.checkpoints import check_resumable, read
 from stgraph.training.configuration import Parser, bounded_yaml
-from stgraph.training.data import ClipData
+from stgraph.training.data import validates
 from stgraph.training.keep_last import KeepLast
 from stgraph.training.leaving import Leave
 from stgraph.training.module import ClassificationModule
@@ -149,7 +150,7 @@ class Command(LightningCLI):
         set_parsing_settings(subclasses_enabled=[Digits])
         super().__init__(
             ClassificationModule,
-            ClipData,
+            LightningDataModule,
             args=list(arguments),
             parser_class=Parser,
             parser_kwargs={"prog": "stgraph", "description": "Train and test video graph models."},
@@ -160,6 +161,7 @@ class Command(LightningCLI):
             auto_configure_optimizers=False,
             # The configuration alone says what a model is; a checkpoint holds its weights.
             load_from_checkpoint_support=False,
+            subclass_mode_data=True,
         )
 
     @staticmethod
@@ -173,6 +175,11 @@ class Command(LightningCLI):
         parser.add_argument("--runs", type=str, default="runs", help="Folder of all runs.")
         keep = "Minutes of training between checkpoints: what an interrupt may cost."
         parser.add_argument("--keep_minutes", type=float, default=5.0, help=keep)
+        parser.set_defaults({"data": {"class_path": "stgraph.training.ClipData"}})
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """Return a parser that raises what is wrong, for the command line to say."""
+        return super().init_parser(**{"exit_on_error": False, **kwargs})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the arguments given, whatever ``sys.argv`` holds."""
@@ -220,7 +227,7 @@ class Command(LightningCLI):
             checkpoints = self.folder / "checkpoints"
             minutes = float(self._get(self.config, "keep_minutes"))
             callbacks.append(RandomState())
-            if self.datamodule.val is not None:
+            if validates(self.datamodule):
                 callbacks.append(_Best(checkpoints))
             # after the best, which it has, and after what says that the fit is left
             last = checkpoints / "last.ckpt"
@@ -309,10 +316,14 @@ class Command(LightningCLI):
             raise InputError("data.predict", "clips to predict", "no batch of them")
         path = self.folder / "predictions.csv"
         text = StringIO(newline="")
-        writer = csv.writer(text)
-        writer.writerow(batches[0])
+        numbers = itertools.count()
+        writer = csv.DictWriter(text, list(dict.fromkeys(("index", *batches[0]))))
+        writer.writeheader()
         for batch in batches:
-            writer.writerows(zip(*(column.tolist() for column in batch.values()), strict=True))
+            columns = {name: column.tolist() for name, column in batch.items()}
+            for row in zip(*columns.values(), strict=True):
+                number = {"index": next(numbers)}  # where the data have no names for clips
+                writer.writerow(number | dict(zip(columns, row, strict=True)))
         write_whole(path, text.getvalue().encode())
         rank_zero_info(f"wrote {path}")
 

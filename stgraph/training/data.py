@@ -5,26 +5,35 @@ from __future__ import annotations
 from typing import Any
 
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch.utils.data import Dataset
 
 from stgraph.checks import InputError, integer
-from stgraph.datasets import ClipLoader
+from stgraph.datasets import ClipLoader, ItemLoader
 
-__all__ = ["ClipData"]
+__all__ = ["ClipData", "dataset_of", "validates"]
 
 
 class ClipData(LightningDataModule):
     """Datasets for fitting, validating, testing and predicting, any of which may be absent.
 
+    A dataset either makes whole batches, with ``batch(indices, device)``, or is a plain one of
+    dicts, with ``__getitem__`` and ``__len__``, each dict one clip.
+
     Args:
-        train: shuffled anew each epoch.
-        val: read in order, as are the next two.
-        test: for ``stgraph test``.
-        predict: for ``stgraph predict``; the test clips when absent.
+        train: dataset to train on, shuffled anew each epoch.
+        val: dataset to validate on, in order, as the next two.
+        test: dataset of ``stgraph test``.
+        predict: dataset of ``stgraph predict``; that of ``test`` when absent.
         batch_size: clips a training batch, on each process.
         eval_batch_size: clips a batch elsewhere, ``batch_size`` when absent.
         seed: of the shuffling.
         drop_last: leave out what is too little for a whole training batch.
+        num_workers: processes that load the clips of plain datasets ahead, for each stage.
+
+    Raises:
+        InputError: for workers where no dataset has use for them; and when a stage begins whose
+            dataset is absent or of neither kind.
     """
 
     def __init__(
@@ -38,16 +47,24 @@ class ClipData(LightningDataModule):
         eval_batch_size: int | None = None,
         seed: int = 0,
         drop_last: bool = False,
+        num_workers: int = 0,
     ) -> None:
         super().__init__()
         self.train = train
         self.val = val
         self.test = test
-        self.predict = predict or test
+        self.predict = test if predict is None else predict
         self.batch_size = integer("batch_size", batch_size)
-        self.eval_batch_size = integer("eval_batch_size", eval_batch_size or batch_size)
+        self.eval_batch_size = self.batch_size
+        if eval_batch_size is not None:
+            self.eval_batch_size = integer("eval_batch_size", eval_batch_size)
         self.seed = seed
         self.drop_last = drop_last
+        self.num_workers = integer("num_workers", num_workers, 0)
+        given = [one for one in (train, val, test, predict) if one is not None]
+        if num_workers and given and all(map(_makes_batches, given)):
+            expected = "0, since the datasets make whole batches where they are needed"
+            raise InputError("num_workers", expected, num_workers)
         self._train_loader: ClipLoader | None = None
         self._resumed: dict[str, Any] | None = None
 
@@ -106,17 +123,52 @@ class ClipData(LightningDataModule):
 
     def _loader(self, stage: str, batch_size: int, **order: Any) -> ClipLoader:
         dataset = getattr(self, stage)
-        if not callable(getattr(dataset, "batch", None)):
-            got = "none" if dataset is None else type(dataset).__name__
-            raise InputError(f"data.{stage}", "a dataset with batch(indices, device)", got)
-        trainer = self.trainer
-        if trainer is None:
+        if dataset is None:
+            raise InputError(f"data.{stage}", "a dataset", "none")
+        if trainer := self.trainer:
+            order |= {
+                "device": trainer.strategy.root_device,
+                "rank": trainer.global_rank,
+                "world_size": trainer.world_size,
+            }
+        if _makes_batches(dataset):
             return ClipLoader(dataset, batch_size, **order)
-        return ClipLoader(
-            dataset,
-            batch_size,
-            device=trainer.strategy.root_device,
-            rank=trainer.global_rank,
-            world_size=trainer.world_size,
-            **order,
-        )
+        if _is_plain(dataset):
+            return ItemLoader(dataset, batch_size, num_workers=self.num_workers, **order)
+        expected = "a dataset with __len__, and batch(indices, device) or __getitem__"
+        raise InputError(f"data.{stage}", expected, type(dataset).__name__)
+
+
+def _makes_batches(dataset: Any) -> bool:
+    return callable(getattr(dataset, "batch", None))
+
+
+def _is_plain(dataset: Any) -> bool:
+    """Tell whether a dataset has clips by number; torch's base class has them in name only."""
+    getter = getattr(type(dataset), "__getitem__", None)
+    return hasattr(dataset, "__len__") and getter not in (None, Dataset.__getitem__)
+
+
+def dataset_of(data: LightningDataModule, stage: str) -> Any:
+    """Return the dataset of a stage (train, val or test) of any data module.
+
+    Raises:
+        InputError: when there is none.
+    """
+    if isinstance(data, ClipData):
+        dataset = getattr(data, stage)
+    else:
+        data.prepare_data()
+        data.setup("test" if stage == "test" else "fit")
+        has = is_overridden(f"{stage}_dataloader", data, LightningDataModule)
+        dataset = getattr(getattr(data, f"{stage}_dataloader")(), "dataset", None) if has else None
+    if dataset is None:
+        raise InputError(f"data.{stage}", "a dataset", "none")
+    return dataset
+
+
+def validates(data: LightningDataModule) -> bool:
+    """Tell whether a data module has clips to validate on."""
+    if isinstance(data, ClipData):
+        return data.val is not None
+    return is_overridden("val_dataloader", data, LightningDataModule)

@@ -14,6 +14,7 @@ from torchmetrics import MeanMetric
 
 from stgraph.checks import InputError
 from stgraph.training.auxiliary import Auxiliary
+from stgraph.training.batches import check_batch, check_labels
 from stgraph.training.checkpoints import check_keys
 from stgraph.training.groups import Groups, build, together
 from stgraph.training.hints import ask
@@ -127,6 +128,7 @@ class ClassificationModule(LightningModule):
 
     def answer(self, batch: Mapping[str, Tensor]) -> Any:
         """Answer a clip batch, with the hints that it has for the model."""
+        check_batch(batch)
         return self._ask(self.scale(batch["video"]), batch)
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
@@ -142,21 +144,22 @@ class ClassificationModule(LightningModule):
         self._step(batch, "test")
 
     def predict_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        """Return index, label, answer and its probability for each clip, each ``[B]``."""
+        """Return answer and probability for each clip, with ``index`` and ``label`` if it has them.
+
+        Each is ``[B]``.
+        """
         answered = self.answer(batch)
         probability, answer = answered.logits.softmax(-1).max(-1)
-        return {
-            "index": batch["index"],
-            "label": batch["label"],
-            "answer": answer,
-            "probability": probability,
-        }
+        known = {name: batch[name] for name in ("index", "label") if name in batch}
+        return {**known, "answer": answer, "probability": probability}
 
     def _step(self, batch: Mapping[str, Tensor], stage: str) -> Tensor:
-        label = batch["label"]
+        check_batch(batch, "label")
+        label = batch["label"].long()
         video = self.scale(batch["video"])
         answer = self._ask(video, batch)
         logits: Tensor = answer.logits  # [B, K]
+        check_labels(label, logits)
         loss: Tensor = self.loss(logits, label)
         size = len(label)
         fitting = stage == "train"

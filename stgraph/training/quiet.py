@@ -21,6 +21,8 @@ def quiet() -> None:
     averaging = "You're using the WeightAveraging callback, but loading a checkpoint"
     warnings.filterwarnings("ignore", message=averaging)
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+    # A data module without clips to validate on has none on purpose.
+    warnings.filterwarnings("ignore", message="You defined a `validation_step` but have no")
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_of_use)
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
 from stgraph import viz
 from stgraph.checks import InputError, integer
+from stgraph.datasets.items import PlainClips, one_clip
 from stgraph.datasets.loader import BatchedClips
 from stgraph.layers import SpaceLayer
 from stgraph.training.checkpoints import load_weights
 from stgraph.training.command import Command
+from stgraph.training.data import dataset_of
 from stgraph.training.module import ClassificationModule
 
 __all__ = ["run", "view"]
@@ -56,10 +57,11 @@ def run(
     options = ["--trainer.logger=false", "--trainer.enable_progress_bar=false"]
     command = Command(["fit", "--config", str(found), *options], run=False)
     load_weights(command.model, ckpt)
-    clips = getattr(command.datamodule, split)
-    if clips is None:
-        raise InputError(f"data.{split}", "a dataset", "none")
+    clips = dataset_of(command.datamodule, split)
     last = integer("index", index, 0) + integer("count", count)
+    if last > len(clips):
+        asked = str(index) if count == 1 else f"{index} to {last - 1}"
+        raise InputError("indices", f"clip numbers from 0 to {len(clips) - 1}", asked)
     views = [view(command.model, clips, number) for number in range(index, last)]
     about = viz.about_here(f"stgraph show --ckpt {ckpt} --split {split} --index {index}")
     page = viz.show(out, views, summary=f"{ckpt}, {split} clips from {index}", about=about)
@@ -68,18 +70,20 @@ def run(
 
 
 @torch.no_grad()
-def view(module: ClassificationModule, clips: BatchedClips, index: int) -> viz.ClipView:
+def view(
+    module: ClassificationModule, clips: BatchedClips | PlainClips, index: int
+) -> viz.ClipView:
     """Run a model on one clip and gather what there is to see.
 
     Args:
         module: the model and its scaling; run in evaluation mode, and left in its own.
-        clips: a dataset of clip batches.
+        clips: a dataset of clip batches, or a plain one of clips.
         index: number of the clip.
 
     Raises:
-        InputError: when the model makes no graphs.
+        InputError: when there is no such clip, or the model makes no graphs.
     """
-    batch = clips.batch(np.array([index]), module.device)
+    batch = one_clip(clips, index, module.device)
     rounds: list[tuple[SpaceLayer, Tensor, Batch]] = []
 
     def keep(layer: SpaceLayer, arguments: tuple[Tensor, Batch]) -> None:
@@ -112,7 +116,7 @@ def view(module: ClassificationModule, clips: BatchedClips, index: int) -> viz.C
         alpha=None if alpha is None else alpha.cpu(),
         box=batch["box"].cpu()[:, exists] if "box" in batch else None,
         marked=batch["synchronous"].cpu() if "synchronous" in batch else None,
-        label=names[int(batch["label"][0])],
+        label=names[int(batch["label"][0])] if "label" in batch else "",
         prediction=names[int(label)],
         confidence=float(probability),
     )

@@ -1,0 +1,212 @@
+"""Batches of a plain dataset, whose clips come one by one, from worker processes if need be."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from stgraph.checks import InputError, integer
+from stgraph.datasets.clips import ClipBatch
+from stgraph.datasets.draws import Ints, stream_key
+from stgraph.datasets.loader import ClipLoader
+
+__all__ = ["ItemLoader", "PlainClips", "collate", "one_clip"]
+
+
+class PlainClips(Protocol):
+    """A map-style dataset of dicts, one a clip: ``video`` [T, C, H, W] and what else there is."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Mapping[str, Any]: ...
+
+
+def collate(clips: Sequence[Mapping[str, Any]]) -> ClipBatch:
+    """Join clips into a batch, and say which clip does not fit the others.
+
+    It is for any ``DataLoader`` (``collate_fn=collate``); :class:`ItemLoader` uses it by itself.
+
+    Args:
+        clips: each with a ``video`` [T, C, H, W], and with the same fields of the same shapes.
+
+    Returns:
+        The fields with a dimension more: ``video`` [B, T, C, H, W], ``label`` [B], …; what is no
+        number, such as a name, is a list.
+
+    Raises:
+        InputError: when a clip is no dict, has no video, or differs from the first one in its
+            fields or their shapes.
+
+    Examples:
+        >>> clips = [{"video": torch.zeros(t, 1, 8, 8), "label": t} for t in (3, 3, 5)]
+        >>> collate(clips[:2])["label"]
+        tensor([3, 3])
+        >>> collate(clips)
+        Traceback (most recent call last):
+        stgraph.checks.InputError: video: expected [3, 1, 8, 8] as of clip 0 (cut, pad or resize
+        clips in the dataset), got [5, 1, 8, 8] of clip 2
+    """
+    for place, clip in enumerate(clips):
+        if not isinstance(clip, Mapping):
+            raise InputError(f"clip {place}", "a dict with a video", type(clip).__name__)
+        name = _name(clip, place)
+        if "video" not in clip:
+            raise InputError(f"clip {name}", "a dict with a video", f"one of {sorted(clip)}")
+        sizes = _sizes(clip["video"])
+        if len(sizes) != 4:
+            got = sizes or type(clip["video"]).__name__
+            raise InputError("video", "a tensor [T, C, H, W]", f"{got} of clip {name}")
+        if clip.keys() != clips[0].keys():
+            first = f"the fields of clip {_name(clips[0], 0)}, {sorted(clips[0])}"
+            raise InputError(f"clip {name}", first, sorted(clip))
+    names = [_name(clip, place) for place, clip in enumerate(clips)]
+    return {field: _column(field, [clip[field] for clip in clips], names) for field in clips[0]}
+
+
+def _name(clip: Mapping[str, Any], place: int) -> Any:
+    return clip.get("index", place)
+
+
+def _sizes(value: Any) -> list[int]:
+    return list(value.shape) if isinstance(value, (Tensor, np.ndarray)) else []
+
+
+def _column(field: str, values: list[Any], names: list[Any]) -> Tensor:
+    sizes = [_sizes(value) for value in values]
+    for size, name in zip(sizes, names, strict=True):
+        if size != sizes[0]:
+            advice = "(cut, pad or resize clips in the dataset)"
+            first = f"{sizes[0]} as of clip {names[0]} {advice}"
+            raise InputError(field, first, f"{size} of clip {name}")
+    try:
+        column: Tensor = default_collate(values)
+    except (RuntimeError, TypeError) as error:
+        kinds = ", ".join(sorted({type(value).__name__ for value in values}))
+        raise InputError(field, "numbers or tensors of one shape", f"{kinds} ({error})") from error
+    return column
+
+
+class ItemLoader(ClipLoader):
+    """Iterates over a plain dataset: what :class:`ClipLoader` does, clip by clip.
+
+    The order, the ranks and the states are those of :class:`ClipLoader`. Random numbers that the
+    dataset draws from torch, NumPy or Python for a clip depend on (seed, epoch, clip) alone: not on
+    the number of workers, nor on where a run was resumed. Batches have the clips' numbers as
+    ``index``, unless the dataset's clips bring an ``index`` of their own.
+
+    Args:
+        dataset: of clips that are dicts, see :func:`collate`.
+        batch_size: clips a batch, on each rank.
+        num_workers: processes that load clips ahead; none loads them where they are asked for.
+        device: where batches come to lie.
+        **order: as of :class:`ClipLoader`.
+
+    Raises:
+        InputError: for sizes that make no batch, and for clips that make none.
+    """
+
+    dataset: Any
+
+    def __init__(
+        self,
+        dataset: PlainClips,
+        batch_size: int,
+        num_workers: int = 0,
+        device: torch.device | str = "cpu",
+        **order: Any,
+    ) -> None:
+        super().__init__(dataset, batch_size, device, **order)  # type: ignore[arg-type]
+        self._numbers: list[list[tuple[int, int]]] = []  # of the batches to come; see _load
+        workers = integer("num_workers", num_workers, 0)
+        self._loader: DataLoader[Any] = DataLoader(
+            _Batches(dataset, self.seed),
+            batch_sampler=self._numbers,
+            collate_fn=_as_it_is,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=self.device.type == "cuda",
+            generator=torch.Generator(),  # a loader that begins leaves the run's numbers alone
+        )
+
+    def _load(self, numbers: Iterable[Ints], epoch: int) -> Iterator[ClipBatch]:
+        self._numbers[:] = [[(epoch, int(clip)) for clip in batch] for batch in numbers]
+        for batch in self._loader:
+            if isinstance(batch, InputError):
+                raise batch
+            yield _to(self.device, batch)
+
+
+def one_clip(dataset: Any, index: int, device: torch.device | str = "cpu") -> ClipBatch:
+    """Return a clip, as a batch of one, of a dataset that makes batches or of a plain one.
+
+    Raises:
+        InputError: when the dataset has no such clip, or the clip makes no batch.
+    """
+    if not 0 <= index < len(dataset):
+        raise InputError("indices", f"clip numbers from 0 to {len(dataset) - 1}", index)
+    if callable(getattr(dataset, "batch", None)):
+        batch: ClipBatch = dataset.batch(np.array([index]), device)
+        return batch
+    made = _Batches(dataset, seed=0).__getitems__([(0, index)])
+    if isinstance(made, InputError):
+        raise made
+    return _to(torch.device(device), made)
+
+
+def _to(device: torch.device, batch: Mapping[str, Any]) -> ClipBatch:
+    """Bring what is a tensor to a device, without waiting for it."""
+    return {
+        field: column.to(device, non_blocking=True) if isinstance(column, Tensor) else column
+        for field, column in batch.items()
+    }
+
+
+class _Batches(Dataset[Any]):
+    """A dataset's clips in whole batches, or what is wrong with them.
+
+    An error is handed over as a value: of one that is raised in a worker, only its text arrives.
+    """
+
+    def __init__(self, dataset: PlainClips, seed: int) -> None:
+        self.dataset = dataset
+        self.seed = seed
+
+    def __getitems__(self, draws: list[tuple[int, int]]) -> ClipBatch | InputError:
+        try:
+            return collate([self._clip(*draw) for draw in draws])
+        except InputError as error:
+            return error
+
+    def _clip(self, epoch: int, number: int) -> Mapping[str, Any]:
+        with _random_numbers(stream_key(self.seed, "clip", epoch, number)):
+            clip = self.dataset[number]
+        if not isinstance(clip, Mapping):
+            raise InputError(f"clip {number}", "a dict with a video", type(clip).__name__)
+        return {"index": number, **clip}
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+@contextmanager
+def _random_numbers(seed: int) -> Iterator[None]:
+    """Let torch, NumPy and Python draw from a seed, and afterwards as if nothing had been."""
+    generator = torch.default_generator
+    states = generator.get_state(), np.random.get_state(), random.getstate()
+    generator.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        generator.set_state(states[0])
+        np.random.set_state(states[1])
+        random.setstate(states[2])

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from stgraph.checks import InputError
+from stgraph.datasets import ClipLoader, ItemLoader, SyncMNIST, collate, sklearn_digits
+from stgraph.datasets.items import one_clip
+
+
+class Plain(Dataset):
+    """Clips of their number, with noise of every kind of generator."""
+
+    def __init__(self, length: int = 11, broken: Mapping[int, Any] | None = None) -> None:
+        self.length = length
+        self.broken = dict(broken or {})
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Any:
+        if index in self.broken:
+            return self.broken[index]
+        noise = torch.rand(()).item(), np.random.rand(), random.random()
+        video = torch.full((2, 1, 4, 4), index, dtype=torch.uint8)
+        return {
+            "video": video,
+            "label": index % 3,
+            "noise": np.array(noise),
+            "name": f"clip{index}",
+        }
+
+
+def batches(loader: ClipLoader) -> list[dict[str, Any]]:
+    return list(loader)
+
+
+def noise(made: list[dict[str, Any]]) -> dict[int, tuple[float, ...]]:
+    return {
+        int(index): tuple(row.tolist())
+        for batch in made
+        for index, row in zip(batch["index"], batch["noise"], strict=True)
+    }
+
+
+def test_a_batch_has_a_row_for_each_clip() -> None:
+    first, second, third = batches(ItemLoader(Plain(), 4))
+    assert [len(batch["label"]) for batch in (first, second, third)] == [4, 4, 3]
+    assert first["video"].shape == (4, 2, 1, 4, 4)
+    assert first["video"].dtype == torch.uint8
+    assert second["label"].tolist() == [1, 2, 0, 1]
+    assert second["index"].tolist() == [4, 5, 6, 7]
+    assert second["name"] == ["clip4", "clip5", "clip6", "clip7"]
+    assert torch.equal(second["video"][:, 0, 0, 0, 0], second["index"].byte())
+
+
+def test_the_order_is_that_of_the_other_loader() -> None:
+    digits = SyncMNIST(sklearn_digits(), num_digits=2, canvas=12, size=12, frames=1, length=11)
+    for options in (
+        {"shuffle": True, "seed": 3},
+        {"shuffle": True, "drop_last": True},
+        {"rank": 1, "world_size": 2},
+    ):
+        one, other = ClipLoader(digits, 4, **options), ItemLoader(Plain(), 4, **options)
+        for _ in range(2):
+            expected = [batch["index"].tolist() for batch in one]
+            assert [batch["index"].tolist() for batch in other] == expected
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_clips_random_numbers_depend_on_nothing_but_seed_epoch_and_clip(workers: int) -> None:
+    loader = ItemLoader(Plain(), 4, num_workers=workers, shuffle=True, seed=5)
+    epochs = [noise(batches(loader)) for _ in range(2)]
+    again = ItemLoader(Plain(), 3, seed=5)
+    assert [noise(batches(again)) for _ in range(2)] == epochs
+    drawn = {value for epoch in epochs for row in epoch.values() for value in row}
+    assert len(drawn) == 2 * 11 * 3
+    assert noise(batches(ItemLoader(Plain(), 3, seed=6))) != epochs[0]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_runs_own_random_numbers_are_left_alone(workers: int) -> None:
+    def draw() -> tuple[float, float, float]:
+        return torch.rand(()).item(), np.random.rand(), random.random()
+
+    def begin() -> None:
+        torch.manual_seed(0)
+        np.random.seed(0)
+        random.seed(0)
+
+    begin()
+    expected = draw()
+    begin()
+    batches(ItemLoader(Plain(), 4, num_workers=workers))
+    assert draw() == expected
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("done", [0, 1, 2, 3, 4])
+def test_a_state_goes_on_with_the_next_batch(workers: int, done: int) -> None:
+    def loader() -> ItemLoader:
+        return ItemLoader(Plain(), 4, num_workers=workers, shuffle=True)
+
+    def rows(made: list[dict[str, Any]]) -> list[Any]:
+        return [(batch["index"].tolist(), batch["noise"].tolist()) for batch in made]
+
+    whole = loader()
+    expected = rows([*whole, *whole])
+    first = loader()
+    steps = itertools.chain.from_iterable(iter(lambda: first, None))
+    begun = rows(list(itertools.islice(steps, done)))
+    second = loader()
+    second.load_state_dict(first.state_dict())
+    rest = [*second] if done < 3 else []
+    assert begun + rows([*rest, *second]) == expected
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("clip", "message"),
+    [
+        ({"video": torch.zeros(3, 1, 4, 4), "label": 0}, r"video: expected \[2, .* as of clip 0"),
+        ({"video": torch.zeros(2, 1, 4, 4)}, r"clip 2: expected the fields of clip 0"),
+        ({"label": 0}, r"clip 2: expected a dict with a video"),
+        ({"video": torch.zeros(2, 4, 4), "label": 0}, r"video: expected a tensor \[T, C, H, W\]"),
+        ({"video": [1, 2], "label": 0}, r"got list of clip 2"),
+        ({"video": torch.zeros(2, 1, 4, 4), "label": None}, r"label: expected numbers or tensors"),
+        ((torch.zeros(2, 1, 4, 4), 0), r"clip 2: expected a dict with a video, got tuple"),
+    ],
+    ids=["length", "field", "no video", "frames", "list", "none", "tuple"],
+)
+def test_what_makes_no_batch_is_told(workers: int, clip: Any, message: str) -> None:
+    good = {"video": torch.zeros(2, 1, 4, 4), "label": 0}
+    dataset = Plain(4, {0: good, 1: good, 2: clip, 3: good})
+    with pytest.raises(InputError, match=message):
+        batches(ItemLoader(dataset, 4, num_workers=workers))
+
+
+def test_a_list_of_clips_is_a_dataset() -> None:
+    clips = [{"video": torch.zeros(2, 1, 4, 4), "label": k} for k in range(3)]
+    assert batches(ItemLoader(clips, 3))[0]["label"].tolist() == [0, 1, 2]
+
+
+def test_any_loader_can_join_clips_with_it() -> None:
+    made = next(iter(DataLoader(Plain(), batch_size=5, collate_fn=collate)))
+    assert made["label"].tolist() == [0, 1, 2, 0, 1]
+    ragged = [{"video": torch.zeros(t, 1, 4, 4)} for t in (2, 3)]
+    with pytest.raises(InputError, match="video: expected"):
+        next(iter(DataLoader(ragged, batch_size=2, collate_fn=collate)))  # type: ignore[arg-type]
+
+
+def test_an_empty_dataset_is_told() -> None:
+    with pytest.raises(InputError, match="dataset: expected at least one clip"):
+        ItemLoader([], 1)
+
+
+def test_one_clip_is_a_batch_of_one() -> None:
+    digits = SyncMNIST(sklearn_digits(), num_digits=2, canvas=12, size=12, frames=1, length=11)
+    for dataset in (Plain(), digits):
+        assert one_clip(dataset, 7)["index"].tolist() == [7]
+        for number in (-1, 11, 100):
+            with pytest.raises(InputError, match="indices: expected clip numbers from 0 to 10"):
+                one_clip(dataset, number)
