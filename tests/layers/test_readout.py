@@ -14,7 +14,7 @@ from torch_geometric.nn.aggr import (
 from stgraph.checks import InputError
 from stgraph.graph import presence, to_dense
 from stgraph.kernels import spread
-from stgraph.layers import AggregateReadout, Readout, Remap
+from stgraph.layers import AggregateReadout, Readout, Remap, mean_over_time
 
 
 @pytest.mark.parametrize("nodes", ["sum", "mean", "max"])
@@ -98,3 +98,14 @@ def test_bad_input_is_refused(graph):
         Remap()(graph.x, bare)
     with pytest.raises(InputError, match="a row a node"):
         Remap()(graph.x[:3], graph)
+
+
+@pytest.mark.parametrize("cuts", [(5,), (1, 4), (2, 3), (3, 1, 1)])
+def test_a_mean_over_time_counts_all_frames_of_all_pieces(cuts):
+    x = torch.randn(2, 5, 3, dtype=torch.float64)
+    state, count = None, 0
+    for piece in x.split(cuts, dim=1):
+        mean, state = mean_over_time(piece, state)
+        count += piece.size(1)
+        torch.testing.assert_close(mean, x[:, :count].mean(1))
+        assert state.frames == count

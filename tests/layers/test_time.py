@@ -155,6 +155,20 @@ def test_absent_nodes_have_no_part_in_it(name):
     assert torch.equal(outs[0], outs[1])
 
 
+@pytest.mark.parametrize("name", [name for name in CAUSAL if "positions" not in name])
+def test_an_identity_that_is_never_there_changes_nothing(name):
+    """Nor do its empty slots, to norms and to attention that leaks."""
+    layer, mask = random(CAUSAL[name]()), gaps()
+    mask[:, :, 9:] = False
+    x = torch.randn(2, 7, 14, 8, dtype=torch.float64)
+    outs = []
+    for nodes in (9, 14):
+        layout = Layout(2, 7, nodes, 4, 4)
+        graph = FullEdges()(frame_graphs({"x": x[:, :, :nodes]}, layout, mask[:, :, :nodes]))
+        outs.append(layer(graph.x, graph)[0])
+    torch.testing.assert_close(outs[1], outs[0])
+
+
 @pytest.mark.parametrize("cell", [nn.GRU(8, 5), nn.LSTM(8, 5, num_layers=2)])
 def test_every_identity_runs_by_itself(graph, cell):
     layer = TimeLayer(cell).double()

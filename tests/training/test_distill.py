@@ -164,6 +164,15 @@ def test_one_teacher_of_two_places_is_run_once() -> None:
     assert teacher.calls == 1
 
 
+def test_the_losses_of_places_are_added() -> None:
+    student, one, other, batch = Model(("a", "b")), Model(("a",)), Model(("b",)), clips()
+    answer = student(batch["video"])
+    alone = [KickStart(part)(answer, batch) for part in ({"a": one}, {"b": other})]
+    assert min(alone) > 0
+    both = KickStart({"a": one, "b": other})(answer, batch)
+    torch.testing.assert_close(both, alone[0] + alone[1])
+
+
 def test_without_an_end_there_is_no_first_share() -> None:
     module = ClassificationModule(Model(), schedule=Constant(), auxiliary=KickStart({"a": Model()}))
     with pytest.raises(InputError, match="auxiliary: expected a run with max_epochs or max_steps"):
