@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from inspect import signature
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from stgraph.checks import InputError, accepts, integer, shape
 from stgraph.insertion.copies import Run, Way, way_to
+from stgraph.insertion.frames import folded, per_frame, unfold
 from stgraph.insertion.places import BEFORE, Place, find, part_of, sizes, tensors
 
 __all__ = ["Inserted", "InsertedOutput", "insert", "remove"]
@@ -100,24 +101,27 @@ class Inserted(nn.Module):
         Args:
             video: clips ``[B, T, c, H, W]``; an image batch is T = 1.
             state: what an earlier piece of the same clips returned.
-            hints: further arguments, handed to every block that takes them.
+            hints: further arguments, handed to every block that takes them, or else to the CNN, if
+                it takes them. A 2D CNN gets its tensors ``[B, T, …]`` as ``[B·T, …]``.
 
         Raises:
             InputError: on a video of another shape, a state that does not fit or that a part which
-                needs the whole clip cannot use, a hint that no block takes, or when the CNN does
-                not run a place exactly once.
+                needs the whole clip cannot use, a hint that neither a block nor the CNN takes, one
+                that both name, or when the CNN does not run a place exactly once.
         """
         sizes = shape("video", video, f"B T {self.input_size[0]} H W")
         if 0 in sizes:
             raise InputError("video", "no size of 0", list(sizes))
         clips, frames = sizes[:2]
-        self._check(state, hints)
+        self._check(state)
+        hints, options = self._split(hints)
         call = _Call(clips, {} if state is None else state, hints)
         way = self._bind(call)
         if self.is_3d:
-            output = way.net(video.transpose(1, 2))
+            output = way.net(video.transpose(1, 2), **options)
         else:
-            output = _per_frame(way.net(video.flatten(0, 1)), clips, frames)
+            options = {name: folded(value, clips, frames) for name, value in options.items()}
+            output = per_frame(way.net(video.flatten(0, 1), **options), clips, frames)
         call.open = False
         way.settle()
         if silent := [name for name in self.places if name not in call.outputs]:
@@ -125,7 +129,7 @@ class Inserted(nn.Module):
         outputs = {name: call.outputs[name] for name in self.places}
         return InsertedOutput(output, outputs, {k: out.state for k, out in outputs.items()})
 
-    def _check(self, state: Mapping[str, Any] | None, hints: Mapping[str, Any]) -> None:
+    def _check(self, state: Mapping[str, Any] | None) -> None:
         if state is not None:
             if not self.causal:
                 late = "the 3D CNN needs" if self.is_3d else f"{self._late()} need"
@@ -133,10 +137,23 @@ class Inserted(nn.Module):
             if not isinstance(state, Mapping) or set(state) != set(self.places):
                 came = sorted(state) if isinstance(state, Mapping) else type(state).__name__
                 raise InputError("state", f"the states of {list(self.places)}", came)
-        if hints:
-            read = {name for block in self.graph_blocks.values() for name in _taken(block, hints)}
-            if unread := sorted(set(hints) - read):
-                raise InputError("hints", "what a block takes", unread)
+
+    def _split(self, hints: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Those of the blocks, and those of the CNN: of whoever names them, or takes any."""
+        if not hints:
+            return {}, {}
+        net, blocks = self._root[0], list(self.graph_blocks.values())
+        images, *others = signature(net.forward).parameters.values()
+        named = {each.name for each in others if each.kind is not each.VAR_KEYWORD}
+        for name in sorted(named & set(hints)):
+            if any(_names(block, name) for block in blocks):
+                came = f"{name!r}, which {type(net).__name__} and a block have"
+                raise InputError("hints", "a name that either the CNN or a block has", came)
+        read = {name for block in blocks for name in _taken(block, hints)} - named
+        left = set(hints) - read
+        if unread := sorted(k for k in left if k == images.name or not accepts(net.forward, k)):
+            raise InputError("hints", "what a block or the CNN takes", unread)
+        return {k: hints[k] for k in hints if k in read}, {k: hints[k] for k in hints if k in left}
 
     @torch.compiler.disable  # it makes modules; the run of the CNN that follows compiles whole
     def _bind(self, call: _Call) -> Way:
@@ -160,7 +177,7 @@ class Inserted(nn.Module):
         def run(maps: Tensor) -> Tensor:
             if call.open and name in call.outputs:
                 raise InputError("net", f"a CNN that runs {name!r} once", "one that runs it again")
-            features = maps.transpose(1, 2) if self.is_3d else _unfold(maps, call.clips)
+            features = maps.transpose(1, 2) if self.is_3d else unfold(maps, call.clips)
             out = block(features, call.state.get(name), **hints)
             if call.open:  # else checkpointing runs this stretch again, in the backward pass
                 call.outputs[name] = out
@@ -310,26 +327,15 @@ def _slashes(name: str) -> str:
     return f"/{key}" if hasattr(nn.ModuleDict, key) else key
 
 
+def _names(block: nn.Module, hint: str) -> bool:
+    """Whether a block takes a hint by name, and not only whatever it is told."""
+    takes = getattr(block, "takes", None)
+    if takes is not None:  # a name that nothing can have tells those that take any
+        return bool(takes(hint)) and not takes(f"{hint} of a CNN")
+    return hint in signature(block.forward).parameters
+
+
 def _taken(block: nn.Module, hints: Mapping[str, Any]) -> dict[str, Any]:
     """Hints that a block takes: by its own word, where it has one, or by its arguments."""
     takes = getattr(block, "takes", partial(accepts, block.forward))
     return {name: value for name, value in hints.items() if takes(name)}
-
-
-def _unfold(x: Tensor, clips: int) -> Tensor:
-    """``[B·T, …] → [B, T, …]``."""
-    return x.reshape(clips, -1, *x.shape[1:])
-
-
-def _per_frame(output: Any, clips: int, frames: int) -> Any:
-    """Unfold every tensor of one entry a frame."""
-    if isinstance(output, Tensor):
-        each = output.dim() > 0 and output.size(0) == clips * frames
-        return _unfold(output, clips) if each else output
-    if isinstance(output, Mapping):
-        unfolded = {key: _per_frame(value, clips, frames) for key, value in output.items()}
-        return OrderedDict(unfolded) if isinstance(output, OrderedDict) else unfolded
-    if isinstance(output, (tuple, list)):
-        values = [_per_frame(value, clips, frames) for value in output]
-        return type(output)(*values) if hasattr(output, "_fields") else type(output)(values)
-    return output
