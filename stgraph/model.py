@@ -12,7 +12,8 @@ from torch_geometric.data import Batch
 from torch_geometric.nn import MessagePassing
 
 from stgraph.causality import AsItsParts, refuse_state
-from stgraph.checks import InputError, integer
+from stgraph.checks import InputError, channels, integer
+from stgraph.graph import layout_of
 from stgraph.layers import Remap, TemporalLayer
 from stgraph.nodes import NodeExtractor, NodeState
 from stgraph.nodes.base import check_features
@@ -31,7 +32,8 @@ __all__ = [
 class State(NamedTuple):
     """All that a space-time graph carries from one piece of a clip to the next."""
 
-    nodes: NodeState
+    nodes: NodeState | None
+    """``None`` where graphs came without an extractor (:meth:`SpaceTimeGraph.process`)."""
     schedule: tuple[str, ...]
     """The schedule that it belongs to."""
     layers: tuple[Any, ...]
@@ -163,19 +165,49 @@ class SpaceTimeGraph(nn.Module):
         Raises:
             InputError: on wrong features or a state that does not fit, naming what.
         """
-        if state is not None:
-            refuse_state(self, state)
-            came = state.schedule if isinstance(state, State) else type(state).__name__
-            if came != self.schedule:
-                raise InputError("state", f"a State of {self.schedule}", came)
-            length = len(state.layers) if isinstance(state.layers, tuple) else None
-            if length != len(self.schedule):
-                expected = f"a State of {len(self.schedule)} layers"
-                raise InputError("state", expected, length or type(state.layers).__name__)
-            if state.nodes is None:
-                raise InputError("state", "a State of nodes and layers", "one without nodes")
+        self._check(state)
+        if state is not None and state.nodes is None:
+            raise InputError("state", "a State of nodes and layers", "one without nodes")
         seen = None if state is None else state.nodes
         graph, nodes = self.nodes(features, seen, frame_mask, **hints)
+        x, states = self._run(graph, state)
+        return Output(x, graph, State(nodes, self.schedule, states))
+
+    def process(self, graph: Batch, state: State | None = None) -> Output:
+        """Run the schedule on frame graphs that are there already, without the extractor.
+
+        Args:
+            graph: frame graphs as the extractor makes them, with edges; stored ones for example.
+            state: what an earlier piece of the same clips returned.
+
+        Returns:
+            The same as the call on the features that the graphs were made of, but that the state
+            knows nothing of the extractor: it goes on with graphs alone.
+
+        Raises:
+            InputError: on a graph of another width, or a state that does not fit, naming what.
+        """
+        layout_of(graph)
+        channels("graph.x", graph.x, self.nodes.out_channels)
+        self._check(state)
+        x, states = self._run(graph, state)
+        return Output(x, graph, State(None, self.schedule, states))
+
+    def _check(self, state: State | None) -> None:
+        """Refuse a state that is no state of these layers, or that they cannot go on with."""
+        if state is None:
+            return
+        refuse_state(self, state)
+        came = state.schedule if isinstance(state, State) else type(state).__name__
+        if came != self.schedule:
+            raise InputError("state", f"a State of {self.schedule}", came)
+        length = len(state.layers) if isinstance(state.layers, tuple) else None
+        if length != len(self.schedule):
+            expected = f"a State of {len(self.schedule)} layers"
+            raise InputError("state", expected, length or type(state.layers).__name__)
+
+    def _run(self, graph: Batch, state: State | None) -> tuple[Tensor, tuple[Any, ...]]:
+        """Run the schedule on the nodes of a graph: their features, and a state a place."""
         x, states = graph.x, []
         for place, name in enumerate(self.schedule):
             layer = self.layers[name]
@@ -188,7 +220,7 @@ class SpaceTimeGraph(nn.Module):
             else:
                 x = layer(x, graph)
             states.append(after)
-        return Output(x, graph, State(nodes, self.schedule, tuple(states)))
+        return x, tuple(states)
 
     def extra_repr(self) -> str:
         """Options, as ``print(module)`` shows them."""

@@ -65,7 +65,9 @@ def test_a_cnn_without_blocks_averages_frames():
     assert graphs == {}
     with pytest.raises(InputError, match=r"state: expected \[3, 5\], got \[2, 5\]"):
         model(torch.rand(3, 2, 1, 9, 9), state)
-    with pytest.raises(InputError, match=r"hints: expected what a block takes, got \['boxes'\]"):
+    with pytest.raises(
+        InputError, match=r"hints: expected what a block or the CNN takes, got \['boxes'\]"
+    ):
         model(video, boxes=3)
 
 

@@ -436,12 +436,16 @@ def test_hints_reach_the_blocks_that_take_them(cnn):
     assert out.blocks["stages.1"].graph.num_nodes == 24
     mixed = insert(net, {"stages.0.1.conv2": graph_block})  # of grids, which take none
     assert mixed(torch.randn(VIDEO), boxes=torch.rand(2, 3, 4, 4).sort().values)
-    with pytest.raises(InputError, match=r"hints: expected what a block takes, got \['clicks'\]"):
+    with pytest.raises(
+        InputError, match=r"hints: expected what a block or the CNN takes, got \['clicks'\]"
+    ):
         mixed(torch.randn(VIDEO), clicks=1)
     with pytest.raises(InputError, match=r"hints: expected what GridNodes takes, got \['boxes'\]"):
         mixed.graph_blocks["stages/0/1/conv2"](torch.randn(2, 3, 8, 8, 8), boxes=1)
     plain = insert(cnn, {}, input_size=(3, 16, 16))
-    with pytest.raises(InputError, match=r"hints: expected what a block takes, got \['boxes'\]"):
+    with pytest.raises(
+        InputError, match=r"hints: expected what a block or the CNN takes, got \['boxes'\]"
+    ):
         plain(torch.randn(VIDEO), boxes=1)
 
 

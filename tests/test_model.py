@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch_geometric.data import Batch, Data
 
 from stgraph import GraphBlock, SpaceTimeGraph
 from stgraph.checks import InputError
@@ -238,3 +239,28 @@ def test_blocks_compile(net):
     with torch.no_grad():
         compiled = torch.compile(block, backend="eager")(features)
         torch.testing.assert_close(compiled.features, block(features).features)
+
+
+def test_stored_graphs_go_through_the_schedule_as_features_do(net):
+    """In one piece and frame by frame, and the state knows no extractor."""
+    features = maps(2, 4)
+    whole = net(features)
+    stored = Batch.from_data_list(whole.graph.to_data_list())
+    out = net.process(stored)
+    torch.testing.assert_close(out.x, whole.x)
+    assert out.state.nodes is None
+    state, pieces = None, []
+    for frame in range(4):
+        chosen = [stored[clip * 4 + frame] for clip in range(2)]
+        piece = net.process(Batch.from_data_list(chosen), state)
+        state = piece.state
+        pieces.append(piece.x.unflatten(0, (2, 1, -1)))
+    torch.testing.assert_close(torch.cat(pieces, 1).flatten(0, 2), whole.x)
+    with pytest.raises(InputError, match="state: expected a State of nodes and layers"):
+        net(features, state)
+    later = net(features, whole.state)
+    torch.testing.assert_close(net.process(later.graph, whole.state).x, later.x)
+    with pytest.raises(InputError, match=r"graph.x: expected \[V, 8\]"):
+        net.process(Data(x=stored.x[:, :4], layout=stored.layout, node_id=stored.node_id))
+    with pytest.raises(InputError, match="state: expected a State of"):
+        net.process(stored, 3)

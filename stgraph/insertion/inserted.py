@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from inspect import signature
 from typing import Any, NamedTuple
 
 import torch
@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from stgraph.causality import says, waiting
 from stgraph.checks import InputError, accepts, integer, shape
 from stgraph.insertion.copies import Run, Way, way_to
+from stgraph.insertion.frames import folded, per_frame, unfold
 from stgraph.insertion.places import BEFORE, Place, find, part_of, sizes, tensors
-from stgraph.padding import check_frame_mask, put_frames, take_frames
+from stgraph.padding import check_frame_mask, take_frames
 
 __all__ = ["Inserted", "InsertedOutput", "insert", "remove"]
 
@@ -120,29 +121,33 @@ class Inserted(nn.Module):
             frame_mask: which frames exist ``[B, T]`` (bool), for clips of different lengths. A 2D
                 CNN runs on these alone, so its batch norms never see padding; in the output the
                 others are 0. Every block has to take it.
-            hints: further arguments, handed to every block that takes them.
+            hints: further arguments, handed to every block that takes them, or else to the CNN, if
+                it takes them. A 2D CNN gets its tensors ``[B, T, …]`` as ``[F, …]``, an entry for
+                every frame that exists.
 
         Raises:
             InputError: on a video of another shape, a state that does not fit or that a part which
-                needs the whole clip cannot use, a hint that no block takes, a mask that a block
-                does not take or that a 3D CNN, which mixes frames, cannot keep, or when the CNN
-                does not run a place exactly once.
+                needs the whole clip cannot use, a hint that neither a block nor the CNN takes, one
+                that both name, a mask that a block does not take or that a 3D CNN, which mixes
+                frames, cannot keep, or when the CNN does not run a place exactly once.
         """
         sizes = shape("video", video, f"B T {self.input_size[0]} H W")
         if 0 in sizes:
             raise InputError("video", "no size of 0", list(sizes))
         clips, frames = sizes[:2]
         mask = check_frame_mask(frame_mask, clips, frames)
-        self._check(state, mask, hints)
+        self._check(state, mask)
+        hints, options = self._split(hints)
         call = _Call(clips, {} if state is None else state, mask, hints)
         way = self._bind(call)
         if self.is_3d:
-            output = way.net(video.transpose(1, 2))
+            output = way.net(video.transpose(1, 2), **options)
         else:
+            fold = partial(folded, clips=clips, frames=frames, mask=mask)
+            options = {name: fold(value) for name, value in options.items()}
             seen = take_frames(video, mask)
-            output = _per_frame(
-                way.net(seen), len(seen), partial(put_frames, mask=mask, clips=clips)
-            )
+            made = way.net(seen, **options)
+            output = per_frame(made, len(seen), partial(unfold, clips=clips, mask=mask))
         call.open = False
         way.settle()
         if silent := [name for name in self.places if name not in call.outputs]:
@@ -150,9 +155,7 @@ class Inserted(nn.Module):
         outputs = {name: call.outputs[name] for name in self.places}
         return InsertedOutput(output, outputs, {k: out.state for k, out in outputs.items()})
 
-    def _check(
-        self, state: Mapping[str, Any] | None, mask: Tensor | None, hints: Mapping[str, Any]
-    ) -> None:
+    def _check(self, state: Mapping[str, Any] | None, mask: Tensor | None) -> None:
         if mask is not None:
             if self.is_3d:
                 raise InputError("frame_mask", "None: a 3D CNN mixes frames", "a mask")
@@ -166,10 +169,23 @@ class Inserted(nn.Module):
             if not isinstance(state, Mapping) or set(state) != set(self.places):
                 came = sorted(state) if isinstance(state, Mapping) else type(state).__name__
                 raise InputError("state", f"the states of {list(self.places)}", came)
-        if hints:
-            read = {name for block in self.graph_blocks.values() for name in _taken(block, hints)}
-            if unread := sorted(set(hints) - read):
-                raise InputError("hints", "what a block takes", unread)
+
+    def _split(self, hints: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Those of the blocks, and those of the CNN: of whoever names them, or takes any."""
+        if not hints:
+            return {}, {}
+        net, blocks = self._root[0], list(self.graph_blocks.values())
+        images, *others = signature(net.forward).parameters.values()
+        named = {each.name for each in others if each.kind is not each.VAR_KEYWORD}
+        for name in sorted(named & set(hints)):
+            if any(_names(block, name) for block in blocks):
+                came = f"{name!r}, which {type(net).__name__} and a block have"
+                raise InputError("hints", "a name that either the CNN or a block has", came)
+        read = {name for block in blocks for name in _taken(block, hints)} - named
+        left = set(hints) - read
+        if unread := sorted(k for k in left if k == images.name or not accepts(net.forward, k)):
+            raise InputError("hints", "what a block or the CNN takes", unread)
+        return {k: hints[k] for k in hints if k in read}, {k: hints[k] for k in hints if k in left}
 
     @torch.compiler.disable  # it makes modules; the run of the CNN that follows compiles whole
     def _bind(self, call: _Call) -> Way:
@@ -195,10 +211,7 @@ class Inserted(nn.Module):
         def run(maps: Tensor) -> Tensor:
             if call.open and name in call.outputs:
                 raise InputError("net", f"a CNN that runs {name!r} once", "one that runs it again")
-            if self.is_3d:
-                features = maps.transpose(1, 2)
-            else:
-                features = put_frames(maps, call.mask, call.clips)
+            features = maps.transpose(1, 2) if self.is_3d else unfold(maps, call.clips, call.mask)
             out = block(features, call.state.get(name), **hints)
             if call.open:  # else checkpointing runs this stretch again, in the backward pass
                 call.outputs[name] = out
@@ -348,21 +361,15 @@ def _slashes(name: str) -> str:
     return f"/{key}" if hasattr(nn.ModuleDict, key) else key
 
 
+def _names(block: nn.Module, hint: str) -> bool:
+    """Whether a block takes a hint by name, and not only whatever it is told."""
+    takes = getattr(block, "takes", None)
+    if takes is not None:  # a name that nothing can have tells those that take any
+        return bool(takes(hint)) and not takes(f"{hint} of a CNN")
+    return hint in signature(block.forward).parameters
+
+
 def _taken(block: nn.Module, hints: Mapping[str, Any]) -> dict[str, Any]:
     """Hints that a block takes: by its own word, where it has one, or by its arguments."""
     takes = getattr(block, "takes", partial(accepts, block.forward))
     return {name: value for name, value in hints.items() if takes(name)}
-
-
-def _per_frame(output: Any, frames: int, unfold: Callable[[Tensor], Tensor]) -> Any:
-    """Unfold every tensor of one entry a frame, ``[F, …] → [B, T, …]``."""
-    if isinstance(output, Tensor):
-        each = output.dim() > 0 and output.size(0) == frames
-        return unfold(output) if each else output
-    if isinstance(output, Mapping):
-        unfolded = {key: _per_frame(value, frames, unfold) for key, value in output.items()}
-        return OrderedDict(unfolded) if isinstance(output, OrderedDict) else unfolded
-    if isinstance(output, (tuple, list)):
-        values = [_per_frame(value, frames, unfold) for value in output]
-        return type(output)(*values) if hasattr(output, "_fields") else type(output)(values)
-    return output

@@ -110,12 +110,11 @@ class SpaceLayer(MessagePassing):
             return self._dense(x, graph)[0]
         layout, frame = layout_of(graph), frame_of(graph)
         to, of = self.send.ends(x, graph)
-        query, key = self.gather.ends(x)
         total = self.propagate(
             graph.edge_index,
             size=(x.size(0), x.size(0)),
             share=(of, to),
-            key=(key, query),
+            alpha=self._weigh(x, graph.edge_index),  # so named, PyG's explainers find it
             frame=frame,
             frames=layout.graphs,
         ).to(x.dtype)
@@ -136,12 +135,9 @@ class SpaceLayer(MessagePassing):
         self,
         share_i: Tensor,
         share_j: Tensor,
-        key_i: Tensor,
-        key_j: Tensor,
+        alpha: Tensor,
         frame_i: Tensor,
         frames: int,
-        index: Tensor,
-        dim_size: int,
     ) -> Tensor:
         """Weighted messages ``[E, C]``; ``_i`` is the target, ``_j`` the source.
 
@@ -150,7 +146,6 @@ class SpaceLayer(MessagePassing):
         message: Tensor = self.send(share_i + share_j)
         if self.send.norm is not None:
             message = self.send.norm(message, frame_i, frames)
-        alpha: Tensor = self.gather.weigh(self.gather.score(key_i, key_j), index, dim_size)
         return precise(weighted(alpha, message))
 
     def attention(self, x: Tensor, graph: Batch) -> Tensor:
@@ -159,18 +154,27 @@ class SpaceLayer(MessagePassing):
         The mean over heads, where there are several. Where attention leaks, the weights of a
         target's edges are not all of its weights.
         """
+        return self.weights(x, graph).mean(dim=-1)
+
+    def weights(self, x: Tensor, graph: Batch) -> Tensor:
+        """Weights α of the edges ``[E, heads]``, as :meth:`attention` has their mean."""
         self.check(x, graph)
         source, target = graph.edge_index
         if self.gather.leaks:
             layout, place = layout_of(graph), slots(graph)
-            pairs = self._dense(x, graph)[1].mean(dim=1)  # [G, N, N]
+            pairs = self._dense(x, graph)[1].transpose(1, 2)  # [G, N, heads, N]
             if place is not None:
                 source, target = place[source], place[target]
-            nodes = layout.nodes
-            return pairs.flatten(0, 1)[target, source % nodes]
+            rows = pairs.flatten(0, 1)  # [G·N, heads, N]
+            return rows[target, :, source % layout.nodes]
+        return self._weigh(x, graph.edge_index)
+
+    def _weigh(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        """Weights ``[E, heads]`` of the edges alone."""
+        source, target = edge_index
         query, key = self.gather.ends(x)
-        score = self.gather.score(query[target], key[source])
-        return self.gather.weigh(score, target, x.size(0)).mean(dim=-1)
+        score = self.gather.score(query.index_select(0, target), key.index_select(0, source))
+        return self.gather.weigh(score, target, x.size(0))
 
     def check(self, x: Tensor, graph: Batch) -> None:
         """Refuse ``x`` of another width or number of rows, and a graph without edges."""

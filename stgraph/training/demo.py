@@ -13,12 +13,13 @@ import json
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import RichProgressBar
 from torch import Tensor
@@ -140,7 +141,8 @@ def run(
     """Train dynamic regions and their fixed-grid twin, and write ``report.html`` about it.
 
     Both see the same clips in the same order, after a warm-up on two-frame clips. Beside the page
-    lie ``results.json`` and a checkpoint of each model.
+    lie ``results.json`` and a checkpoint of each model, ``dynamic.ckpt`` and ``fixed.ckpt``, with a
+    configuration that says what the model is; :func:`stgraph.training.model_of_run` reads them.
 
     Args:
         out: folder of what it writes; a page from before is replaced.
@@ -189,7 +191,9 @@ def run(
                 parameters=sum(p.numel() for p in one.model.parameters()),
             )
         )
-        trainer.save_checkpoint(folder / f"{name.split()[0]}.ckpt", weights_only=True)
+        short = name.split()[0]
+        trainer.save_checkpoint(folder / f"{short}.ckpt", weights_only=True)
+        (folder / f"{short}.yaml").write_text(yaml.safe_dump(_described(nodes)), encoding="utf-8")
         print(
             f"   {100 * curve.accuracy[-1]:.1f} % of {test_clips} unseen clips, "
             f"{curve.seconds[-1]:.0f} s of training",
@@ -212,6 +216,16 @@ def run(
     _write_json(folder / "results.json", curves, about)
     print(f"wrote {page}")
     return page
+
+
+def _described(nodes: Callable[[], NodeExtractor]) -> dict[str, Any]:
+    """What the model around an extractor is, as the configuration of a run has it."""
+    options = {
+        "num_classes": LABELS,
+        "nodes": {"class_path": f"stgraph.recipes.{nodes.__name__}"},
+    }
+    recipe = {"class_path": "stgraph.recipes.dyreg_small", "init_args": options}
+    return {"model": {"model": recipe}}
 
 
 def _train(

@@ -17,7 +17,7 @@ _PREFIX = "model."
 
 
 def model_of_run(folder: str | Path, checkpoint: str = "best") -> nn.Module:
-    """Build the model of a run of ``stgraph fit``, with the weights that it learnt.
+    """Build the model of a run of ``stgraph fit`` or ``stgraph demo``, with the weights it learnt.
 
     The run's ``config.yaml`` says what the model is; the parts that it names must be importable,
     and are run. In another configuration it stands wherever a model does::
@@ -26,13 +26,18 @@ def model_of_run(folder: str | Path, checkpoint: str = "best") -> nn.Module:
         init_args: {folder: runs/small}
 
     Args:
-        folder: the run's, such as ``runs/small``.
-        checkpoint: ``best``, ``last``, or the path of another checkpoint of the run.
+        folder: the run's, such as ``runs/small``; or the demonstration's, ``runs/demo``.
+        checkpoint: ``best``, ``last``, or the path of another checkpoint of the run. Of the
+            demonstration ``dynamic`` (which ``best`` is too) or ``fixed``.
+
+    Returns:
+        The model alone, on the CPU, without what joined its loss in training; as it is built, so
+        in training mode.
 
     Raises:
         InputError: when configuration or checkpoint are missing or do not fit each other.
     """
-    config = Path(folder) / "config.yaml"
+    config, path = _files(Path(folder), checkpoint)
     if not config.is_file():
         raise InputError("folder", "that of a run, with its config.yaml", folder)
     expected = "a configuration of `stgraph fit`"
@@ -49,9 +54,22 @@ def model_of_run(folder: str | Path, checkpoint: str = "best") -> nn.Module:
         raise InputError(str(config), "a model whose parts can be imported", reason) from error
     with within_memory("model"):
         model: nn.Module = parser.instantiate_classes(parsed).model
-    path = Path(folder) / "checkpoints" / f"{checkpoint}.ckpt"
-    state_dict = read(path if checkpoint in ("best", "last") else checkpoint)["state_dict"]
+    state_dict = read(path)["state_dict"]
     own = {k.removeprefix(_PREFIX): v for k, v in state_dict.items() if k.startswith(_PREFIX)}
     check_keys(model, own)
     model.load_state_dict(own)
     return model
+
+
+def _files(folder: Path, checkpoint: str) -> tuple[Path, Path]:
+    """Configuration and checkpoint of a run, or of one of the models of a demonstration."""
+    if checkpoint in ("best", "last"):
+        beside = folder / "dynamic.yaml"
+        if checkpoint == "best" and beside.is_file() and not (folder / "config.yaml").is_file():
+            return beside, beside.with_suffix(".ckpt")
+        return folder / "config.yaml", folder / "checkpoints" / f"{checkpoint}.ckpt"
+    path = Path(checkpoint)
+    named = folder / f"{checkpoint}.ckpt" if path.name == checkpoint else path
+    if named.with_suffix(".yaml").is_file():
+        return named.with_suffix(".yaml"), named
+    return folder / "config.yaml", path

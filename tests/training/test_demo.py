@@ -7,8 +7,8 @@ import torch
 
 from stgraph.checks import InputError
 from stgraph.edges import FullEdges
-from stgraph.nodes import BoxNodes
-from stgraph.training import demo
+from stgraph.nodes import BoxNodes, DynamicRegions, GridNodes
+from stgraph.training import demo, model_of_run
 
 
 def small(folder, seed: int = 0) -> dict:
@@ -29,6 +29,25 @@ def test_two_runs_with_one_seed_give_the_same_numbers(tmp_path):
     assert [run["name"] for run in first["runs"]] == ["dynamic regions", "fixed 3×3 grid"]
     assert numbers(first) == numbers(second)
     assert numbers(small(tmp_path / "a", seed=1)) != numbers(first)
+
+
+def test_its_models_are_read_without_what_trained_them(tmp_path):
+    small(tmp_path)
+    for name, extractor in (("dynamic", DynamicRegions), ("fixed", GridNodes)):
+        checkpoint = tmp_path / f"{name}.ckpt"
+        saved = torch.load(checkpoint, weights_only=True)["state_dict"]
+        assert any(key.startswith("auxiliary.") for key in saved)
+        for model in (model_of_run(tmp_path, name), model_of_run(tmp_path, str(checkpoint))):
+            assert any(isinstance(module, extractor) for module in model.modules())
+            assert model.state_dict().keys() == {
+                key.removeprefix("model.") for key in saved if key.startswith("model.")
+            }
+            for key, value in model.state_dict().items():
+                assert torch.equal(value, saved[f"model.{key}"])
+    best = model_of_run(tmp_path)
+    assert any(isinstance(module, DynamicRegions) for module in best.modules())
+    with pytest.raises(InputError, match="folder: expected that of a run"):
+        model_of_run(tmp_path, "last")
 
 
 def test_the_task_is_the_one_described():
