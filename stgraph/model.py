@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
 from typing import Any, NamedTuple
 
@@ -11,13 +11,14 @@ from torch_geometric.data import Batch
 from torch_geometric.nn import MessagePassing
 
 from stgraph.checks import InputError, integer
-from stgraph.layers import Remap, TemporalLayer
+from stgraph.layers import FrameMapNorm, Remap, TemporalLayer
 from stgraph.nodes import NodeExtractor, NodeState
 from stgraph.nodes.base import check_features
 
 __all__ = [
     "BlockOutput",
     "GraphBlock",
+    "GraphStage",
     "Output",
     "SpaceTimeGraph",
     "State",
@@ -139,8 +140,9 @@ class SpaceTimeGraph(nn.Module):
     @property
     def causal(self) -> bool:
         """Whether a frame's output depends on this frame and earlier ones only."""
-        layers = (layer for layer in self.layers.values() if isinstance(layer, TemporalLayer))
-        return self.nodes.causal and all(layer.causal for layer in layers)
+        return self.nodes.causal and all(
+            getattr(layer, "causal", True) for layer in self.layers.values()
+        )
 
     def forward(self, features: Tensor, state: State | None = None, **hints: Any) -> Output:
         """Run extractor and schedule.
@@ -154,10 +156,7 @@ class SpaceTimeGraph(nn.Module):
             InputError: on wrong features or a state that does not fit, naming what.
         """
         if state is not None:
-            if not self.causal:
-                late = [n for n, m in self.named_modules() if getattr(m, "causal", True) is False]
-                parts = [name for name in late if name] or ["nodes"]
-                raise InputError("state", f"None: {parts} need the whole clip at once", "a state")
+            _refuse_pieces(self)
             came = state.schedule if isinstance(state, State) else type(state).__name__
             if came != self.schedule:
                 raise InputError("state", f"a State of {self.schedule}", came)
@@ -187,6 +186,14 @@ class SpaceTimeGraph(nn.Module):
         return f"schedule={self.schedule}"
 
 
+def _refuse_pieces(module: SpaceTimeGraph | GraphStage) -> None:
+    """Refuse a state, naming the parts, where parts of a module need the whole clip."""
+    if not module.causal:
+        late = [n for n, m in module.named_modules() if getattr(m, "causal", True) is False]
+        parts = [name for name in late if name] or ["nodes"]
+        raise InputError("state", f"None: {parts} need the whole clip at once", "a state")
+
+
 class BlockOutput(NamedTuple):
     """What a graph block returns."""
 
@@ -196,27 +203,32 @@ class BlockOutput(NamedTuple):
     state: State
 
 
-class GraphBlock(nn.Module):
-    r"""A space-time graph as a residual block of a CNN, an identity at the start.
+class GraphStage(nn.Module):
+    r"""A space-time graph in a CNN, of which its maps are all that goes on.
 
-    .. math:: y = x + \mathrm{norm}_{γ=0}(W_{out}\, \mathrm{remap}(\mathrm{net}(x')), \quad
-        x' = \mathrm{norm}(W_{in} x)
+    .. math:: y = W_{out}\, \mathrm{remap}(\mathrm{net}(x')), \quad x' = \mathrm{norm}(W_{in} x)
 
-    The last norm is over (C, H, W) of a frame with scale and shift 0 at the start, so a block put
-    into a trained CNN changes nothing before it is trained (RSTG, DyReG).
+    What follows sees the CNN through the graph alone (RSTG's "serial" form, where
+    :class:`~stgraph.layers.Broadcast` is the remap before a global pooling).
 
     Args:
         net: the space-time graph.
         channels: channels of the CNN's maps. If it differs from what the graph takes or makes,
             1×1 convolutions map in (followed by a norm) and out.
         remap: from nodes to maps; :class:`~stgraph.layers.Remap` by default.
+        norm_in: maker of the norm after the convolution in, called with channels, for maps
+            ``[B·T, C, H, W]``; by default over (C, H, W) of a frame.
 
     Shapes:
         features ``[B, T, C, H, W]`` → :class:`BlockOutput` with features of the same shape.
     """
 
     def __init__(
-        self, net: SpaceTimeGraph, channels: int | None = None, remap: nn.Module | None = None
+        self,
+        net: SpaceTimeGraph,
+        channels: int | None = None,
+        remap: nn.Module | None = None,
+        norm_in: Callable[[int], nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self.net = net
@@ -225,13 +237,13 @@ class GraphBlock(nn.Module):
         self.project_in: nn.Module = nn.Identity()
         self.project_out: nn.Module = nn.Identity()
         if self.channels != net.in_channels:
-            self.project_in = nn.Sequential(
-                nn.Conv2d(self.channels, net.in_channels, 1), nn.GroupNorm(1, net.in_channels)
-            )
+            width = net.in_channels
+            norm = nn.GroupNorm(1, width) if norm_in is None else norm_in(width)
+            self.project_in = nn.Sequential(nn.Conv2d(self.channels, width, 1), norm)
+        elif norm_in is not None:
+            raise InputError("norm_in", "None: there is no convolution in", norm_in)
         if self.channels != net.out_channels:
             self.project_out = nn.Conv2d(net.out_channels, self.channels, 1)
-        self.norm = nn.GroupNorm(1, self.channels)
-        nn.init.zeros_(self.norm.weight)
 
     @property
     def causal(self) -> bool:
@@ -243,14 +255,70 @@ class GraphBlock(nn.Module):
         return self.net.nodes.takes(hint)
 
     def forward(self, features: Tensor, state: State | None = None, **hints: Any) -> BlockOutput:
-        """Run the block.
+        """Run the stage.
 
         Raises:
             InputError: on features of another shape, or a state that does not fit.
         """
         clips, frames = check_features(features, self.channels)[:2]
+        if state is not None:
+            _refuse_pieces(self)
         inner = self.project_in(features.flatten(0, 1)).unflatten(0, (clips, frames))
         x, graph, state = self.net(inner, state, **hints)
         maps = self.project_out(self.remap(x, graph).flatten(0, 1))  # [B·T, C, H, W]
-        added = self.norm(maps).unflatten(0, (clips, frames))
-        return BlockOutput(features + added, x, graph, state)
+        return BlockOutput(maps.unflatten(0, (clips, frames)), x, graph, state)
+
+
+class GraphBlock(GraphStage):
+    r"""A space-time graph as a residual block of a CNN, an identity at the start.
+
+    .. math:: y = x + \mathrm{norm}_{γ=0}(W_{out}\, \mathrm{remap}(\mathrm{net}(x')), \quad
+        x' = \mathrm{norm}(W_{in} x)
+
+    The last norm has a scale of 0 at the start, so a block put into a trained CNN changes nothing
+    before it is trained (RSTG, DyReG).
+
+    Args:
+        net: the space-time graph.
+        channels: channels of the CNN's maps, see :class:`GraphStage`.
+        remap: from nodes to maps; :class:`~stgraph.layers.Remap` by default.
+        norm: maker of the last norm, called with channels, for maps ``[B, T, C, H, W]``: over
+            (C, H, W) of a frame by default. :class:`~stgraph.layers.ClipMapNorm` is over a clip,
+            :class:`~stgraph.layers.Scaled` has the scale outside of the shift.
+        norm_in: see :class:`GraphStage`.
+
+    Shapes:
+        features ``[B, T, C, H, W]`` → :class:`BlockOutput` with features of the same shape.
+
+    Raises:
+        InputError: on a norm without a scale to start at 0.
+    """
+
+    def __init__(
+        self,
+        net: SpaceTimeGraph,
+        channels: int | None = None,
+        remap: nn.Module | None = None,
+        norm: Callable[[int], nn.Module] = FrameMapNorm,
+        norm_in: Callable[[int], nn.Module] | None = None,
+    ) -> None:
+        super().__init__(net, channels, remap, norm_in)
+        self.norm = norm(self.channels)
+        weight = getattr(self.norm, "weight", None)
+        if not isinstance(weight, nn.Parameter):
+            raise InputError("norm", "a norm with a weight to start at 0", self.norm)
+        nn.init.zeros_(weight)
+
+    @property
+    def causal(self) -> bool:
+        """Whether a frame's output depends on this frame and earlier ones only."""
+        return super().causal and getattr(self.norm, "causal", True)
+
+    def forward(self, features: Tensor, state: State | None = None, **hints: Any) -> BlockOutput:
+        """Run the block.
+
+        Raises:
+            InputError: on features of another shape, or a state that does not fit.
+        """
+        out = super().forward(features, state, **hints)
+        return out._replace(features=features + self.norm(out.features))

@@ -12,7 +12,7 @@ from torch_geometric.nn import MessagePassing
 
 from stgraph.checks import InputError, channels, choice, integer
 from stgraph.graph import frame_of, from_dense, layout_of, slots, to_dense
-from stgraph.layers.gather import DotAttention, Gather, weighted
+from stgraph.layers.gather import DotAttention, Gather
 from stgraph.layers.norm import FrameNorm
 from stgraph.layers.send import Send, SumSend
 from stgraph.layers.update import AddUpdate, Update
@@ -148,7 +148,7 @@ class SpaceLayer(MessagePassing):
         if self.send.norm is not None:
             message = self.send.norm(message, frame_i, frames)
         alpha: Tensor = self.gather.weigh(self.gather.score(key_i, key_j), index, dim_size)
-        return weighted(alpha, message)
+        return self.gather.weighted(alpha, message)
 
     def attention(self, x: Tensor, graph: Batch) -> Tensor:
         """Weights α of the edges ``[E]`` on the features ``x [V, C]`` that go into a round.
@@ -249,7 +249,7 @@ class SpaceLayer(MessagePassing):
             message = self.send.norm.dense(message, pairs)
         alpha = self.gather.weigh_pairs(score, pairs)
         # [G, N, C]; multiply and sum, faster here than matmul
-        gathered = weighted(alpha.permute(0, 2, 3, 1), message).sum(dim=2)
+        gathered = self.gather.weighted(alpha.permute(0, 2, 3, 1), message).sum(dim=2)
 
         def over_nodes(norm: FrameNorm | None) -> Callable[[Tensor], Tensor] | None:
             return None if norm is None else lambda nodes: norm.dense(nodes, present)
