@@ -13,9 +13,11 @@ PACKAGE = Path(__file__).resolve().parents[1] / "stgraph"
 # What each room may import of stgraph, besides itself. A new room is written down here.
 CONTRACT = {"checks", "kernels", "graph", "recurrence"}
 PARTS = CONTRACT | {"edges", "nodes", "layers", "schedules", "model", "insertion", "classifiers"}
+PARTS |= {"initialise"}
 CORE = PARTS | {"backbones", "recipes"}
 MAY = {
     "checks": set(),
+    "initialise": set(),
     "kernels": {"checks"},
     "graph": {"checks", "kernels"},
     "recurrence": {"checks", "kernels", "graph"},
@@ -27,7 +29,7 @@ MAY = {
     "insertion": {"checks"},  # it knows blocks by what they return
     "classifiers": CONTRACT | {"layers", "model", "insertion"},
     "explain": CONTRACT | {"layers", "model"},
-    "backbones": {"checks", "recurrence", "classifiers"},
+    "backbones": {"checks", "initialise", "recurrence", "classifiers"},
     "recipes": CORE,
     "weights": CORE | {""},  # it writes down the version
     "official": {"weights"},  # former names
