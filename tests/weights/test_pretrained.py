@@ -315,6 +315,16 @@ BAD = {
         lambda f: change(f, arguments={"nodes": {"$function": "os.system"}}),
         "functions among .*got 'os.system'",
     ),
+    "part": (
+        lambda f: change(f, arguments={"nodes": {"$part": "os.system"}}),
+        "parts among .*got 'os.system'",
+    ),
+    "of a part": (
+        lambda f: change(
+            f, arguments={"nodes": {"$part": "stgraph.edges.FullEdges", "arguments": {"a": 1}}}
+        ),
+        r"arguments that stgraph.edges.FullEdges has, got \['a'\]",
+    ),
     "unhashable": (
         lambda f: change(f, arguments={"nodes": {"$function": ["os.system"]}}),
         "functions among",
