@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from stgraph.backbones import ConvStack, NonLocalBlock, ResNet3d
 from stgraph.checks import InputError
 from stgraph.classifiers import CNNClassifier, GraphClassifier
+from stgraph.layers import SpaceLayer
 from stgraph.model import GraphBlock, GraphStage, SpaceTimeGraph
 from stgraph.nodes import GridNodes
 from stgraph.weights.rstg.graph import positions
@@ -53,7 +54,8 @@ def rstg_to_official(
         where messages have them.
 
     Raises:
-        InputError: when a part of the model is none of the official code.
+        InputError: when a part of the model is none of the official code, or an attention has
+            several heads.
 
     Examples:
         >>> from stgraph.recipes import rstg_block_official
@@ -132,6 +134,10 @@ def _of_block(block: GraphStage, tag: str, layout: Layout, norm: str) -> dict[st
 
 
 def _of_net(net: SpaceTimeGraph, tag: str, layout: Layout) -> dict[str, Tensor]:
+    for layer in net.layers.values():
+        if isinstance(layer, SpaceLayer) and layer.gather.heads > 1:
+            expected = "an attention of one head; how others are called is not known"
+            raise InputError("model", expected, layer.gather)
     made = {f"{GRAPH}{tag}/{name}": v for name, v in write(net, graph_ties(net, layout)).items()}
     place = position_of(net)
     if place is not None and isinstance(net.nodes, GridNodes):

@@ -32,11 +32,12 @@ from stgraph.layers import (
 )
 from stgraph.model import GraphBlock, GraphStage, SpaceTimeGraph
 from stgraph.nodes import GridNodes
+from stgraph.weights.rstg.heads import joined_heads
 from stgraph.weights.rstg.layouts import RESIDUAL, Weights
-from stgraph.weights.rstg.loading import Part, inside
+from stgraph.weights.rstg.loading import Part
 from stgraph.weights.rstg.lstm import LSTM
 from stgraph.weights.rstg.names import Names
-from stgraph.weights.rstg.structure import Structure, inner_lstm, read_structure
+from stgraph.weights.rstg.structure import OUTER_LSTM, Structure, inner_lstm, read_structure
 from stgraph.weights.rstg.ties import Tie, graph_ties, position_of
 
 __all__ = ["EPS", "GraphOptions", "Made", "constants", "make_graph", "positions"]
@@ -88,15 +89,19 @@ def make_graph(
         InputError: as :func:`read_structure`.
     """
     choice("form", form, ("map", "vec", "nodes"))
-    names = dict(found.graphs[scope])
-    variables = inside(names, state)
+    theirs = dict(found.graphs[scope])
+    if residual is not None:
+        theirs |= found.residuals[residual]
+    variables, names, heads = joined_heads({name: state[own] for name, own in theirs.items()})
+    origin = {name: tuple(theirs[one] for one in ones) for name, ones in names.items()}
     if found.positions is not None:
         variables["positional_emb"] = state[found.positions]
     structure = read_structure(variables, options.scales, options.rounds)
     _check_positions(structure, variables)
-    net = _net(structure, options)
+    net = _net(structure, options, heads)
     lstm = LSTM(forget_bias=options.forget_bias)
-    ties = tuple(graph_ties(net, lstm, inner_lstm(variables) or "", structure.attention_norm or ""))
+    inner, norm = inner_lstm(variables) or "", structure.attention_norm or ""
+    ties = tuple(graph_ties(net, lstm, inner, OUTER_LSTM, norm))
     module: GraphBlock | GraphStage | SpaceTimeGraph = net
     if form != "nodes":
         remap = Remap(normalised=False) if form == "map" else Broadcast(Readout("sum"))
@@ -104,17 +109,16 @@ def make_graph(
         ties = tuple(tie._replace(module=f"net.{tie.module}") for tie in ties)
         if residual is not None:
             module = GraphBlock(net, structure.channels, remap, norm=_residual_norm)
-            names |= found.residuals[residual]
             ties = (*ties, Tie("norm", "after_graph_ln", RESIDUAL))
     whole = options.rounds > 0  # without rounds, what they would be made of lies unused
-    return Made(module, net, Part("", module, ties, names, whole))
+    return Made(module, net, Part("", module, ties, variables, origin, whole))
 
 
 def _residual_norm(channels: int) -> Scaled:
     return Scaled(ClipMapNorm(channels, eps=EPS, scale=False))
 
 
-def _net(made: Structure, options: GraphOptions) -> SpaceTimeGraph:
+def _net(made: Structure, options: GraphOptions, heads: int) -> SpaceTimeGraph:
     """An untrained graph of the structure that the weights show."""
     width, scales = made.width, made.scales
     layers: dict[str, nn.Module] = {}
@@ -127,7 +131,7 @@ def _net(made: Structure, options: GraphOptions) -> SpaceTimeGraph:
     if made.inner:
         layers["time"] = TimeLayer(nn.LSTM(width, width))
     if made.space:
-        layers["space"] = _space(made)
+        layers["space"] = _space(made, heads)
     layers["last"] = TimeLayer(nn.LSTM(width, width))
     if made.projected:
         layers["project_in"] = PerNode(nn.Linear(made.channels, width), width)
@@ -142,7 +146,7 @@ def _net(made: Structure, options: GraphOptions) -> SpaceTimeGraph:
     )
 
 
-def _space(made: Structure) -> SpaceLayer:
+def _space(made: Structure, heads: int) -> SpaceLayer:
     width, frame_norm = made.width, partial(FrameNorm, eps=EPS)
     attention = LeakingAdditiveAttention if made.attention == "my_attn" else LeakingDotAttention
     norm = frame_norm if made.update_norm else None
@@ -154,7 +158,12 @@ def _space(made: Structure) -> SpaceLayer:
             norm=frame_norm if made.send_norm else None,
             position=GaussianMaps(made.positions) if made.positions else None,
         ),
-        gather=attention(width, norm=frame_norm if made.attention_norm else None),
+        gather=attention(
+            width,
+            heads,
+            norm=frame_norm if made.attention_norm else None,
+            value=nn.Linear if made.value else None,
+        ),
         update=(
             ScaleUpdate(width, made.scales, made.update_layers, norm)
             if made.scalewise

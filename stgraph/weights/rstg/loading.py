@@ -13,7 +13,7 @@ from stgraph.weights.by_name import Loaded, load_by_name
 from stgraph.weights.rstg.layouts import Weights
 from stgraph.weights.rstg.ties import Tie, read
 
-__all__ = ["Part", "inside", "load_parts"]
+__all__ = ["Part", "load_parts", "part_of"]
 
 
 class Part(NamedTuple):
@@ -23,15 +23,20 @@ class Part(NamedTuple):
     """What its tensors' names begin with in the model."""
     module: nn.Module
     ties: tuple[Tie, ...]
-    names: Mapping[str, str]
-    """Names in the file by names in the part."""
+    variables: Weights
+    """By their names in the part."""
+    names: Mapping[str, tuple[str, ...]]
+    """Names in the file of what each of them is made of."""
     whole: bool = True
     """Whether each of these variables must be used."""
 
 
-def inside(names: Mapping[str, str], state: Weights) -> dict[str, Tensor]:
-    """Variables of a part by their names in it."""
-    return {name: state[theirs] for name, theirs in names.items()}
+def part_of(
+    prefix: str, module: nn.Module, ties: Iterable[Tie], names: Mapping[str, str], state: Weights
+) -> Part:
+    """A part whose variables are some of the file's, by their names there."""
+    variables = {name: state[theirs] for name, theirs in names.items()}
+    return Part(prefix, module, tuple(ties), variables, {n: (t,) for n, t in names.items()})
 
 
 def load_parts(
@@ -56,10 +61,10 @@ def load_parts(
     tensors: dict[str, Tensor] = {}
     used = set(constants)
     for part in parts:
-        found = read(part.module, iter(part.ties), inside(part.names, state))
+        found = read(part.module, iter(part.ties), part.variables)
         tensors |= {part.prefix + name: value for name, value in found.tensors.items()}
-        used |= {part.names[name] for name in found.used}
-        left = sorted(set(part.names.values()) - used)
+        used |= {theirs for name in found.used for theirs in part.names[name]}
+        left = sorted({theirs for names in part.names.values() for theirs in names} - used)
         if part.whole and left:
             raise InputError("source", "variables of known parts only", left)
     types = {state[name].dtype for name in used}

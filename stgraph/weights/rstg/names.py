@@ -12,14 +12,18 @@ __all__ = ["Names", "residual_tags", "sort_names", "stage_of"]
 
 _NUMBER = re.compile(r":\d+$")
 # Copies of a model on several devices, in front of or within a name.
-_TOWER = re.compile(r"(?:^|(?<=/))(?:tower|gpu|clone|replica|device)[_:]?\d*/")
-# A folder of averages or of an optimiser, in front of all names.
-_COPIES = re.compile(r"(?:^|/)(?:training(?:_\d+)?/|ExponentialMovingAverage|Momentum/|Adam/)")
+_TOWER = re.compile(r"(?i)(?:^|(?<=/))(?:tower|gpu|clone|replica|device)[_:]?\d*/")
+# What is behind the name of a variable: slots of optimisers, averages.
+_SLOT = re.compile(
+    r"(?:^|/)(?:kernel|recurrent_kernel|opaque_kernel|bias|biases|gamma|beta|moving_mean"
+    r"|moving_variance|[^/]*_scale)/"
+)
+_OPTIMISER = re.compile(r"(?:^|/)training(?:_\d+)?/[A-Z]")
 _INNER = re.compile(
     r"^(?:(?P<scope>.*?)/)?(?P<inner>(?:project_i3d|before_graf_ln|send_messages_mlp|my_attn"
     r"|dot_product_attn|update_node_mlp_?|time_update_extern|project_back_to_i3d)(?:_\d+)?/.+)$"
 )
-_RESIDUAL = re.compile(r"^(?P<tag>.*?)_?after_graph_ln(?P<inner>/beta|_scale)$")
+_RESIDUAL = re.compile(r"^(?P<tag>.*?)_?after_graph_ln(?:(?P<a>_\d+)?/beta|_scale(?P<b>_\d+)?)$")
 _CNN = re.compile(
     r"(?:^|/)(?P<name>conv1/kernel"
     r"|(?:res_conv1_bn|res\d_\d+_branch(?:1|2[abc])(?:_bn)?)"
@@ -30,7 +34,7 @@ _HEAD = re.compile(r"(?:^|/)pred(?:iction)?s?/(?P<leaf>kernel|bias)$")
 _NON_LOCAL = re.compile(r"^(?P<name>.+)_theta/kernel$")
 _POSITIONS = re.compile(r"(?:^|/)[^/]*positional_emb[^/]*$")
 _FILTERS = re.compile(r"resize_filters")
-_STAGE = re.compile(r"(?:^|[/_])(?:nonlocal_|nl_)?(?:res|conv|layer|stage)_?(\d)(?!\d)")
+_STAGE = re.compile(r"(?:^|[/_])(?:res|conv|stage)_?([2-5])(?!\d)")
 
 
 class Names(NamedTuple):
@@ -80,14 +84,16 @@ def sort_names(names: Iterable[str]) -> Names:
         elif match := _INNER.match(name):
             found.graphs.setdefault(match["scope"] or "", {})[match["inner"]] = theirs
         elif match := _RESIDUAL.match(name):
-            inner = f"after_graph_ln{match['inner']}"
-            found.residuals.setdefault(match["tag"], {})[inner] = theirs
+            inner = "after_graph_ln/beta" if name.endswith("/beta") else "after_graph_ln_scale"
+            tag = match["tag"] + (match["a"] or match["b"] or "")
+            found.residuals.setdefault(tag, {})[inner] = theirs
         elif match := _STACK.search(name):
             found.stack.setdefault(f"{match['name']}/{match['leaf']}", theirs)
         elif match := _CNN.search(name):
             found.cnn.setdefault(match["name"], theirs)
         elif match := _HEAD.search(name):
             found.head.setdefault(f"pred/{match['leaf']}", theirs)
+    _join_nested(found.graphs)
     # What only its scope tells: the batch norm and the inner LSTM of a graph.
     for name, theirs in plain.items():
         scopes = [scope for scope in found.graphs if name.startswith(f"{scope}/" if scope else "")]
@@ -97,6 +103,16 @@ def sort_names(names: Iterable[str]) -> Names:
             if not known and (scope or re.match(r"(?:batch_normalization|cudnn_lstm)", inner)):
                 found.graphs[scope][inner] = theirs
     return found
+
+
+def _join_nested(graphs: dict[str, dict[str, str]]) -> None:
+    """Give what has a scope inside that of a graph to this graph."""
+    for scope in sorted(graphs, key=len, reverse=True):
+        outer = next((one for one in graphs if one and scope.startswith(f"{one}/")), None)
+        if outer is not None:
+            inner = scope.removeprefix(f"{outer}/")
+            names = graphs.pop(scope)
+            graphs[outer] |= {f"{inner}/{name}": theirs for name, theirs in names.items()}
 
 
 def _is_known(found: Names, theirs: str) -> bool:
@@ -111,14 +127,10 @@ def _variables(names: Iterable[str]) -> dict[str, str]:
     every = {_NUMBER.sub("", name): name for name in names}
     plain: dict[str, str] = {}
     for name in sorted(every, key=lambda name: (name.count("/"), name)):
-        above = name.rpartition("/")[0]
-        if above not in every and not _COPIES.search(name):
+        if not _SLOT.search(name) and not _OPTIMISER.search(name):
             plain.setdefault(_TOWER.sub("", name), every[name])
-    return {name: plain[name] for name in map(_plain, every) if name in plain}
-
-
-def _plain(name: str) -> str:
-    return _TOWER.sub("", name)
+    in_order = (_TOWER.sub("", name) for name in every)
+    return {name: plain[name] for name in in_order if name in plain}
 
 
 def residual_tags(found: Names) -> dict[str, str]:
@@ -129,16 +141,16 @@ def residual_tags(found: Names) -> dict[str, str]:
     """
     pairs: dict[str, str] = {}
     left = dict.fromkeys(found.residuals)
-    open_ = [scope for scope in found.graphs if not scope or scope not in left]
     for alike in (_same_name, _same_stage):
         for scope in [scope for scope in found.graphs if scope not in pairs]:
             fitting = [tag for tag in left if alike(scope, tag)]
             if len(fitting) == 1:
                 pairs[scope] = fitting[0]
                 del left[fitting[0]]
-    rest = [scope for scope in open_ if scope not in pairs]
-    if len(left) == len(rest) == 1:
-        pairs[rest[0]] = left.popitem()[0]
+    rest = [scope for scope in found.graphs if scope not in pairs]
+    if len(left) == len(rest):  # in order, then: shapes tell if that is wrong
+        pairs |= dict(zip(rest, left, strict=True))
+        left.clear()
     if left:
         told = f"{[f'{tag}_after_graph_ln' for tag in left]} beside graphs {list(found.graphs)}"
         raise InputError("source", "one graph for every residual's norm", told)
@@ -147,10 +159,10 @@ def residual_tags(found: Names) -> dict[str, str]:
 
 def _same_name(scope: str, tag: str) -> bool:
     """``whole_graph_model_res3`` and ``res3``; ``whole_graph_model_final`` and nothing."""
+    if scope and tag.startswith(f"{scope}/"):
+        return True
     own = tag.rpartition("/")[2]
-    if not own:
-        return scope.endswith("final")
-    return scope == own or scope.endswith((f"_{own}", f"/{own}")) or tag.startswith(f"{scope}/")
+    return scope == own or scope.endswith((f"_{own}", f"/{own}") if own else "final")
 
 
 def _same_stage(scope: str, tag: str) -> bool:
@@ -166,4 +178,4 @@ def stage_of(name: str) -> int | None:
         (3, 4)
     """
     found = _STAGE.findall(name)
-    return int(found[-1]) if found and 2 <= int(found[-1]) <= 5 else None
+    return int(found[-1]) if found else None

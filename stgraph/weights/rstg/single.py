@@ -33,7 +33,7 @@ def rstg_graph_from_official(
     source: Source,
     rounds: int = 3,
     edges: str | EdgeBuilder | Any = "grid",
-    to_map: bool = True,
+    to_map: bool | None = None,
     scales: int | Sequence[int] | None = None,
     frame: int = 224,
     forget_bias: float = 1.0,
@@ -51,7 +51,8 @@ def rstg_graph_from_official(
             LSTM of the rounds stops after round 3, as it does there.
         edges: ``"grid"``, ``"full"`` (with loops), ``"full_noloops"``, an adjacency ``[N, N]`` of
             zeros and ones, or an edge builder.
-        to_map: whether the block writes nodes back to maps, or reads them out to a vector.
+        to_map: whether the block writes nodes back to maps, or reads them out to a vector; by
+            default to maps, unless the scope ends in ``final``.
         scales: grid sides, or how many; by default read off updates and positions, else 3.
         frame: side of the frames in pixels, which the adjacency of the grid is computed for.
         forget_bias: what a cell of TensorFlow's own adds to its forget gate; cuDNN's and compatible
@@ -73,7 +74,8 @@ def rstg_graph_from_official(
     (scope,) = found.graphs
     options = GraphOptions(integer("rounds", rounds, 0), edges, scales, frame, forget_bias)
     residual = residual_tags(found).get(scope)
-    form = "nodes" if residual is None else "map" if flag("to_map", to_map) else "vec"
+    to_map = not scope.endswith("final") if to_map is None else flag("to_map", to_map)
+    form = "nodes" if residual is None else "map" if to_map else "vec"
     made = make_graph(found, scope, residual, state, options, form)
     report = load_parts(made.module, [made.part], state, constants(found, state, [made.net]))
     made.module.eval()

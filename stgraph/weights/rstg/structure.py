@@ -13,13 +13,15 @@ from stgraph.checks import InputError, integer
 from stgraph.weights.rstg.layouts import Weights, get
 from stgraph.weights.rstg.lstm import is_lstm
 
-__all__ = ["OUTER_LSTM", "Structure", "inner_lstm", "read_structure"]
+__all__ = ["OTHER_PARTS", "OUTER_LSTM", "Structure", "inner_lstm", "read_structure"]
 
 OUTER_LSTM = "time_update_extern"
-_PARTS = re.compile(
-    r"(?:project_i3d|before_graf_ln|batch_normalization|send_messages_mlp|my_attn"
-    r"|dot_product_attn|update_node_mlp_?|time_update_extern|project_back_to_i3d)(?:_\d+)?/"
+OTHER_PARTS = re.compile(
+    r"(?:project_i3d|before_graf_ln|batch_normalization|send_messages_mlp|update_node_mlp_?"
+    r"|time_update_extern|project_back_to_i3d)(?:_\d+)?/"
 )
+"""What a graph has besides its attention and the LSTM of its rounds."""
+_ATTENTION = re.compile(r"(?:my_attn|dot_product_attn)(?:_\d+)?/")
 
 
 class Structure(NamedTuple):
@@ -47,6 +49,8 @@ class Structure(NamedTuple):
     send_norm: bool
     attention: str
     """Name of the scope: ``dot_product_attn`` or ``my_attn``."""
+    value: bool
+    """A projection of the messages for each head."""
     attention_norm: str | None
     """Name of the norm between bias and ReLU, if there is one."""
     scalewise: bool
@@ -89,6 +93,7 @@ def read_structure(state: Weights, scales: int | Sequence[int] | None, rounds: i
         send_layers=_layers(state, "send_messages_mlp/send_conv", ""),
         send_norm="send_messages_mlp/message_ln/gamma" in state,
         attention=attention,
+        value=f"{attention}/att_value/kernel" in state,
         attention_norm=_norm_in(state, attention),
         scalewise=scalewise,
         update_layers=_layers(state, f"{update}/update_conv", "_type1" if scalewise else ""),
@@ -102,7 +107,11 @@ def inner_lstm(names: Mapping[str, Tensor]) -> str | None:
     Raises:
         InputError: when there are several.
     """
-    found = {name.partition("/")[0] for name in names if not _PARTS.match(name) and is_lstm(name)}
+    found = {
+        name.partition("/")[0]
+        for name in names
+        if is_lstm(name) and not OTHER_PARTS.match(name) and not _ATTENTION.match(name)
+    }
     if len(found) > 1:
         raise InputError("source", "one LSTM for all rounds", sorted(found))
     return found.pop() if found else None
@@ -112,9 +121,9 @@ def _width(state: Weights) -> int:
     """D, from whatever knows it."""
     knows = {
         "project_i3d/bias": -1,
-        "send_messages_mlp/send_conv1/bias": -1,
         "batch_normalization/gamma": -1,
         "before_graf_ln/gamma": -1,
+        "send_messages_mlp/send_conv1/bias": -1,
         "dot_product_attn/att_bias/biases": -1,
         "my_attn/att_bias/biases": -1,
         "project_back_to_i3d/kernel": -2,

@@ -59,7 +59,11 @@ class Tie(NamedTuple):
 
 
 def graph_ties(
-    net: SpaceTimeGraph, lstm: Layout, inner: str = "cudnn_lstm", norm: str = "att_ln"
+    net: SpaceTimeGraph,
+    lstm: Layout,
+    inner: str = "cudnn_lstm",
+    outer: str = "time_update_extern/cudnn_lstm",
+    norm: str = "att_ln",
 ) -> Iterator[Tie]:
     """Ties of a graph, by names inside its scope.
 
@@ -67,6 +71,7 @@ def graph_ties(
         net: the graph.
         lstm: layout of its LSTMs.
         inner: what the LSTM of the rounds is called.
+        outer: what the last one is called.
         norm: what the norm in an additive attention is called.
 
     Raises:
@@ -83,7 +88,6 @@ def graph_ties(
         elif isinstance(inside, ClipNorm):
             yield Tie(here, "before_graf_ln", NORM)
         elif isinstance(inside, TimeLayer) and isinstance(inside.cell, nn.LSTM):
-            outer = "time_update_extern/cudnn_lstm"
             yield Tie(f"{here}.cell", _known(name, {"time": inner, "last": outer}), lstm)
         elif isinstance(inside, SpaceLayer):
             yield from _space_ties(inside, here, norm)
@@ -108,12 +112,14 @@ def _space_ties(layer: SpaceLayer, here: str, norm: str) -> Iterator[Tie]:
         yield Tie(f"{here}.send.norm", "send_messages_mlp/message_ln", NORM)
     if not isinstance(gather, (DotAttention, AdditiveAttention)) or gather.bias is None:
         raise InputError("model", "an attention with a bias", gather)
-    if gather.heads > 1 or gather.value is not None:
-        raise InputError("model", "an attention of one head", gather)
+    if gather.heads > 1 and gather.norm is not None:
+        raise InputError("model", "an attention of several heads without a norm", gather)
     scope = "dot_product_attn" if isinstance(gather, DotAttention) else "my_attn"
     yield Tie(f"{here}.gather.query", f"{scope}/att_conv1", Linear(1))
     yield Tie(f"{here}.gather.key", f"{scope}/att_conv2", Linear(1))
     yield Tie(f"{here}.gather", f"{scope}/att_bias", BIASES)
+    if gather.value is not None:
+        yield Tie(f"{here}.gather.value", f"{scope}/att_value", Linear(2))
     if gather.norm is not None:
         yield Tie(f"{here}.gather.norm", f"{scope}/{norm}", NORM)
     if isinstance(update, ScaleUpdate):

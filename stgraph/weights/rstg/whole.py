@@ -25,7 +25,7 @@ from stgraph.weights.by_name import Loaded
 from stgraph.weights.rstg.files import Source, variables_of
 from stgraph.weights.rstg.graph import GraphOptions, constants, make_graph
 from stgraph.weights.rstg.layouts import Linear, Weights
-from stgraph.weights.rstg.loading import Part, load_parts
+from stgraph.weights.rstg.loading import Part, load_parts, part_of
 from stgraph.weights.rstg.names import Names, residual_tags, sort_names
 from stgraph.weights.rstg.places import place_of_graph, places_of_non_local
 from stgraph.weights.rstg.recognise import note_recipe
@@ -96,26 +96,34 @@ def rstg_from_official(
     found = sort_names(name for name, value in state.items() if value.numel())
     options = GraphOptions(integer("rounds", rounds, 0), edges, scales, 224, forget_bias)
     if found.stack:
-        options = options._replace(frame=64 if frame is None else frame)
-        model, parts, nets = _sync_mnist(found, state, options)
-        target: nn.Module = model
+        made = _sync_mnist(found, state, options._replace(frame=64 if frame is None else frame))
     else:
         options = options._replace(frame=224 if frame is None else frame)
         cnn = _cnn(found, state, dropout, window)
-        model, parts, nets = _with_graphs(cnn, found, state, options, places or {})
-        target = model.net
-    report = load_parts(target, parts, state, constants(found, state, nets))
-    model.to(next(target.parameters()).dtype).eval()
-    note_recipe(model)
-    return OfficialRSTG(model, report)
+        made = _with_graphs(cnn, found, state, options, places or {})
+    report = load_parts(made.filled, made.parts, state, constants(found, state, made.nets))
+    made.model.eval()
+    note_recipe(made.model)
+    return OfficialRSTG(made.model, report)
 
 
-def _sync_mnist(
-    found: Names, state: Weights, options: GraphOptions
-) -> tuple[GraphClassifier, list[Part], list[SpaceTimeGraph]]:
+class _Made(NamedTuple):
+    """A model, untrained, and what it is to be filled with."""
+
+    model: VideoClassifier
+    filled: nn.Module
+    """The module that the names of the parts are in: all of its parameters."""
+    parts: list[Part]
+    nets: list[SpaceTimeGraph]
+
+
+def _sync_mnist(found: Names, state: Weights, options: GraphOptions) -> _Made:
     """SyncMNIST's model: CNN, graph, sum of nodes, classifier."""
     if len(found.graphs) != 1:
         raise InputError("source", "one graph after SyncMNIST's CNN", list(found.graphs))
+    if found.residuals:
+        expected = "a graph alone after SyncMNIST's CNN"
+        raise InputError("source", expected, f"a residual's norm, {list(found.residuals)}")
     (scope,) = found.graphs
     first = state[_named(found.stack, "conv0/conv2d/kernel")]
     *_, in_channels, channels = shape("conv0/conv2d/kernel", first, "h w c C")
@@ -123,11 +131,11 @@ def _sync_mnist(
     made = make_graph(found, scope, None, state, options, "nodes")
     model = GraphClassifier(stack, made.net, _classes(found, state), Readout("sum"))
     parts = [
-        Part("backbone.", stack, tuple(stack_ties(stack)), found.stack),
+        part_of("backbone.", stack, stack_ties(stack), found.stack, state),
         made.part._replace(prefix="net."),
-        Part("classifier.", model.classifier, (Tie("", "pred", Linear(3)),), found.head),
+        part_of("classifier.", model.classifier, [Tie("", "pred", Linear(3))], found.head, state),
     ]
-    return model, parts, [made.net]
+    return _Made(model, model, parts, [made.net])
 
 
 def _with_graphs(
@@ -136,11 +144,11 @@ def _with_graphs(
     state: Weights,
     options: GraphOptions,
     told: Mapping[str, str],
-) -> tuple[CNNClassifier, list[Part], list[SpaceTimeGraph]]:
+) -> _Made:
     """C2D or I3D with its graphs and non-local blocks."""
     residuals = residual_tags(found)
     blocks: dict[str, nn.Module] = {}
-    parts = [Part("", cnn, tuple(net_ties(cnn)), {**found.cnn, **found.head})]
+    parts = [part_of("", cnn, net_ties(cnn), {**found.cnn, **found.head}, state)]
     nets: list[SpaceTimeGraph] = []
 
     def put(place: str, name: str, part: Part) -> None:
@@ -154,13 +162,15 @@ def _with_graphs(
         made = make_graph(found, scope, residuals.get(scope), state, options, form)
         put(place, scope, made.part)
         nets.append(made.net)
-    for name, place in places_of_non_local(found.non_local, told).items():
-        names = found.non_local[name]
-        channels = state[_named(names, "_theta/kernel")].shape[-2]
-        block = NonLocalBlock(channels, FixedStatsBatchNorm3d, nn.MaxPool3d((1, 2, 2)))
-        put(place, name, Part("", block, tuple(non_local_ties(block)), names))
+    widths = {
+        name: state[_named(names, "_theta/kernel")].shape[-2]
+        for name, names in found.non_local.items()
+    }
+    for name, place in places_of_non_local(widths, told).items():
+        block = NonLocalBlock(widths[name], FixedStatsBatchNorm3d, nn.MaxPool3d((1, 2, 2)))
+        put(place, name, part_of("", block, non_local_ties(block), found.non_local[name], state))
     net = insert(cnn, blocks, input_size=(cnn.in_channels, *_CLIP))
-    return CNNClassifier(net, cnn.num_classes), parts, nets
+    return _Made(CNNClassifier(net, cnn.num_classes), net, parts, nets)
 
 
 def _cnn(found: Names, state: Weights, dropout: float, window: int | None) -> ResNet3d:
