@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stgraph.insertion import insert, remove
-    from stgraph.model import GraphBlock, SpaceTimeGraph
+    from stgraph.model import GraphBlock, GraphStage, SpaceTimeGraph
 
-__all__ = ["GraphBlock", "SpaceTimeGraph", "__version__", "insert", "remove"]
+__all__ = ["GraphBlock", "GraphStage", "SpaceTimeGraph", "__version__", "insert", "remove"]
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "GraphBlock": "model",
+    "GraphStage": "model",
     "SpaceTimeGraph": "model",
     "insert": "insertion",
     "remove": "insertion",

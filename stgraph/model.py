@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from torch_geometric.nn import MessagePassing
 from stgraph.causality import AsItsParts, refuse_state
 from stgraph.checks import InputError, channels, integer
 from stgraph.graph import layout_of
-from stgraph.layers import Remap, TemporalLayer
+from stgraph.layers import FrameMapNorm, Remap, TemporalLayer
 from stgraph.nodes import NodeExtractor, NodeState
 from stgraph.nodes.base import check_features
 from stgraph.padding import check_frame_mask, put_frames, take_frames
@@ -22,6 +22,7 @@ from stgraph.padding import check_frame_mask, put_frames, take_frames
 __all__ = [
     "BlockOutput",
     "GraphBlock",
+    "GraphStage",
     "Output",
     "SpaceTimeGraph",
     "State",
@@ -236,20 +237,21 @@ class BlockOutput(NamedTuple):
     state: State
 
 
-class GraphBlock(nn.Module):
-    r"""A space-time graph as a residual block of a CNN, an identity at the start.
+class GraphStage(nn.Module):
+    r"""A space-time graph in a CNN, of which its maps are all that goes on.
 
-    .. math:: y = x + \mathrm{norm}_{γ=0}(W_{out}\, \mathrm{remap}(\mathrm{net}(x')), \quad
-        x' = \mathrm{norm}(W_{in} x)
+    .. math:: y = W_{out}\, \mathrm{remap}(\mathrm{net}(x')), \quad x' = \mathrm{norm}(W_{in} x)
 
-    The last norm is over (C, H, W) of a frame with scale and shift 0 at the start, so a block put
-    into a trained CNN changes nothing before it is trained (RSTG, DyReG).
+    What follows sees the CNN through the graph alone (RSTG's "serial" form, where
+    :class:`~stgraph.layers.Broadcast` is the remap before a global pooling).
 
     Args:
         net: the space-time graph.
         channels: channels of the CNN's maps. If it differs from what the graph takes or makes,
             1×1 convolutions map in (followed by a norm) and out.
         remap: from nodes to maps; :class:`~stgraph.layers.Remap` by default.
+        norm_in: maker of the norm after the convolution in, called with channels, for maps
+            ``[B·T, C, H, W]``; by default over (C, H, W) of a frame.
 
     Shapes:
         features ``[B, T, C, H, W]`` → :class:`BlockOutput` with features of the same shape.
@@ -259,7 +261,11 @@ class GraphBlock(nn.Module):
     """Whether a frame's output depends on this frame and earlier ones only."""
 
     def __init__(
-        self, net: SpaceTimeGraph, channels: int | None = None, remap: nn.Module | None = None
+        self,
+        net: SpaceTimeGraph,
+        channels: int | None = None,
+        remap: nn.Module | None = None,
+        norm_in: Callable[[int], nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self.net = net
@@ -268,17 +274,80 @@ class GraphBlock(nn.Module):
         self.project_in: nn.Module = nn.Identity()
         self.project_out: nn.Module = nn.Identity()
         if self.channels != net.in_channels:
-            self.project_in = nn.Sequential(
-                nn.Conv2d(self.channels, net.in_channels, 1), nn.GroupNorm(1, net.in_channels)
-            )
+            width = net.in_channels
+            norm = nn.GroupNorm(1, width) if norm_in is None else norm_in(width)
+            self.project_in = nn.Sequential(nn.Conv2d(self.channels, width, 1), norm)
+        elif norm_in is not None:
+            raise InputError("norm_in", "None: there is no convolution in", norm_in)
         if self.channels != net.out_channels:
             self.project_out = nn.Conv2d(net.out_channels, self.channels, 1)
-        self.norm = nn.GroupNorm(1, self.channels)
-        nn.init.zeros_(self.norm.weight)
 
     def takes(self, hint: str) -> bool:
         """Whether its extractor takes a hint of this name."""
         return self.net.nodes.takes(hint)
+
+    def forward(
+        self,
+        features: Tensor,
+        state: State | None = None,
+        frame_mask: Tensor | None = None,
+        **hints: Any,
+    ) -> BlockOutput:
+        """Run the stage; the arguments are those of :class:`SpaceTimeGraph`.
+
+        Frames that do not exist come out as 0.
+
+        Raises:
+            InputError: on features of another shape, or a state that does not fit.
+        """
+        clips, frames = check_features(features, self.channels)[:2]
+        mask = check_frame_mask(frame_mask, clips, frames)
+        refuse_state(self, state)
+        inner = put_frames(self.project_in(take_frames(features, mask)), mask, clips)
+        x, graph, state = self.net(inner, state, mask, **hints)
+        maps = self.project_out(take_frames(self.remap(x, graph), mask))  # [F, C, H, W]
+        return BlockOutput(put_frames(maps, mask, clips), x, graph, state)
+
+
+class GraphBlock(GraphStage):
+    r"""A space-time graph as a residual block of a CNN, an identity at the start.
+
+    .. math:: y = x + \mathrm{norm}_{γ=0}(W_{out}\, \mathrm{remap}(\mathrm{net}(x')), \quad
+        x' = \mathrm{norm}(W_{in} x)
+
+    The last norm has a scale of 0 at the start, so a block put into a trained CNN changes nothing
+    before it is trained (RSTG, DyReG).
+
+    Args:
+        net: the space-time graph.
+        channels: channels of the CNN's maps, see :class:`GraphStage`.
+        remap: from nodes to maps; :class:`~stgraph.layers.Remap` by default.
+        norm: maker of the last norm, called with channels, for maps ``[B, T, C, H, W]``: over
+            (C, H, W) of a frame by default. :class:`~stgraph.layers.ClipMapNorm` is over a clip,
+            :class:`~stgraph.layers.Scaled` has the scale outside of the shift.
+        norm_in: see :class:`GraphStage`.
+
+    Shapes:
+        features ``[B, T, C, H, W]`` → :class:`BlockOutput` with features of the same shape.
+
+    Raises:
+        InputError: on a norm without a scale to start at 0.
+    """
+
+    def __init__(
+        self,
+        net: SpaceTimeGraph,
+        channels: int | None = None,
+        remap: nn.Module | None = None,
+        norm: Callable[[int], nn.Module] = FrameMapNorm,
+        norm_in: Callable[[int], nn.Module] | None = None,
+    ) -> None:
+        super().__init__(net, channels, remap, norm_in)
+        self.norm = norm(self.channels)
+        weight = getattr(self.norm, "weight", None)
+        if not isinstance(weight, nn.Parameter):
+            raise InputError("norm", "a norm with a weight to start at 0", self.norm)
+        nn.init.zeros_(weight)
 
     def forward(
         self,
@@ -294,11 +363,14 @@ class GraphBlock(nn.Module):
         Raises:
             InputError: on features of another shape, or a state that does not fit.
         """
-        clips, frames = check_features(features, self.channels)[:2]
-        mask = check_frame_mask(frame_mask, clips, frames)
-        refuse_state(self, state)
-        inner = put_frames(self.project_in(take_frames(features, mask)), mask, clips)
-        x, graph, state = self.net(inner, state, mask, **hints)
-        maps = self.project_out(take_frames(self.remap(x, graph), mask))  # [B·T, C, H, W]
-        added = put_frames(self.norm(maps), mask, clips)
-        return BlockOutput(features + added, x, graph, state)
+        out = super().forward(features, state, frame_mask, **hints)
+        mask = check_frame_mask(frame_mask, *features.shape[:2])
+        added = self.norm(out.features) if mask is None else _each(self.norm, out.features, mask)
+        return out._replace(features=features + added)
+
+
+def _each(norm: nn.Module, maps: Tensor, mask: Tensor) -> Tensor:
+    """A norm of the frames that each clip has, which may look at all of them; 0 elsewhere."""
+    clips = zip(maps, mask.to(maps.device, non_blocking=True), strict=True)
+    own = [norm(clip[there][None])[0] for clip, there in clips if bool(there.any())]
+    return put_frames(torch.cat(own), mask, len(mask))

@@ -22,7 +22,14 @@ from collections.abc import Sequence
 
 from stgraph.checks import InputError, times
 
-__all__ = ["all_temp", "homogeneous", "one_temp", "space_only", "time_only"]
+__all__ = [
+    "all_temp",
+    "all_temp_official",
+    "homogeneous",
+    "one_temp",
+    "space_only",
+    "time_only",
+]
 
 
 def _rounds(
@@ -48,6 +55,24 @@ def all_temp(rounds: int = 3, before: Sequence[str] = ()) -> tuple[str, ...]:
         ('norm', 'time', 'space', 'time', 'space', 'last')
     """
     return _rounds(("time", "space"), rounds, ("last",), before)
+
+
+def all_temp_official(rounds: int = 3, before: Sequence[str] = ()) -> tuple[str, ...]:
+    """:func:`all_temp` as the official code of RSTG runs it: ``"time"`` stops after round 3.
+
+    Up to K = 3, which all its configurations have, there is no difference.
+
+    Args:
+        rounds: spatial iterations K.
+        before: names of layers that run first.
+
+    Examples:
+        >>> all_temp_official(5)
+        ('time', 'space', 'time', 'space', 'time', 'space', 'space', 'space', 'last')
+    """
+    both = min(times("rounds", rounds), 3)
+    late = ("space",) * (rounds - both)
+    return _rounds(("time", "space"), both, (*late, "last"), before)
 
 
 def one_temp(rounds: int = 3, before: Sequence[str] = ()) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "stgraph"
 # What each room may import of stgraph, besides itself. A new room is written down here.
 CONTRACT = {"checks", "causality", "kernels", "padding", "graph", "recurrence"}
 PARTS = CONTRACT | {"edges", "nodes", "layers", "schedules", "model", "insertion", "classifiers"}
+PARTS |= {"initialise"}
 CORE = PARTS | {"backbones", "recipes"}
 MAY = {
     "checks": set(),
@@ -20,6 +21,7 @@ MAY = {
     "writing": set(),
     "signals": set(),
     "reading": {"checks"},
+    "initialise": set(),
     "kernels": {"checks"},
     "padding": {"checks"},
     "graph": {"checks", "kernels", "padding"},
@@ -32,7 +34,7 @@ MAY = {
     "insertion": {"checks", "causality", "padding"},  # it knows blocks by what they return
     "classifiers": CONTRACT | {"layers", "model", "insertion"},
     "explain": CONTRACT | {"layers", "model"},
-    "backbones": {"checks", "causality", "padding", "recurrence", "classifiers"},
+    "backbones": {"checks", "causality", "initialise", "padding", "recurrence", "classifiers"},
     "recipes": CORE,
     "weights": CORE | {"reading", "writing", ""},  # it writes down the version
     "official": {"weights"},  # former names

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -10,16 +12,27 @@ from stgraph.checks import InputError
 from stgraph.edges import FullEdges, GridEdges
 from stgraph.graph import to_dense
 from stgraph.layers import (
+    Broadcast,
+    ClipMapNorm,
+    FrameMapNorm,
     KernelPosition,
     NodeNorm,
     PerNode,
+    Readout,
     Remap,
+    Scaled,
     SpaceLayer,
     TemporalLayer,
     TimeLayer,
 )
-from stgraph.model import detached
+from stgraph.model import GraphStage, detached
 from stgraph.nodes import DynamicRegions, GridNodes, NodeExtractor, NodeState, Regions
+
+NORMS = {
+    "frame": FrameMapNorm,
+    "clip": partial(ClipMapNorm, eps=1e-12),
+    "scaled": lambda channels: Scaled(ClipMapNorm(channels, 1e-12, scale=False)),
+}
 
 
 def grid_net(channels: int = 8) -> SpaceTimeGraph:
@@ -128,6 +141,64 @@ def test_a_block_learns_from_its_first_step(net):
     assert not torch.equal(block(features).features, features)
     extractor = [p.grad for p in block.net.nodes.parameters()]
     assert all(grad is not None and grad.abs().sum() > 0 for grad in extractor)
+
+
+@pytest.mark.parametrize("maker", NORMS.values(), ids=NORMS)
+def test_the_norm_of_the_residual_is_a_part(net, maker):
+    block = GraphBlock(net, norm=maker).double()
+    features = maps(2, 3)
+    out = block(features)
+    assert torch.equal(out.features, features)
+    nn.init.normal_(block.norm.weight)
+    out = block(features)
+    added = block.norm(
+        block.project_out(block.remap(out.x, out.graph).flatten(0, 1)).view_as(features)
+    )
+    torch.testing.assert_close(out.features, features + added)
+    streams = isinstance(block.norm, FrameMapNorm)
+    assert block.causal == streams
+    if not streams:
+        with pytest.raises(InputError, match=r"state: expected None: \['norm"):
+            block(features, out.state)
+
+
+def test_norms_have_an_epsilon_wherever_they_are(net):
+    features = torch.randn(2, 3, 20, 7, 9, dtype=torch.float64) * 1e-3
+    block = GraphBlock(net, 20).double()
+    given = GraphBlock(
+        net, 20, norm=partial(FrameMapNorm, eps=0.1), norm_in=lambda c: nn.GroupNorm(1, c, 0.2)
+    ).double()
+    given.load_state_dict(block.state_dict())
+    assert (given.norm.eps, given.project_in[1].eps) == (0.1, 0.2)
+    assert not torch.allclose(given(features).x, block(features).x)
+    with pytest.raises(InputError, match="norm_in: expected None: there is no convolution in"):
+        GraphBlock(net, norm_in=nn.BatchNorm2d)
+    with pytest.raises(InputError, match="norm: expected a norm with a weight to start at 0"):
+        GraphBlock(net, norm=lambda channels: ClipMapNorm(channels, scale=False))
+
+
+def test_of_a_stage_nothing_but_the_graph_goes_on(net):
+    stage = GraphStage(net, 20, Broadcast()).double()
+    features = torch.randn(2, 3, 20, 7, 9, dtype=torch.float64)
+    out = stage(features)
+    assert out.features.shape == features.shape
+    vector = Readout()(out.x, out.graph) @ stage.project_out.weight[:, :, 0, 0].T
+    expected = vector + stage.project_out.bias
+    torch.testing.assert_close(out.features.mean((1, 3, 4)), expected)
+    assert not stage.causal
+    with pytest.raises(InputError, match=r"state: expected None: \['remap'\] need the whole clip"):
+        stage(features, out.state)
+
+
+def test_any_layer_that_needs_the_whole_clip_says_so():
+    class Whole(nn.Module):
+        causal = False
+
+        def forward(self, x, graph):
+            return x - x.mean()
+
+    net = SpaceTimeGraph(GridNodes(8, (2,)), {"whole": Whole()}, ("whole",))
+    assert not net.causal
 
 
 def test_blocks_stream(net):

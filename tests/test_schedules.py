@@ -36,6 +36,19 @@ ABLATIONS = {
 }
 
 
+@pytest.mark.parametrize("rounds", [1, 2, 3, 4, 6])
+def test_the_official_cell_stops_after_round_3(rounds):
+    schedule = schedules.all_temp_official(rounds, before=("norm",))
+    assert schedule.count("time") == min(rounds, 3)
+    assert schedule.count("space") == rounds
+    assert schedule[-1] == "last"
+    if rounds <= 3:
+        assert schedule == schedules.all_temp(rounds, before=("norm",))
+    else:
+        assert schedule[:7] == schedules.all_temp(3, before=("norm",))[:7]
+        assert set(schedule[7:-1]) == {"space"}
+
+
 def net(schedule: tuple[str, ...]) -> SpaceTimeGraph:
     layers = {name: LAYERS[name]() for name in dict.fromkeys(schedule)}
     return SpaceTimeGraph(GridNodes(8, edges=GridEdges()), layers, schedule).double()

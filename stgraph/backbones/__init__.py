@@ -3,6 +3,8 @@
 from stgraph.backbones.inflate import inflate
 from stgraph.backbones.non_local import NonLocalBlock, NonLocalOutput
 from stgraph.backbones.norm import FixedStatsBatchNorm3d
+from stgraph.backbones.official import c2d_resnet50_official, i3d_resnet50_official
+from stgraph.backbones.pooling import WindowMean3d
 from stgraph.backbones.recurrent import RecurrentClassifier, conv_lstm, mean_lstm
 from stgraph.backbones.resnet import (
     BasicBlock,
@@ -38,9 +40,12 @@ __all__ = [
     "Stage",
     "TemporalShift",
     "TinyCNN",
+    "WindowMean3d",
     "c2d_resnet50",
+    "c2d_resnet50_official",
     "conv_lstm",
     "i3d_resnet50",
+    "i3d_resnet50_official",
     "inflate",
     "mean_lstm",
     "resnet18",

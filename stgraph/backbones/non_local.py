@@ -35,10 +35,13 @@ class NonLocalBlock(nn.Module):
     Args:
         channels: C, an even number.
         norm: makes the norm, for maps ``[B, C, T, H, W]``; it must have a ``weight``.
+        pool: how x' is pooled, ``[B, C, T, H, W] → [B, C, T, H', W']``. By default 2×2 max-pooling
+            with an incomplete last window on maps of odd height or width;
+            ``torch.nn.MaxPool3d((1, 2, 2))`` leaves their last row and column out, as the official
+            code of RSTG does.
 
     Shapes:
-        features ``[B, T, C, H, W]`` → :class:`NonLocalOutput` with features of the same shape. Maps
-        of odd height or width are pooled with an incomplete last window.
+        features ``[B, T, C, H, W]`` → :class:`NonLocalOutput` with features of the same shape.
 
     Raises:
         InputError: on an odd number of channels, features of another shape, or a state.
@@ -50,7 +53,12 @@ class NonLocalBlock(nn.Module):
 
     causal = False
 
-    def __init__(self, channels: int, norm: Callable[[int], nn.Module] = nn.BatchNorm3d) -> None:
+    def __init__(
+        self,
+        channels: int,
+        norm: Callable[[int], nn.Module] = nn.BatchNorm3d,
+        pool: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.channels = integer("channels", channels, minimum=2)
         if channels % 2:
@@ -59,7 +67,7 @@ class NonLocalBlock(nn.Module):
         self.phi = nn.Conv3d(channels, channels // 2, 1)
         self.g = nn.Conv3d(channels, channels // 2, 1)
         self.out = nn.Conv3d(channels // 2, channels, 1)
-        self.pool = nn.MaxPool3d((1, 2, 2), ceil_mode=True)
+        self.pool = nn.MaxPool3d((1, 2, 2), ceil_mode=True) if pool is None else pool
         self.norm = norm(channels)
         weight = getattr(self.norm, "weight", None)
         if not isinstance(weight, nn.Parameter):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from stgraph.backbones.initialise import he_fan_out
+from stgraph.backbones.pooling import WindowMean3d
 from stgraph.checks import InputError, choice, fraction, integer, shape
 
 __all__ = ["Bottleneck3d", "ResNet3d", "Stage", "c2d_resnet50", "i3d_resnet50", "small_i3d"]
@@ -91,6 +92,9 @@ class ResNet3d(nn.Module):
         dropout: share of the pooled vector that is dropped in training.
         norm: makes the norms; :class:`~stgraph.backbones.FixedStatsBatchNorm3d` as in the official
             code of RSTG, which starts from trained weights.
+        window: side of the last averages over space. ``None`` averages over the whole map; with 14
+            the vector is the mean of the averages over all 14×14 windows, as in the official code
+            of RSTG, so that the middle of a larger map counts more (3×3 windows at 256×256).
 
     Shapes:
         video ``[B, c, T, H, W]`` → logits ``[B, K]``.
@@ -114,6 +118,7 @@ class ResNet3d(nn.Module):
         pool_padding: int = 1,
         dropout: float = 0.3,
         norm: Norm = nn.BatchNorm3d,
+        window: int | None = None,
     ) -> None:
         super().__init__()
         if not stages:
@@ -133,7 +138,7 @@ class ResNet3d(nn.Module):
             if name == "layer1":
                 # A last frame without partner stays alone, so that clips may have any length.
                 self.temporal_pool = nn.MaxPool3d((2, 1, 1), ceil_mode=True)
-        self.avgpool = nn.AdaptiveAvgPool3d(1)
+        self.avgpool = nn.AdaptiveAvgPool3d(1) if window is None else WindowMean3d(window)
         self.dropout = nn.Dropout(fraction("dropout", dropout))
         self.fc = nn.Linear(before, num_classes)
         he_fan_out(self)
@@ -168,6 +173,7 @@ def i3d_resnet50(
     pool_padding: int = 1,
     dropout: float = 0.3,
     norm: Norm = nn.BatchNorm3d,
+    window: int | None = None,
 ) -> ResNet3d:
     """I3D of ResNet-50, with convolutions over three frames in every second block (RSTG).
 
@@ -179,6 +185,7 @@ def i3d_resnet50(
         pool_padding: see :class:`ResNet3d`.
         dropout: see :class:`ResNet3d`.
         norm: see :class:`ResNet3d`.
+        window: see :class:`ResNet3d`.
 
     Examples:
         >>> import torch
@@ -200,6 +207,7 @@ def i3d_resnet50(
         pool_padding=pool_padding,
         dropout=dropout,
         norm=norm,
+        window=window,
     )
 
 
@@ -209,6 +217,7 @@ def c2d_resnet50(
     pool_padding: int = 1,
     dropout: float = 0.3,
     norm: Norm = nn.BatchNorm3d,
+    window: int | None = None,
 ) -> ResNet3d:
     """C2D of ResNet-50: no convolution over time, but the temporal pooling (RSTG).
 
@@ -229,6 +238,7 @@ def c2d_resnet50(
         pool_padding=pool_padding,
         dropout=dropout,
         norm=norm,
+        window=window,
     )
 
 

@@ -15,8 +15,9 @@ from stgraph.layers.gather import (
     SumGather,
 )
 from stgraph.layers.homogeneous import HomogeneousLayer, Previous
+from stgraph.layers.map_norm import ClipMapNorm, FrameMapNorm, MapNorm, Scaled
 from stgraph.layers.mean_time import ClipMeanTime, MeanTime, NodeMeans
-from stgraph.layers.norm import FrameNorm, NodeNorm
+from stgraph.layers.norm import ClipNorm, FrameNorm, NodeNorm
 from stgraph.layers.positions import BoxPosition, GaussianMaps, KernelEmbedding, KernelPosition
 from stgraph.layers.readout import AggregateReadout, Readout, RunningMean, mean_over_time
 from stgraph.layers.remap import Remap
@@ -39,9 +40,12 @@ __all__ = [
     "AttentionTime",
     "BoxPosition",
     "Broadcast",
+    "ClipMapNorm",
     "ClipMeanTime",
+    "ClipNorm",
     "ConcatSend",
     "DotAttention",
+    "FrameMapNorm",
     "FrameNorm",
     "Gather",
     "GaussianMaps",
@@ -52,6 +56,7 @@ __all__ = [
     "LeakingAdditiveAttention",
     "LeakingDotAttention",
     "MLPUpdate",
+    "MapNorm",
     "MeanGather",
     "MeanTime",
     "NodeMeans",
@@ -65,6 +70,7 @@ __all__ = [
     "ReplaceUpdate",
     "RunningMean",
     "ScaleUpdate",
+    "Scaled",
     "Send",
     "SpaceLayer",
     "SumGather",

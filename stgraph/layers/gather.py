@@ -4,7 +4,8 @@ r"""Gathering: how much node i takes of each message, and what it makes of the s
 
 Each class has two forms of the same weights α: over a list of edges, and over all pairs of nodes
 with an adjacency that masks. With several heads the channels of a message are split among them, and
-every head has weights of its own.
+every head has weights of its own; ``value`` maps messages before they are split, so that each head
+takes its share from a projection of the whole message.
 """
 
 from __future__ import annotations
@@ -30,18 +31,8 @@ __all__ = [
     "RawDotAttention",
     "SumGather",
     "rounded",
-    "weighted",
     "widened",
 ]
-
-
-def weighted(alpha: Tensor, message: Tensor) -> Tensor:
-    """Messages ``[…, C]`` times weights ``[…, heads]``, each head on its share of the channels."""
-    heads = alpha.size(-1)
-    if heads == 1:
-        return alpha * message
-    split = message.reshape(*message.shape[:-1], heads, message.size(-1) // heads)
-    return (alpha[..., None] * split).flatten(-2)
 
 
 def widened(x: Tensor) -> Tensor:
@@ -65,6 +56,8 @@ class Gather(nn.Module):
         heads: how many weights a pair has; each is for C/heads channels.
         norm: maker of a norm over a frame's nodes, between bias and ReLU, or ``None``. The official
             code of RSTG has one in its "simple" attention.
+        value: maker of a linear map of messages, called with their width twice, such as
+            ``torch.nn.Linear``: a projection of the messages for each head. ``None`` for none.
 
     Raises:
         InputError: when the heads do not divide the channels.
@@ -80,6 +73,7 @@ class Gather(nn.Module):
         channels: int,
         heads: int = 1,
         norm: Callable[[int], FrameNorm] | None = None,
+        value: Callable[[int, int], nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self.channels, self.heads = integer("channels", channels), integer("heads", heads)
@@ -87,6 +81,7 @@ class Gather(nn.Module):
             raise InputError("heads", f"a divisor of {channels} channels", heads)
         self.bias: nn.Parameter | None = nn.Parameter(torch.zeros(channels))
         self.norm = None if norm is None else norm(channels)
+        self.value = None if value is None else value(channels, channels)
 
     def ends(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Query of the target and key of the source, each ``[V, …]``, once a node."""
@@ -117,6 +112,15 @@ class Gather(nn.Module):
         """Scores of all pairs given the adjacency, both ``[G, heads, N, J]``, where it leaks."""
         raise NotImplementedError
 
+    def weighted(self, alpha: Tensor, message: Tensor) -> Tensor:
+        """Messages ``[…, C]`` times weights ``[…, heads]``, each head on its share of channels."""
+        if self.value is not None:
+            message = self.value(message)
+        if self.heads == 1:
+            return alpha * message
+        split = message.reshape(*message.shape[:-1], self.heads, message.size(-1) // self.heads)
+        return (alpha[..., None] * split).flatten(-2)
+
     def forward(self, total: Tensor, normalise: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """What a node makes of the weighted sum ``[…, C]``: bias, ReLU.
 
@@ -144,6 +148,7 @@ class DotAttention(Gather):
         heads: number of heads; the official code of RSTG knows 8, its configurations have 1.
         scale: s; ``(channels // heads) ** -0.5`` is that of a transformer.
         norm: maker of a norm between bias and ReLU, or ``None``.
+        value: see :class:`Gather`.
 
     Examples:
         >>> sum(p.numel() for p in DotAttention(512).parameters())
@@ -156,8 +161,9 @@ class DotAttention(Gather):
         heads: int = 1,
         scale: float = 1.0,
         norm: Callable[[int], FrameNorm] | None = None,
+        value: Callable[[int, int], nn.Module] | None = None,
     ) -> None:
-        super().__init__(channels, heads, norm)
+        super().__init__(channels, heads, norm, value)
         self.scale = positive("scale", scale)
         self.query = nn.Linear(channels, channels)
         self.key = nn.Linear(channels, channels)
@@ -195,10 +201,17 @@ class RawDotAttention(DotAttention):
         channels: C, width of nodes and messages.
         heads: number of heads.
         scale: factor of the products, 1 in the paper.
+        value: see :class:`Gather`.
     """
 
-    def __init__(self, channels: int, heads: int = 1, scale: float = 1.0) -> None:
-        super().__init__(channels, heads, scale)
+    def __init__(
+        self,
+        channels: int,
+        heads: int = 1,
+        scale: float = 1.0,
+        value: Callable[[int, int], nn.Module] | None = None,
+    ) -> None:
+        super().__init__(channels, heads, scale, value=value)
         self.bias = None
 
     def weigh(self, score: Tensor, target: Tensor, nodes: int) -> Tensor:
@@ -241,6 +254,7 @@ class AdditiveAttention(Gather):
         channels: C, width of nodes and messages.
         heads: number of heads.
         norm: maker of a norm between bias and ReLU, or ``None``.
+        value: see :class:`Gather`.
 
     Examples:
         >>> sum(p.numel() for p in AdditiveAttention(512).parameters())
@@ -252,8 +266,9 @@ class AdditiveAttention(Gather):
         channels: int,
         heads: int = 1,
         norm: Callable[[int], FrameNorm] | None = None,
+        value: Callable[[int, int], nn.Module] | None = None,
     ) -> None:
-        super().__init__(channels, heads, norm)
+        super().__init__(channels, heads, norm, value)
         self.query = nn.Linear(channels, heads)
         self.key = nn.Linear(channels, heads)
 

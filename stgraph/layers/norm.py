@@ -1,4 +1,4 @@
-"""Normalisation over all nodes, or all messages, of a frame."""
+"""Normalisation over all nodes, or all messages, of a frame; over all nodes of a clip."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from torch_geometric.data import Batch
 from torch_geometric.utils import scatter
 
 from stgraph.checks import InputError, integer, positive
-from stgraph.graph import frame_of, layout_of, slots
+from stgraph.graph import Layout, clips_of, frame_of, layout_of, slots
 from stgraph.kernels import precise
+from stgraph.layers.base import TemporalLayer
 
-__all__ = ["FrameNorm", "NodeNorm"]
+__all__ = ["ClipNorm", "FrameNorm", "NodeNorm"]
 
 
 class FrameNorm(nn.Module):
@@ -68,7 +69,7 @@ class FrameNorm(nn.Module):
 
     def extra_repr(self) -> str:
         """Options, as ``print(module)`` shows them."""
-        return f"{self.channels}"
+        return f"{self.channels}, eps={self.eps}"
 
 
 class NodeNorm(FrameNorm):
@@ -76,10 +77,54 @@ class NodeNorm(FrameNorm):
 
     def forward(self, x: Tensor, graph: Batch) -> Tensor:  # type: ignore[override]
         """Normalise ``x [V, C]`` frame by frame."""
-        layout, rows = layout_of(graph), graph.node_id.size(0)
-        if x.size(0) != rows:
-            raise InputError("x", f"[{rows}, ...] (a row a node)", list(x.shape))
+        layout = _rows_of(x, graph)
         if slots(graph) is None:
             frames = x.reshape(layout.graphs, layout.nodes, x.size(1))
             return self.dense(frames).flatten(0, 1)
         return super().forward(x, frame_of(graph), layout.graphs)
+
+
+class ClipNorm(FrameNorm, TemporalLayer):
+    r""":class:`FrameNorm` over the nodes of every clip, (T, N, C), as a layer of a schedule.
+
+    .. math:: y = \frac{x - \mathrm{E}_{t,n,c}[x]}{\sqrt{\mathrm{Var}_{t,n,c}[x] + ε}} ⊙ γ + β
+
+    The official code of RSTG has it ahead of the rounds, with ε = 1e-12. A frame sees later ones
+    through it, so it needs the whole clip at once.
+
+    Args:
+        channels: C.
+        eps: ε.
+
+    Shapes:
+        ``x [V, C]`` → ``[V, C]``; there is no state.
+    """
+
+    causal = False
+
+    def forward(  # type: ignore[override]
+        self, x: Tensor, graph: Batch, state: None = None
+    ) -> tuple[Tensor, None]:
+        """Normalise ``x [V, C]`` clip by clip.
+
+        Raises:
+            InputError: on another number of rows, or when a state is passed.
+        """
+        if state is not None:
+            raise InputError("state", "None: ClipNorm needs the whole clip", "a state")
+        layout = clips_of(graph)
+        _rows_of(x, graph)
+        if layout.exists is None and slots(graph) is None:
+            clips = x.reshape(layout.clips, layout.frames * layout.nodes, -1)
+            return self.dense(clips).flatten(0, 1), None
+        number = torch.arange(layout.clips).repeat_interleave(torch.tensor(layout.lengths))
+        clip = number.to(x.device, non_blocking=True)[frame_of(graph)]
+        return FrameNorm.forward(self, x, clip, layout.clips), None
+
+
+def _rows_of(x: Tensor, graph: Batch) -> Layout:
+    """The sizes of the graph, whose nodes the rows of ``x`` must be."""
+    layout, rows = layout_of(graph), graph.node_id.size(0)
+    if x.size(0) != rows:
+        raise InputError("x", f"[{rows}, ...] (a row a node)", list(x.shape))
+    return layout

@@ -13,7 +13,7 @@ from torch_geometric.nn import MessagePassing
 from stgraph.checks import InputError, channels, choice, integer
 from stgraph.graph import frame_of, from_frames, layout_of, slots, to_frames
 from stgraph.kernels import precise
-from stgraph.layers.gather import DotAttention, Gather, weighted
+from stgraph.layers.gather import DotAttention, Gather
 from stgraph.layers.norm import FrameNorm
 from stgraph.layers.send import Send, SumSend
 from stgraph.layers.update import AddUpdate, Update
@@ -146,7 +146,7 @@ class SpaceLayer(MessagePassing):
         message: Tensor = self.send(share_i + share_j)
         if self.send.norm is not None:
             message = self.send.norm(message, frame_i, frames)
-        return precise(weighted(alpha, message))
+        return precise(self.gather.weighted(alpha, message))
 
     def attention(self, x: Tensor, graph: Batch) -> Tensor:
         """Weights α of the edges ``[E]`` on the features ``x [V, C]`` that go into a round.
@@ -256,7 +256,7 @@ class SpaceLayer(MessagePassing):
             message = self.send.norm.dense(message, pairs)
         alpha = self.gather.weigh_pairs(score, pairs)
         # [G, N, C]; multiply and sum, faster here than matmul
-        gathered = weighted(alpha.permute(0, 2, 3, 1), message).sum(dim=2)
+        gathered = self.gather.weighted(alpha.permute(0, 2, 3, 1), message).sum(dim=2)
 
         def over_nodes(norm: FrameNorm | None) -> Callable[[Tensor], Tensor] | None:
             return None if norm is None else lambda nodes: norm.dense(nodes, present)

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from stgraph.checks import positive
 from stgraph.edges import EdgeBuilder
 from stgraph.kernels import AxisProfile, tent
 from stgraph.nodes.base import Regions
@@ -36,6 +37,7 @@ class ConstantRegions(WindowRegions):
         windows: rule for sizes and centres; sizes are fixed by default, as in the paper.
         anchors: function from N to anchors ``[N, 2]`` (row, column) in 0..1.
         alpha: initial gates of (o_h, o_w, Δ_y, Δ_x).
+        eps: ε of its norm.
 
     Shapes:
         features ``[B, T, C, H, W]`` → ``Batch`` of B·T graphs of N nodes.
@@ -53,12 +55,13 @@ class ConstantRegions(WindowRegions):
         windows: WindowRule | None = None,
         anchors: Callable[[int], Tensor] = centre_anchors,
         alpha: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
+        eps: float = 1e-5,
     ) -> None:
         rule = FixedSizeWindows() if windows is None else windows
         super().__init__(channels, num_nodes, edges, profile, rule, anchors)
         self.generator = LargeGenerator(channels, num_nodes) if generator is None else generator
         width = check_generator(self.generator, channels, num_nodes)
-        self.norm = nn.GroupNorm(1, width)  # over (nodes, width) of a clip
+        self.norm = nn.GroupNorm(1, width, positive("eps", eps))  # over (nodes, width) of a clip
         self.offset = nn.Linear(width, 4)
         self.alpha = gates(alpha)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from stgraph.checks import InputError
+from stgraph.checks import InputError, positive
 from stgraph.edges import EdgeBuilder
 from stgraph.kernels import AxisProfile, tent
 from stgraph.nodes.base import Regions
@@ -49,6 +49,7 @@ class DynamicRegions(WindowRegions):
         anchors: function from N to anchors ``[N, 2]`` (row, column) in 0..1.
         alpha: initial gates of (o_h, o_w, Δ_y, Δ_x). At exactly 0, as in the paper, nothing
             upstream of the gate learns in the very first step.
+        eps: ε of its norms.
 
     Shapes:
         features ``[B, T, C, H, W]`` → ``Batch`` of B·T graphs of N nodes.
@@ -71,17 +72,19 @@ class DynamicRegions(WindowRegions):
         windows: WindowRule | None = None,
         anchors: Callable[[int], Tensor] = centre_anchors,
         alpha: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
+        eps: float = 1e-5,
     ) -> None:
         rule = Windows() if windows is None else windows
         super().__init__(channels, num_nodes, edges, profile, rule, anchors)
         self.generator = LargeGenerator(channels, num_nodes) if generator is None else generator
         width = check_generator(self.generator, channels, num_nodes)
-        self.norm_in = nn.GroupNorm(1, width)  # over (nodes, width) of a frame
+        positive("eps", eps)
+        self.norm_in = nn.GroupNorm(1, width, eps)  # over (nodes, width) of a frame
         self.rnn = check_cell("cell", nn.GRU(width, width) if cell is None else cell)
         if (self.rnn.input_size, self.rnn.hidden_size) != (width, width):
             sizes = f"{self.rnn.input_size} inputs and {self.rnn.hidden_size} outputs"
             raise InputError("cell", f"one of {width} inputs and outputs", sizes)
-        self.norm_out = nn.GroupNorm(1, width)
+        self.norm_out = nn.GroupNorm(1, width, eps)
         self.offset = nn.Linear(width, 4)
         self.alpha = gates(alpha)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stgraph.checks import InputError, flag, integer, node_count, shape
+from stgraph.checks import InputError, flag, integer, node_count, positive, shape
 
 __all__ = [
     "LargeGenerator",
@@ -69,6 +69,7 @@ class LargeGenerator(nn.Module):
         num_nodes: N, regions.
         out_channels: D, width of a region's descriptor.
         size: side of the square map that the weights are made for.
+        eps: ε of its norms.
 
     Shapes:
         ``[F, C, H, W]`` → ``[F, N, D]``.
@@ -82,7 +83,12 @@ class LargeGenerator(nn.Module):
     """
 
     def __init__(
-        self, channels: int, num_nodes: int = 9, out_channels: int = 32, size: int = 16
+        self,
+        channels: int,
+        num_nodes: int = 9,
+        out_channels: int = 32,
+        size: int = 16,
+        eps: float = 1e-5,
     ) -> None:
         super().__init__()
         if integer("size", size) < 5:
@@ -98,11 +104,11 @@ class LargeGenerator(nn.Module):
         self.b = nn.Conv2d(32, 16, 3, stride_b, pad_b)
         self.up = nn.ConvTranspose2d(16, 32, 3, stride_b, pad_b)
         self.head = nn.Conv2d(32, 16, 3, stride_b, pad_b)
-        self.norm_project = nn.GroupNorm(1, 32)
-        self.norm_a = nn.GroupNorm(1, 32)
-        self.norm_b = nn.GroupNorm(1, 16)
-        self.norm_up = nn.GroupNorm(1, 32)
-        self.norm_head = nn.GroupNorm(1, 16)
+        self.norm_project = nn.GroupNorm(1, 32, positive("eps", eps))
+        self.norm_a = nn.GroupNorm(1, 32, eps)
+        self.norm_b = nn.GroupNorm(1, 16, eps)
+        self.norm_up = nn.GroupNorm(1, 32, eps)
+        self.norm_head = nn.GroupNorm(1, 16, eps)
 
         def convolved(side: int, stride: int, pad: int) -> int:
             return (side + 2 * pad - 3) // stride + 1

@@ -72,4 +72,4 @@ class GridNodes(NodeExtractor):
 
     def extra_repr(self) -> str:
         """Options, as ``print(module)`` shows them."""
-        return f"{self.channels}, scales={self.scales}"
+        return f"{self.channels}, scales={self.scales}, edges={self.edges!r}"

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stgraph.checks import InputError, integer, node_count, shape
+from stgraph.checks import InputError, integer, node_count, positive, shape
 from stgraph.edges import EdgeBuilder
 from stgraph.kernels import moment_box, precise
 from stgraph.nodes.base import NodeExtractor, Regions
@@ -37,6 +37,7 @@ class HourGlass(nn.Module):
 
     Args:
         channels: C, channels of the maps.
+        eps: ε of its norms.
 
     Shapes:
         ``[F, C, H, W]`` → ``[F, 32, H, W]``.
@@ -48,7 +49,7 @@ class HourGlass(nn.Module):
 
     out_channels = 32
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
         super().__init__()
         self.channels = integer("channels", channels)
         self.project = nn.Conv2d(channels, 32, 1)
@@ -56,11 +57,11 @@ class HourGlass(nn.Module):
         self.b = nn.Conv2d(32, 16, 3, 1, 1)
         self.up_b = nn.ConvTranspose2d(16, 32, 3, 1, 1)
         self.up_a = nn.ConvTranspose2d(32, 32, 3, 2, 1)
-        self.norm_project = nn.GroupNorm(1, 32)
-        self.norm_a = nn.GroupNorm(1, 32)
-        self.norm_b = nn.GroupNorm(1, 16)
-        self.norm_up_b = nn.GroupNorm(1, 32)
-        self.norm_up_a = nn.GroupNorm(1, 32)
+        self.norm_project = nn.GroupNorm(1, 32, positive("eps", eps))
+        self.norm_a = nn.GroupNorm(1, 32, eps)
+        self.norm_b = nn.GroupNorm(1, 16, eps)
+        self.norm_up_b = nn.GroupNorm(1, 32, eps)
+        self.norm_up_a = nn.GroupNorm(1, 32, eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""

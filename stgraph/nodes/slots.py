@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from stgraph.checks import integer, node_count, shape, times
+from stgraph.checks import integer, node_count, positive, shape, times
 from stgraph.edges import EdgeBuilder
 from stgraph.kernels import moment_box, normalise
 from stgraph.nodes.base import NodeExtractor, Regions
@@ -48,6 +48,7 @@ class SlotNodes(NodeExtractor):
         width: D, width of slots and nodes; C by default.
         iterations: iterations a frame.
         hidden: width of the MLP's hidden layer; 2·D by default.
+        eps: ε of its norms.
 
     Shapes:
         features ``[B, T, C, H, W]`` → ``Batch`` of B·T graphs of N nodes; the state is the slots
@@ -68,6 +69,7 @@ class SlotNodes(NodeExtractor):
         width: int | None = None,
         iterations: int = 3,
         hidden: int | None = None,
+        eps: float = 1e-5,
     ) -> None:
         super().__init__(channels, edges)
         self.num_nodes = node_count("num_nodes", num_nodes)
@@ -76,13 +78,13 @@ class SlotNodes(NodeExtractor):
         inner = 2 * self.width if hidden is None else integer("hidden", hidden)
         self.start = nn.Parameter(torch.empty(self.num_nodes, self.width))
         self.position = nn.Linear(4, channels)
-        self.norm_cells = nn.LayerNorm(channels)
+        self.norm_cells = nn.LayerNorm(channels, positive("eps", eps))
         self.key = nn.Linear(channels, self.width, bias=False)
         self.value = nn.Linear(channels, self.width, bias=False)
-        self.norm_query = nn.LayerNorm(self.width)
+        self.norm_query = nn.LayerNorm(self.width, eps)
         self.query = nn.Linear(self.width, self.width, bias=False)
         self.rnn = nn.GRUCell(self.width, self.width)
-        self.norm_mlp = nn.LayerNorm(self.width)
+        self.norm_mlp = nn.LayerNorm(self.width, eps)
         self.mlp = nn.Sequential(
             nn.Linear(self.width, inner), nn.ReLU(), nn.Linear(inner, self.width)
         )

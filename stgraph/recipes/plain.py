@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from torch import nn
+
 from stgraph.backbones import (
+    FixedStatsBatchNorm3d,
     NonLocalBlock,
     TemporalShift,
     c2d_resnet50,
+    c2d_resnet50_official,
     i3d_resnet50,
+    i3d_resnet50_official,
     recurrent,
     resnet18,
     resnet50,
@@ -14,16 +21,20 @@ from stgraph.backbones import (
     small_i3d,
 )
 from stgraph.classifiers import CNNClassifier
-from stgraph.insertion import insert
+from stgraph.initialise import glorot
+from stgraph.insertion import Place, insert
 from stgraph.recipes.recorded import recipe
 
 __all__ = [
     "c2d",
+    "c2d_official",
     "conv_lstm",
     "i3d",
+    "i3d_official",
     "i3d_sync_mnist",
     "mean_lstm",
     "non_local_i3d",
+    "non_local_official",
     "non_local_sync_mnist",
     "resnet18_multi_sync_mnist",
     "tsm_resnet50",
@@ -73,23 +84,78 @@ def tsm_resnet50(
 
 
 @recipe
-def c2d(num_classes: int = 174) -> CNNClassifier:
+def c2d(
+    num_classes: int = 174,
+    norm: Callable[[int], nn.Module] = nn.BatchNorm3d,
+    pool_padding: int = 1,
+    window: int | None = None,
+    dropout: float = 0.3,
+) -> CNNClassifier:
     """C2D, ResNet-50 with pooling in time alone (RSTG, Wang et al. 2018).
 
     Args:
         num_classes: K.
+        norm: maker of the norms: ``torch.nn.BatchNorm3d``, or
+            :class:`~stgraph.backbones.FixedStatsBatchNorm3d`.
+        pool_padding: of the first pooling, see :class:`~stgraph.backbones.ResNet3d`.
+        window: of the last averages, see :class:`~stgraph.backbones.ResNet3d`.
+        dropout: of the pooled vector.
     """
-    return CNNClassifier(insert(c2d_resnet50(num_classes), {}, input_size=CLIP), num_classes)
+    cnn = c2d_resnet50(
+        num_classes, pool_padding=pool_padding, dropout=dropout, norm=norm, window=window
+    )
+    return CNNClassifier(insert(cnn, {}, input_size=CLIP), num_classes)
 
 
 @recipe
-def i3d(num_classes: int = 174) -> CNNClassifier:
+def c2d_official(num_classes: int = 174, dropout: float = 0.3) -> CNNClassifier:
+    """:func:`c2d` as RSTG's authors ran it, see :func:`~stgraph.backbones.c2d_resnet50_official`.
+
+    Args:
+        num_classes: K.
+        dropout: of the pooled vector.
+    """
+    cnn = c2d_resnet50_official(num_classes, dropout=dropout)
+    return CNNClassifier(insert(cnn, {}, input_size=CLIP), num_classes)
+
+
+@recipe
+def i3d(
+    num_classes: int = 174,
+    norm: Callable[[int], nn.Module] = nn.BatchNorm3d,
+    pool_padding: int = 1,
+    window: int | None = None,
+    dropout: float = 0.3,
+) -> CNNClassifier:
     """I3D, ResNet-50 with convolutions in time (RSTG, Wang et al. 2018).
 
     Args:
         num_classes: K.
+        norm: maker of the norms, as in :func:`c2d`.
+        pool_padding: as in :func:`c2d`.
+        window: as in :func:`c2d`.
+        dropout: of the pooled vector.
     """
-    return CNNClassifier(insert(i3d_resnet50(num_classes), {}, input_size=CLIP), num_classes)
+    cnn = i3d_resnet50(
+        num_classes, pool_padding=pool_padding, dropout=dropout, norm=norm, window=window
+    )
+    return CNNClassifier(insert(cnn, {}, input_size=CLIP), num_classes)
+
+
+@recipe
+def i3d_official(num_classes: int = 174, dropout: float = 0.3) -> CNNClassifier:
+    """:func:`i3d` as RSTG's authors ran it, see :func:`~stgraph.backbones.i3d_resnet50_official`.
+
+    Args:
+        num_classes: K.
+        dropout: of the pooled vector.
+    """
+    cnn = i3d_resnet50_official(num_classes, dropout=dropout)
+    return CNNClassifier(insert(cnn, {}, input_size=CLIP), num_classes)
+
+
+NON_LOCAL = ("layer2.1", "layer2.3", "layer3.1", "layer3.3", "layer3.5")
+"""Blocks of ResNet-50 that a non-local block follows."""
 
 
 @recipe
@@ -99,10 +165,30 @@ def non_local_i3d(num_classes: int = 174) -> CNNClassifier:
     Args:
         num_classes: K.
     """
-    places = ("layer2.1", "layer2.3", "layer3.1", "layer3.3", "layer3.5")
     cnn = i3d_resnet50(num_classes)
-    blocks = {places: lambda place: NonLocalBlock(place.channels)}
+    blocks = {NON_LOCAL: lambda place: NonLocalBlock(place.channels)}
     return CNNClassifier(insert(cnn, blocks, input_size=CLIP), num_classes)
+
+
+@recipe
+def non_local_official(num_classes: int = 174, dropout: float = 0.3) -> CNNClassifier:
+    """:func:`non_local_i3d` as RSTG's authors ran it.
+
+    In :func:`i3d_official`; the norms of the blocks have fixed statistics too, and pooling leaves
+    out the last row and column of odd maps.
+
+    Args:
+        num_classes: K.
+        dropout: of the pooled vector.
+    """
+
+    def block(place: Place) -> NonLocalBlock:
+        made = NonLocalBlock(place.channels, FixedStatsBatchNorm3d, nn.MaxPool3d((1, 2, 2)))
+        glorot(made)
+        return made
+
+    cnn = i3d_resnet50_official(num_classes, dropout=dropout)
+    return CNNClassifier(insert(cnn, {NON_LOCAL: block}, input_size=CLIP), num_classes)
 
 
 @recipe

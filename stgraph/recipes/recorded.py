@@ -11,7 +11,14 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from torch import nn
 
-from stgraph.backbones import c2d_resnet50, i3d_resnet50
+from stgraph.backbones import (
+    FixedStatsBatchNorm3d,
+    c2d_resnet50,
+    c2d_resnet50_official,
+    i3d_resnet50,
+    i3d_resnet50_official,
+)
+from stgraph.edges import FullEdges, GridEdges
 from stgraph.nodes import (
     LargeGenerator,
     SmallGenerator,
@@ -20,21 +27,39 @@ from stgraph.nodes import (
     official_small_generator,
 )
 
-__all__ = ["FUNCTIONS", "Recipe", "Unwritten", "recipe"]
+__all__ = ["FUNCTIONS", "PARTS", "Part", "Recipe", "Unwritten", "recipe"]
 
 P = ParamSpec("P")
 M = TypeVar("M", bound=nn.Module)
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "stgraph.backbones.c2d_resnet50": c2d_resnet50,
+    "stgraph.backbones.c2d_resnet50_official": c2d_resnet50_official,
     "stgraph.backbones.i3d_resnet50": i3d_resnet50,
+    "stgraph.backbones.i3d_resnet50_official": i3d_resnet50_official,
+    "stgraph.backbones.FixedStatsBatchNorm3d": FixedStatsBatchNorm3d,
     "stgraph.nodes.LargeGenerator": LargeGenerator,
     "stgraph.nodes.SmallGenerator": SmallGenerator,
     "stgraph.nodes.official_small_generator": official_small_generator,
     "stgraph.nodes.centre_anchors": centre_anchors,
     "stgraph.nodes.grid_anchors": grid_anchors,
+    "torch.nn.BatchNorm3d": nn.BatchNorm3d,
 }
 """Functions that a recipe may be given and that a file may name; a file can call no others."""
+
+
+PARTS: dict[str, type[Any]] = {
+    "stgraph.edges.FullEdges": FullEdges,
+    "stgraph.edges.GridEdges": GridEdges,
+}
+"""Classes of small parts that a file may name: made of plain values, which they keep by name."""
+
+
+class Part(NamedTuple):
+    """A part of :data:`PARTS`: its class, and what it was made of."""
+
+    name: str
+    arguments: dict[str, Any]
 
 
 class Unwritten(NamedTuple):
@@ -49,7 +74,7 @@ class Recipe(NamedTuple):
     name: str
     arguments: dict[str, Any]
     """All arguments, defaults too: ``None``, numbers, strings, tuples and dicts of such, functions
-    of :data:`FUNCTIONS`, other recipes, or :class:`Unwritten`."""
+    of :data:`FUNCTIONS`, parts of :data:`PARTS`, other recipes, or :class:`Unwritten`."""
 
 
 def recipe(make: Callable[P, M]) -> Callable[P, M]:
@@ -79,7 +104,7 @@ def recipe(make: Callable[P, M]) -> Callable[P, M]:
 
 def _plain(value: Any) -> Any:
     """A value as it can be written down, or :class:`Unwritten`."""
-    if value is None or isinstance(value, (bool, str, Recipe, Unwritten)):
+    if value is None or isinstance(value, (bool, str, Recipe, Part, Unwritten)):
         return value
     if isinstance(value, Integral):
         return int(value)
@@ -93,6 +118,10 @@ def _plain(value: Any) -> Any:
         return value.recipe
     if any(value is function for function in FUNCTIONS.values()):
         return value
+    for name, part in PARTS.items():
+        if type(value) is part:
+            known = inspect.signature(part).parameters
+            return Part(name, {key: _plain(getattr(value, key)) for key in known})
     kind = value if inspect.isfunction(value) else type(value)
     return Unwritten(f"{kind.__module__}.{kind.__qualname__}")
 

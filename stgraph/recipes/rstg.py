@@ -10,7 +10,7 @@ from stgraph import schedules
 from stgraph.backbones import ConvStack, i3d_resnet50
 from stgraph.checks import InputError
 from stgraph.classifiers import CNNClassifier, GraphClassifier
-from stgraph.edges import GridEdges
+from stgraph.edges import EdgeBuilder, GridEdges
 from stgraph.insertion import Place, insert
 from stgraph.layers import (
     AdditiveAttention,
@@ -46,6 +46,7 @@ def rstg_sync_mnist(
     scales: Sequence[int] = (3, 2, 1),
     schedule: Sequence[str] = ALL_TEMP,
     positional: bool = True,
+    edges: EdgeBuilder | None = None,
 ) -> GraphClassifier:
     """RSTG-to-vec on SyncMNIST, the paper's best model there (10,565,168 parameters).
 
@@ -60,6 +61,8 @@ def rstg_sync_mnist(
         scales: grid sides.
         schedule: names among ``norm``, ``time``, ``space``, ``last``, ``mean``, ``both``.
         positional: whether positions join the messages ("positional" against "all-temp").
+        edges: edge builder; ``GridEdges(scales)`` by default. ``GridEdges(scales, (256, 256))`` has
+            the neighbours of another frame, ``FullEdges(loops=False)`` all other nodes.
 
     Raises:
         InputError: on another name.
@@ -95,7 +98,7 @@ def rstg_sync_mnist(
     if unknown := sorted(set(schedule) - set(made)):
         raise InputError("schedule", f"names among {sorted(made)}", unknown)
     net = SpaceTimeGraph(
-        nodes=GridNodes(channels, scales, edges=GridEdges(scales)),
+        nodes=GridNodes(channels, scales, edges=GridEdges(scales) if edges is None else edges),
         layers={name: make() for name, make in made.items() if name in schedule},
         schedule=schedule,
     )
@@ -109,6 +112,7 @@ def rstg_block(
     scales: Sequence[int] = (3, 2, 1),
     remap: nn.Module | None = None,
     schedule: Sequence[str] = ALL_TEMP,
+    edges: EdgeBuilder | None = None,
 ) -> GraphBlock:
     """RSTG's graph block of the Something-Something models.
 
@@ -122,6 +126,7 @@ def rstg_block(
         scales: grid sides; the official configurations have three, the appendix four.
         remap: from nodes to maps; by default the area resize of every scale's grid, summed.
         schedule: names among ``norm``, ``time``, ``space``, ``last``.
+        edges: edge builder, as in :func:`rstg_sync_mnist`.
     """
     layers: dict[str, nn.Module] = {
         "norm": NodeNorm(width),
@@ -138,7 +143,7 @@ def rstg_block(
         layers["project_out"] = PerNode(nn.Linear(width, channels), channels)
         schedule = ("project_in", *schedule, "project_out")
     net = SpaceTimeGraph(
-        nodes=GridNodes(channels, scales, edges=GridEdges(scales)),
+        nodes=GridNodes(channels, scales, edges=GridEdges(scales) if edges is None else edges),
         layers={name: layer for name, layer in layers.items() if name in schedule},
         schedule=schedule,
     )
@@ -152,6 +157,7 @@ def rstg_to_map(
     cnn: Callable[[int], nn.Module] = i3d_resnet50,
     width: int = 512,
     scales: Sequence[int] = (3, 2, 1),
+    edges: EdgeBuilder | None = None,
 ) -> CNNClassifier:
     """RSTG-to-map on Something-Something: graphs inside the stages of I3D or C2D.
 
@@ -165,10 +171,11 @@ def rstg_to_map(
             :func:`~stgraph.backbones.c2d_resnet50`, called with K.
         width: width of the graph.
         scales: grid sides.
+        edges: edge builder, as in :func:`rstg_sync_mnist`.
     """
 
     def block(place: Place) -> GraphBlock:
-        return rstg_block(place.channels, width, scales)
+        return rstg_block(place.channels, width, scales, edges=edges)
 
     net = insert(cnn(num_classes), {tuple(places): block}, input_size=CLIP)
     return CNNClassifier(net, num_classes)
@@ -180,6 +187,7 @@ def rstg_to_vec(
     cnn: Callable[[int], nn.Module] = i3d_resnet50,
     width: int = 512,
     scales: Sequence[int] = (3, 2, 1),
+    edges: EdgeBuilder | None = None,
 ) -> CNNClassifier:
     """RSTG-to-vec on Something-Something: one graph at the end of I3D or C2D.
 
@@ -191,10 +199,11 @@ def rstg_to_vec(
         cnn: maker of the CNN, as in :func:`rstg_to_map`.
         width: width of the graph.
         scales: grid sides.
+        edges: edge builder, as in :func:`rstg_sync_mnist`.
     """
 
     def block(place: Place) -> GraphBlock:
-        return rstg_block(place.channels, width, scales, Broadcast(Readout("sum")))
+        return rstg_block(place.channels, width, scales, Broadcast(Readout("sum")), edges=edges)
 
     net = insert(cnn(num_classes), {"layer4": block}, input_size=CLIP)
     return CNNClassifier(net, num_classes)

@@ -8,7 +8,7 @@ from stgraph.training.groups import Group, TSMGroups, together
 from stgraph.training.module import ClassificationModule
 from stgraph.training.node_classes import NodeClasses
 from stgraph.training.runs import model_of_run
-from stgraph.training.scaling import imagenet, signed
+from stgraph.training.scaling import imagenet, kinetics, raw, signed
 from stgraph.training.schedules import (
     Constant,
     EpochMilestones,
@@ -17,7 +17,7 @@ from stgraph.training.schedules import (
     Schedule,
     WarmupCosine,
 )
-from stgraph.training.starts import from_imagenet, from_official
+from stgraph.training.starts import from_imagenet, from_official, initialised
 
 __all__ = [
     "Auxiliary",
@@ -36,8 +36,11 @@ __all__ = [
     "from_imagenet",
     "from_official",
     "imagenet",
+    "initialised",
+    "kinetics",
     "load_weights",
     "model_of_run",
+    "raw",
     "signed",
     "together",
 ]

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from torch_geometric import nn as pyg
 
 from stgraph.checks import InputError
-from stgraph.layers import FrameNorm
+from stgraph.layers import FrameNorm, MapNorm, Scaled
 
 __all__ = ["Group", "Groups", "TSMGroups", "build", "together"]
 
@@ -52,6 +52,8 @@ _NORMS = (
     nn.GroupNorm,
     nn.RMSNorm,
     FrameNorm,
+    MapNorm,
+    Scaled,
     pyg.LayerNorm,
     pyg.GraphNorm,
 )

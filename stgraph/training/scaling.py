@@ -7,7 +7,7 @@ from torch import Tensor
 
 from stgraph.checks import InputError
 
-__all__ = ["imagenet", "signed"]
+__all__ = ["imagenet", "kinetics", "raw", "signed"]
 
 
 def signed(video: Tensor) -> Tensor:
@@ -26,9 +26,50 @@ def signed(video: Tensor) -> Tensor:
         >>> signed(torch.tensor([0, 255], dtype=torch.uint8))
         tensor([-1.,  1.])
     """
+    return raw(video) / 127.5 - 1
+
+
+def raw(video: Tensor) -> Tensor:
+    """Leave 8-bit frames in 0..255, as RSTG's official code does on SyncMNIST.
+
+    Args:
+        video: frames of any shape, uint8.
+
+    Returns:
+        Frames of that shape, float32.
+
+    Raises:
+        InputError: when the frames are not 8-bit.
+
+    Examples:
+        >>> raw(torch.tensor([0, 255], dtype=torch.uint8))
+        tensor([  0., 255.])
+    """
     if video.dtype != torch.uint8:
         raise InputError("video", "torch.uint8", video.dtype)
-    return video.float() / 127.5 - 1
+    return video.float()
+
+
+def kinetics(video: Tensor) -> Tensor:
+    """Scale 8-bit frames as RSTG's official code does on Something-Something.
+
+    ``(x - 114.75) / 57.375``, all colours alike: what the networks of Wang et al. 2018, which it
+    starts from, were trained on Kinetics with.
+
+    Args:
+        video: frames of any shape, uint8.
+
+    Returns:
+        Frames of that shape, float32.
+
+    Raises:
+        InputError: when the frames are not 8-bit.
+
+    Examples:
+        >>> kinetics(torch.tensor([0, 255], dtype=torch.uint8))
+        tensor([-2.0000,  2.4444])
+    """
+    return (raw(video) - 114.75) / 57.375
 
 
 def imagenet(video: Tensor) -> Tensor:

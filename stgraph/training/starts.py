@@ -1,4 +1,4 @@
-"""Models that start from weights of others, as a configuration can name them."""
+"""Models that start from weights of others or from other draws, as a configuration names them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
 from stgraph.backbones import inflate
+from stgraph.checks import choice
 from stgraph.classifiers import CNNClassifier
+from stgraph.initialise import STARTS
 from stgraph.insertion import remove
 from stgraph.weights import imagenet_weights, load_imagenet, load_official
 
-__all__ = ["from_imagenet", "from_official"]
+__all__ = ["from_imagenet", "from_official", "initialised"]
 
 
 def from_imagenet(
@@ -60,4 +62,28 @@ def from_official(model: nn.Module, source: str | Path) -> nn.Module:
         InputError: when the file is no such file, or does not fit the model.
     """
     rank_zero_info(f"{source}: {load_official(model, Path(source))}")
+    return model
+
+
+def initialised(model: nn.Module, how: str) -> nn.Module:
+    """Let a model start from weights that are all drawn in one way.
+
+    In a configuration::
+
+        class_path: stgraph.training.initialised
+        init_args:
+          model: {class_path: stgraph.recipes.rstg_sync_mnist}
+          how: glorot
+
+    Args:
+        model: any module.
+        how: ``"glorot"``, ``"he"`` or ``"pytorch"``, see :mod:`stgraph.initialise`.
+
+    Returns:
+        The model.
+
+    Raises:
+        InputError: on another name.
+    """
+    STARTS[choice("how", how, STARTS)](model)
     return model

@@ -1,4 +1,4 @@
-"""Weights in and out: by name, ImageNet's, official DyReG's and TSM's, and folders of our own.
+"""Weights in and out: by name, ImageNet, official DyReG, TSM and RSTG, and folders of our own.
 
 Nothing in a file of weights is ever run, and every name of it is accounted for.
 """
@@ -12,10 +12,19 @@ from stgraph.weights.dyreg import (
 )
 from stgraph.weights.imagenet import imagenet_weights, load_imagenet
 from stgraph.weights.pretrained import from_pretrained, save_pretrained
+from stgraph.weights.rstg import (
+    OfficialGraph,
+    OfficialRSTG,
+    rstg_from_official,
+    rstg_graph_from_official,
+    rstg_to_official,
+)
 
 __all__ = [
     "Loaded",
+    "OfficialGraph",
     "OfficialModel",
+    "OfficialRSTG",
     "block_from_official",
     "from_pretrained",
     "imagenet_weights",
@@ -23,5 +32,8 @@ __all__ = [
     "load_imagenet",
     "load_official",
     "model_from_official",
+    "rstg_from_official",
+    "rstg_graph_from_official",
+    "rstg_to_official",
     "save_pretrained",
 ]

@@ -30,7 +30,7 @@ from stgraph.reading import (
     reason,
     within_memory,
 )
-from stgraph.recipes.recorded import FUNCTIONS, Recipe, Unwritten
+from stgraph.recipes.recorded import FUNCTIONS, PARTS, Part, Recipe, Unwritten
 from stgraph.weights.by_name import load_by_name, match_names
 from stgraph.writing import whole, write_whole
 
@@ -190,6 +190,8 @@ def _written(value: Any) -> Any:
     """A recipe's argument as JSON has it."""
     if isinstance(value, Recipe):
         return {"$recipe": value.name, "arguments": _written(value.arguments)}
+    if isinstance(value, Part):
+        return {"$part": value.name, "arguments": _written(value.arguments)}
     if isinstance(value, Unwritten):
         return {"$unwritten": value.what}
     if isinstance(value, tuple):
@@ -213,6 +215,11 @@ def _read(value: Any, place: str) -> Any:
         if not isinstance(name, str) or name not in FUNCTIONS:
             raise InputError(CONFIG, f"functions among {sorted(FUNCTIONS)}", repr(name))
         return FUNCTIONS[name]
+    if "$part" in value:
+        name = value["$part"]
+        if not isinstance(name, str) or name not in PARTS:
+            raise InputError(CONFIG, f"parts among {sorted(PARTS)}", repr(name))
+        return _made(PARTS[name], name, value.get("arguments"))
     if "$unwritten" in value:
         raise InputError("build", f"a function that makes the model, with {place}", "none")
     return {key: _read(part, place) for key, part in value.items()}
@@ -222,9 +229,13 @@ def _called(name: Any, arguments: Any) -> nn.Module:
     """Call a recipe by its name."""
     if name not in recipes.__all__:
         raise InputError(CONFIG, f"a recipe among {recipes.__all__}", repr(name))
+    return _made(getattr(recipes, name), name, arguments)  # type: ignore[no-any-return]
+
+
+def _made(make: Callable[..., Any], name: str, arguments: Any) -> Any:
+    """Call a function that a file may name with what the file says."""
     if not isinstance(arguments, dict):
         raise InputError(CONFIG, f"arguments of {name}", type(arguments).__name__)
-    make: Callable[..., nn.Module] = getattr(recipes, name)
     if unknown := sorted(set(arguments) - set(inspect.signature(make).parameters)):
         raise InputError(CONFIG, f"arguments that {name} has", unknown)
     try:

@@ -72,6 +72,22 @@ def test_maps_of_any_size(size):
     assert out.isfinite().all()
 
 
+def test_the_last_row_and_column_of_odd_maps_can_be_left_out():
+    x = maps(2, 3, 6, 7, 5)
+    net = NonLocalBlock(6, pool=nn.MaxPool3d((1, 2, 2))).double().eval()
+    nn.init.ones_(net.norm.weight)
+    changed = x.clone()
+    changed[..., -1, :] -= 50  # its own query changes, but nothing that others attend to
+    changed[..., -1] -= 50
+    same = net(x).features[..., :-1, :-1]
+    torch.testing.assert_close(net(changed).features[..., :-1, :-1], same)
+    whole = NonLocalBlock(6).double().eval()
+    whole.load_state_dict(net.state_dict())
+    assert (whole(x).features - net(x).features).abs().max() > 1e-3
+    even = maps(2, 3, 6, 6, 4)
+    assert torch.equal(whole(even).features, net(even).features)
+
+
 def test_gradients_are_right():
     net = block(2).eval()
     x = maps(1, 2, 2, 2, 2).requires_grad_()

@@ -41,18 +41,23 @@ from stgraph.layers import (
     AttentionTime,
     BoxPosition,
     Broadcast,
+    ClipMapNorm,
     ConcatSend,
     DotAttention,
+    FrameMapNorm,
     FrameNorm,
     Gather,
     GraphConv,
     HomogeneousLayer,
     KernelEmbedding,
     KernelPosition,
+    LeakingDotAttention,
+    MapNorm,
     PerNode,
     RawDotAttention,
     Readout,
     Remap,
+    Scaled,
     Send,
     SpaceLayer,
     SumSend,
@@ -85,21 +90,28 @@ MAKERS: dict[type[nn.Module], list[Callable[[], nn.Module]]] = {
 }
 # Beside what a class is when it is built by the rule.
 MORE: dict[type[nn.Module], list[Callable[[], nn.Module]]] = {
-    AdditiveAttention: [lambda: AdditiveAttention(C, 2, FrameNorm)],
+    AdditiveAttention: [
+        lambda: AdditiveAttention(C, 2, FrameNorm),
+        lambda: AdditiveAttention(C, 2, value=nn.Linear),
+    ],
     BoxPosition: [lambda: BoxPosition("centre")],
     ConcatSend: [
         lambda: ConcatSend(C, 1, None),
         lambda: ConcatSend(C, position=BoxPosition(), position_of="sender"),
     ],
-    DotAttention: [lambda: DotAttention(C, 4, 0.5, FrameNorm)],
+    DotAttention: [
+        lambda: DotAttention(C, 4, 0.5, FrameNorm),
+        lambda: DotAttention(C, 4, value=nn.Linear),
+    ],
+    LeakingDotAttention: [lambda: LeakingDotAttention(C, 2, value=nn.Linear)],
     Readout: [lambda: Readout("max", "last"), lambda: Readout("mean")],
     Remap: [lambda: Remap(normalised=False)],
     SpaceLayer: [lambda: SpaceLayer(C, path="dense"), lambda: SpaceLayer(C, path="sparse")],
     SumSend: [lambda: SumSend(C, 2)],
 }
 READOUTS = (Broadcast, Readout, Remap)
-NO_LAYERS = {FrameNorm, Gather, Send, Update}
-"""A norm of rows that layers have inside, and what parts subclass."""
+NO_LAYERS = {ClipMapNorm, FrameMapNorm, FrameNorm, Gather, MapNorm, Scaled, Send, Update}
+"""Norms of rows that layers have inside, norms of maps, and what parts subclass."""
 
 
 def classes() -> list[type[nn.Module]]:

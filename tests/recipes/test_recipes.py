@@ -257,6 +257,19 @@ STEPS = {
     "c2d": (recipes.c2d, (2, 4, 3, 32, 32)),
     "i3d": (recipes.i3d, (2, 4, 3, 32, 32)),
     "non_local_i3d": (recipes.non_local_i3d, (2, 4, 3, 32, 32)),
+    "c2d_official": (recipes.c2d_official, (2, 4, 3, 32, 32)),
+    "i3d_official": (recipes.i3d_official, (2, 4, 3, 32, 32)),
+    "non_local_official": (recipes.non_local_official, (2, 4, 3, 48, 48)),
+    "rstg_sync_mnist_official": (
+        lambda: recipes.rstg_sync_mnist_official(channels=16, heads=8),
+        (2, 2, 1, 64, 64),
+    ),
+    "rstg_to_map_official": (lambda: recipes.rstg_to_map_official(width=16), (2, 4, 3, 32, 32)),
+    "rstg_to_vec_official": (lambda: recipes.rstg_to_vec_official(width=16), (2, 4, 3, 32, 32)),
+    "rstg_to_vec_serial_official": (
+        lambda: recipes.rstg_to_vec_serial_official(width=16),
+        (2, 4, 3, 32, 32),
+    ),
     "rstg_to_map": (lambda: recipes.rstg_to_map(width=16), (2, 4, 3, 32, 32)),
     "rstg_to_map in C2D": (
         lambda: recipes.rstg_to_map(places=("layer1.1",), cnn=c2d_resnet50, width=16),
@@ -264,7 +277,15 @@ STEPS = {
     ),
     "rstg_to_vec": (lambda: recipes.rstg_to_vec(width=16), (2, 4, 3, 32, 32)),
 }
-PARTS = {"dyreg_block", "dyreg_regions", "rstg_block", "small_grid", "small_regions"}
+PARTS = {
+    "dyreg_block",
+    "dyreg_regions",
+    "rstg_block",
+    "rstg_block_official",
+    "rstg_stage_official",
+    "small_grid",
+    "small_regions",
+}
 
 
 def test_no_recipe_is_forgotten():

@@ -23,6 +23,7 @@ def test_all_arguments_are_noted_as_plain_values():
             "scales": (2, 1),
             "schedule": ("norm", "time", "space", "time", "space", "time", "space", "last"),
             "positional": True,
+            "edges": None,
         },
     )
     assert type(model.recipe.arguments["num_classes"]) is int

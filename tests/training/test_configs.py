@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from stgraph.cli import main
+from stgraph.training import model_of_run
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.yaml"))
 DATA = os.environ.get("STGRAPH_DATA")
@@ -91,3 +92,36 @@ def test_a_fit_that_failed_at_once_can_be_tried_again(
     wrong += ["--model.model.init_args.nodes.channels=32"]  # without edges
     assert main(["fit", "--config", config, *small, *wrong]) == 2
     assert main(["fit", "--config", config, *small]) == 0
+
+
+OFFICIAL = """
+model:
+  scale: stgraph.training.raw
+  model:
+    class_path: stgraph.training.initialised
+    init_args:
+      how: glorot
+      model:
+        class_path: stgraph.recipes.rstg_sync_mnist
+        init_args:
+          num_classes: 11
+          channels: 32
+          edges: {class_path: stgraph.edges.FullEdges, init_args: {loops: false}}
+"""
+
+
+def test_a_configuration_says_how_weights_are_drawn_and_who_is_a_neighbour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("official.yaml").write_text(OFFICIAL)
+    config = str(next(path for path in CONFIGS if path.stem == "demo_dyreg"))
+    small = ["--data.batch_size=4", "--data.train.length=4", "--data.val.length=4"]
+    small += ["--trainer.accelerator=cpu", "--trainer.num_sanity_val_steps=0"]
+    small += ["--trainer.enable_progress_bar=false", "--trainer.log_every_n_steps=1"]
+    small += ["--run=other", "--trainer.max_epochs=1"]
+    assert main(["fit", "--config", config, "--config", "official.yaml", *small]) == 0
+    model = model_of_run("runs/other", "last")
+    assert model.recipe.arguments["edges"].arguments == {"loops": False}
+    spread = model.net.layers["time"].cell.weight_hh_l0.std().item()
+    assert spread == pytest.approx((2 / 64) ** 0.5, rel=0.1)  # Glorot's; PyTorch's is .102

@@ -6,7 +6,7 @@ import torch
 from stgraph import recipes
 from stgraph.backbones import resnet18, resnet50
 from stgraph.checks import InputError
-from stgraph.training import from_imagenet, from_official
+from stgraph.training import from_imagenet, from_official, initialised
 
 
 def test_a_model_starts_from_images(tmp_path):
@@ -40,3 +40,14 @@ def test_a_model_starts_from_an_official_file(tmp_path):
         InputError, match=r"source: expected a checkpoint .*none\.pth\.tar, which does not exist"
     ):
         from_official(model, tmp_path / "none.pth.tar")
+
+
+@pytest.mark.parametrize(("how", "spread"), [("glorot", 0.125), ("pytorch", 0.072)])
+def test_a_model_starts_as_a_configuration_says(how, spread):
+    model = recipes.rstg_sync_mnist(channels=64)
+    assert initialised(model, how) is model
+    assert model.recipe.name == "rstg_sync_mnist"
+    cell = model.net.layers["time"].cell
+    assert cell.weight_hh_l0.std().item() == pytest.approx(spread, rel=0.05)
+    with pytest.raises(InputError, match="how: expected one of 'glorot', 'he', 'pytorch', got 'x'"):
+        initialised(model, "x")

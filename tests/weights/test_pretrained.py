@@ -13,9 +13,9 @@ from safetensors.torch import load_file, load_model
 from torch import nn
 
 from stgraph import recipes
-from stgraph.backbones import c2d_resnet50
+from stgraph.backbones import FixedStatsBatchNorm3d, c2d_resnet50, c2d_resnet50_official
 from stgraph.checks import InputError
-from stgraph.edges import FullEdges
+from stgraph.edges import FullEdges, GridEdges
 from stgraph.nodes import GridNodes, SmallGenerator, grid_anchors
 from stgraph.weights import from_pretrained, save_pretrained
 
@@ -64,6 +64,37 @@ MODELS = {
         (1, 2, 3, 32, 32),
     ),
     "rstg_to_vec": (lambda: recipes.rstg_to_vec(4, c2d_resnet50, width=8), (1, 2, 3, 32, 32)),
+    "rstg_sync_mnist, edges": (
+        lambda: recipes.rstg_sync_mnist(4, channels=8, edges=FullEdges(loops=False)),
+        (1, 2, 1, 64, 64),
+    ),
+    "rstg_sync_mnist_official": (
+        lambda: recipes.rstg_sync_mnist_official(
+            4, channels=8, edges=GridEdges((3, 2, 1), (50, 60)), positions=8, heads=2
+        ),
+        (1, 2, 1, 64, 64),
+    ),
+    "c2d, norm": (
+        lambda: recipes.c2d(4, norm=FixedStatsBatchNorm3d, pool_padding=0, window=2),
+        (1, 2, 3, 64, 64),
+    ),
+    "c2d_official": (lambda: recipes.c2d_official(4), (1, 2, 3, 32, 32)),
+    "i3d_official": (lambda: recipes.i3d_official(4, dropout=0.1), (1, 2, 3, 32, 32)),
+    "non_local_official": (lambda: recipes.non_local_official(4), (1, 2, 3, 32, 32)),
+    "rstg_to_map_official": (
+        lambda: recipes.rstg_to_map_official(4, ("layer1.1",), c2d_resnet50_official, 8, (2, 1)),
+        (1, 2, 3, 32, 32),
+    ),
+    "rstg_to_vec_official": (
+        lambda: recipes.rstg_to_vec_official(4, width=8, edges=FullEdges()),
+        (1, 2, 3, 32, 32),
+    ),
+    "rstg_to_vec_serial_official": (
+        lambda: recipes.rstg_to_vec_serial_official(4, width=8),
+        (1, 2, 3, 32, 32),
+    ),
+    "rstg_block_official": (lambda: recipes.rstg_block_official(6, width=8), (1, 2, 6, 5, 5)),
+    "rstg_stage_official": (lambda: recipes.rstg_stage_official(6, width=8), (1, 2, 6, 5, 5)),
     "rstg_block": (lambda: recipes.rstg_block(6, width=8), (1, 2, 6, 5, 5)),
     "dyreg_block": (
         lambda: recipes.dyreg_block(recipes.small_grid(8), 6, map_size=8),
@@ -309,6 +340,16 @@ BAD = {
     "function": (
         lambda f: change(f, arguments={"nodes": {"$function": "os.system"}}),
         "functions among .*got 'os.system'",
+    ),
+    "part": (
+        lambda f: change(f, arguments={"nodes": {"$part": "os.system"}}),
+        "parts among .*got 'os.system'",
+    ),
+    "of a part": (
+        lambda f: change(
+            f, arguments={"nodes": {"$part": "stgraph.edges.FullEdges", "arguments": {"a": 1}}}
+        ),
+        r"arguments that stgraph.edges.FullEdges has, got \['a'\]",
     ),
     "unhashable": (
         lambda f: change(f, arguments={"nodes": {"$function": ["os.system"]}}),

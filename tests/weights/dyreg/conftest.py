@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from stgraph.nodes import LargeGenerator
-from stgraph.nodes.generators import sinusoid
 
 Weights = dict[str, torch.Tensor]
 
@@ -32,6 +31,23 @@ def cell(name: str, width: int, gates: int) -> Weights:
     rows = gates * width
     weight = {f"{name}.weight_{k}_l0": torch.randn(rows, width) * width**-0.5 for k in ("ih", "hh")}
     return weight | {f"{name}.bias_{k}_l0": vector(rows) for k in ("ih", "hh")}
+
+
+def sinusoid(channels: int, size: int) -> torch.Tensor:
+    """The position map of the official small generator, by its description, number by number.
+
+    Half of the channels tell the row, the other half the column; of the u-th of S places in 0..1
+    slot k of a half of c holds a sine where k is even and a cosine where it is odd.
+    """
+    half = channels // 2
+    maps = torch.empty(channels, size, size)
+    for k in range(half):
+        wave = math.cos if k % 2 else math.sin
+        for place in range(size):
+            value = wave(place / (size - 1) / 10000 ** (k / half))
+            maps[k, place, :] = value
+            maps[half + k, :, place] = value
+    return maps
 
 
 def random_block(
@@ -85,7 +101,7 @@ def random_block(
         inner |= linear("glore.sin_pos_emb_proj", width, width, 1, 1)
         inner |= linear("glore.update", described, width, 1)
         inner |= norm("glore.norm_dict.offset_location_emb", 1, width, 1, 1)
-        inner["glore.pos_emb_buf"] = sinusoid(width, size, size, torch.ones(1))
+        inner["glore.pos_emb_buf"] = sinusoid(width, size)
     else:
         side = LargeGenerator(width, nodes, described, size).side
         inner |= linear("fishnet.conv1", 32, width, 1, 1)

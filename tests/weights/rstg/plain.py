@@ -6,6 +6,7 @@ Nothing of the library is used. Tensors are in the official order, channels last
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -172,7 +173,7 @@ def graph(w: Weights, scope: str, maps: Tensor, options: Graph) -> Nodes:
     if f"{scope}/batch_normalization/gamma" in w:
         x = batch_norm(w, f"{scope}/batch_normalization", x, options.training)
     for round_ in range(options.rounds):
-        if not options.one_temp and round_ < 3:
+        if not options.one_temp and round_ < 3:  # the list of cells ends there
             x = lstm(w, f"{scope}/cudnn_lstm", x)
         flat = x.flatten(0, 1)  # [F, N, D]
         sent = messages(w, scope, flat, w.get("positional_emb"))
@@ -251,6 +252,7 @@ def whole(
     *,
     backbone: str = "backbone/",
     serial: bool = False,
+    non_local_after: Mapping[tuple[int, int], str] = MappingProxyType({}),
 ) -> tuple[Tensor, dict[str, Nodes]]:
     """C2D or I3D on ``[B, T, H, W, 3]``: logits, and the graphs by their places."""
     x = conv3d(video, w[f"{backbone}conv1/kernel"], 2)
@@ -266,6 +268,8 @@ def whole(
             if place in graphs and AFTER[place] == block:
                 found[place] = graph(w, f"whole_graph_model_{place}", x, graphs[place])
                 x = x + added(w, f"{place}_after_graph_ln", found[place].map)
+            if (stage, block) in non_local_after:
+                x = x + non_local(w, non_local_after[stage, block], x)
             block += 1
         if stage == 2:
             x = pool3d(x, (2, 1, 1), (2, 1, 1))

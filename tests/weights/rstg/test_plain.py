@@ -39,7 +39,7 @@ def check(plain, vectors, assert_equal, assert_gradients):
     assert_equal(out, vectors.out, 1e-6)
     (out[vectors.config["main"]] * vectors.arrays["probe"]).sum().backward()
     grads = {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
-    assert_gradients(grads, vectors.grad, 3e-6)  # in single, the official code errs by as much
+    assert_gradients(grads, vectors.grad, 5e-6)  # in single, the official code errs by as much
 
 
 def test_a_graph(plain, graph_vectors, assert_equal, assert_gradients):
@@ -85,4 +85,4 @@ def test_the_whole_c2d(plain, c2d_vectors, assert_equal):
         logits, nodes = plain.whole(weights, arrays["input"].double(), graph)
     mine = {"logits": logits, "nodes_final": nodes["final"].nodes}
     theirs = {name: arrays[f"out:{name}"].double() for name in mine}
-    assert_equal(mine, theirs, 2e-6)
+    assert_equal(mine, theirs, 1e-6)

@@ -1,0 +1,262 @@
+"""Names, layouts and reports of what comes from a TensorFlow checkpoint."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from stgraph.checks import InputError
+from stgraph.layers import ScaleUpdate
+from stgraph.recipes import rstg_block, rstg_block_official
+from stgraph.weights import rstg_from_official, rstg_graph_from_official, rstg_to_official
+
+X = "whole_graph_model_x"
+CELL = "rnn/multi_rnn_cell/cell_0/cudnn_compatible_lstm_cell"
+
+
+@pytest.fixture
+def weights(random_weights):
+    """A graph with all parts of the Something-Something models, and its residual's norm."""
+    w = random_weights.scoped(X, random_weights.random_graph())
+    return w | random_weights.residual("x_after_graph_ln", 6)
+
+
+def outcome(weights, **options):
+    net, block, _ = rstg_graph_from_official(weights, **options)
+    maps = torch.randn(1, 2, 6, 6, 6, dtype=torch.float64, generator=torch.manual_seed(1))
+    return (net if block is None else block)(maps.to(next(net.parameters()).dtype)).x
+
+
+def test_a_file_of_arrays(weights, tmp_path):
+    file = tmp_path / "rstg.npz"
+    np.savez(file, **{name: value.numpy() for name, value in weights.items()})
+    assert torch.equal(outcome(file), outcome(weights))
+    assert torch.equal(outcome(str(file)), outcome(weights))
+
+
+def test_types_are_kept(weights):
+    single = {name: value.float() for name, value in weights.items()}
+    assert outcome(single).dtype == torch.float32
+    assert outcome(weights).dtype == torch.float64
+
+
+def test_what_a_checkpoint_has_besides(weights):
+    """Outputs' numbers, an optimiser's slots, averages, counters: skipped, whatever their size."""
+    more = {"global_step": np.int64(7), "beta1_power": np.float32(0.9), "config": "{}"}
+    for name, value in weights.items():
+        for slot in ("Momentum", "Adam", "Adam_1", "ExponentialMovingAverage"):
+            more[f"{name}/{slot}"] = value + 1
+            more[f"optimiser/{name}/{slot}"] = value + 2
+    every = {f"{name}:0": value for name, value in (weights | more).items()}
+    report = rstg_graph_from_official(every).report
+    assert set(report.used) == {f"{name}:0" for name in weights}
+    assert set(report.skipped) == {f"{name}:0" for name in more}
+    assert torch.equal(outcome(every), outcome(weights))
+
+
+@pytest.mark.parametrize("scope", ["tower_0/", "model/", "tower_0/net/"])
+def test_scopes_in_front(weights, scope):
+    moved = {scope + name: value for name, value in weights.items()}
+    report = rstg_graph_from_official(moved).report
+    assert report.skipped == ()
+    assert torch.equal(outcome(moved), outcome(weights))
+
+
+def test_of_several_towers_the_first(weights):
+    towers = {f"tower_{k}/{name}": value + k for k in (0, 1) for name, value in weights.items()}
+    report = rstg_graph_from_official(towers).report
+    assert all(name.startswith("tower_0/") for name in report.used)
+    assert all(name.startswith("tower_1/") for name in report.skipped)
+    assert torch.equal(outcome(towers), outcome(weights))
+
+
+@pytest.mark.parametrize("scope", ["graph", "whole_graph_model_res3", "my/own/scope", ""])
+def test_other_scopes(weights, scope):
+    head = f"{scope}/" if scope else ""
+    moved = {name.replace(f"{X}/", head): value for name, value in weights.items()}
+    assert rstg_graph_from_official(moved).report.skipped == ()
+    assert torch.equal(outcome(moved), outcome(weights))
+
+
+def laid_out(weights, how):
+    """The same graph with its LSTMs in another layout."""
+    kept = {name: value for name, value in weights.items() if CELL not in name}
+    for scope in (f"{X}/cudnn_lstm", f"{X}/time_update_extern/cudnn_lstm"):
+        kernel, bias = weights[f"{scope}/{CELL}/kernel"], weights[f"{scope}/{CELL}/bias"]
+        width = kernel.shape[1] // 4
+        i, c, f, o = (torch.cat([kernel, bias[None]]).split(width, 1))[:4]
+        rest = torch.linspace(-1, 1, 4 * width).double()  # the second bias
+        ordered = torch.cat([i, f, c, o], 1)  # cuDNN's order
+        of_x, of_h, bias = ordered[:width], ordered[width:-1], ordered[-1]
+        if how == "two kernels":
+            kept |= {f"{scope}/kernel": of_x, f"{scope}/recurrent_kernel": of_h}
+            kept[f"{scope}/bias"] = bias
+        elif how == "two biases":
+            kept |= {f"{scope}/kernel": of_x, f"{scope}/recurrent_kernel": of_h}
+            kept[f"{scope}/bias"] = torch.cat([bias - rest, rest])
+        elif how == "opaque":
+            parts = (of_x.T, of_h.T, bias - rest, rest)
+            kept[f"{scope}/opaque_kernel"] = torch.cat([part.flatten() for part in parts])
+        else:  # a cell that adds 1 to its forget gate by itself
+            name = f"{scope}/rnn/{how}"
+            columns = torch.cat([i, c, f, o], 1)
+            columns[-1, 2 * width : 3 * width] -= 1
+            kept |= {f"{name}/kernel": columns[:-1], f"{name}/bias": columns[-1]}
+    return kept
+
+
+@pytest.mark.parametrize(
+    "how", ["two kernels", "two biases", "opaque", "basic_lstm_cell", "lstm_cell"]
+)
+def test_layouts_of_an_lstm(weights, how):
+    found = laid_out(weights, how)
+    report = rstg_graph_from_official(found).report
+    assert set(report.used) == set(found)
+    assert torch.allclose(outcome(found), outcome(weights), rtol=0, atol=1e-12)
+
+
+def test_other_names_of_the_lstms(weights):
+    moved = {
+        name.replace("/cudnn_lstm/rnn/", "/lstm/rnn/"): value for name, value in weights.items()
+    }
+    assert moved.keys() != weights.keys()
+    assert torch.equal(outcome(moved), outcome(weights))
+
+
+def test_a_forget_bias_of_ones_own(weights):
+    found = laid_out(weights, "lstm_cell")
+    assert not torch.allclose(outcome(found, forget_bias=0.0), outcome(weights))
+
+
+def test_both_biases_go_out_and_come_back(weights):
+    net, block, _ = rstg_graph_from_official(laid_out(weights, "opaque"))
+    written = rstg_to_official(block, lstm="cudnn")
+    assert f"{X}/cudnn_lstm/opaque_kernel" in written
+    again = rstg_graph_from_official(written).block
+    mine, theirs = block.state_dict(), again.state_dict()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    assert net.layers["time"].cell.bias_hh_l0.abs().sum() > 0
+
+
+def test_one_way_and_back(weights):
+    block = rstg_graph_from_official(weights).block
+    back = rstg_to_official(block)
+    assert back.keys() == weights.keys()
+    assert all(np.array_equal(back[name], value.numpy()) for name, value in weights.items())
+    made = rstg_block_official(6, width=4)
+    torch.nn.init.ones_(made.norm.weight)
+    again = rstg_graph_from_official(rstg_to_official(made, tag="res3")).block
+    maps = torch.randn(1, 2, 6, 6, 6)
+    assert torch.equal(again(maps).features, made.eval()(maps).features)
+
+
+def test_constants_of_resizing_are_known_by_their_values(weights, plain):
+    rows = plain.area_weights(3, 6)
+    resize = torch.einsum("hH,wW->hwHW", rows, rows)
+    more = {f"{X}/resize_filters_a": resize, f"{X}/resize_filters_b": resize + 0.1}
+    report = rstg_graph_from_official(weights | more).report
+    assert report.skipped == (f"{X}/resize_filters_b",)
+
+
+def test_scales_by_the_updates(weights):
+    less = {name: value for name, value in weights.items() if "_type3" not in name}
+    net = rstg_graph_from_official(less).net
+    assert net.nodes.scales == (2, 1)
+    assert isinstance(net.layers["space"].update_nodes, ScaleUpdate)
+    with pytest.raises(InputError, match=r"scales: expected 2, since as many have an update"):
+        rstg_graph_from_official(less, scales=3)
+
+
+def test_errors_name_the_variable(weights):
+    def without(name):
+        return {k: v for k, v in weights.items() if k != name}
+
+    key = f"{X}/dot_product_attn/att_conv2/kernel"
+    with pytest.raises(InputError, match=r"the variable `dot_product_attn/att_conv2/kernel`"):
+        rstg_graph_from_official(without(key))
+    with pytest.raises(InputError, match=r"att_conv2/kernel: expected what makes \[4, 4\]"):
+        rstg_graph_from_official(weights | {key: weights[key][..., :3]})
+    with pytest.raises(InputError, match=r"variables of known parts only, got \['whole_.*new/ker"):
+        rstg_graph_from_official(weights | {f"{X}/send_messages_mlp/new/kernel": weights[key]})
+    with pytest.raises(InputError, match="linear maps both in and out"):
+        rstg_graph_from_official(without(f"{X}/project_back_to_i3d/kernel"))
+    with pytest.raises(InputError, match="an LSTM"):
+        rstg_graph_from_official(weights | {f"{X}/cudnn_lstm/{CELL}/bias": torch.zeros(3)})
+    second = weights[f"{X}/cudnn_lstm/{CELL}/kernel"]
+    with pytest.raises(InputError, match="one LSTM for all rounds"):
+        rstg_graph_from_official(weights | {f"{X}/cudnn_lstm_1/{CELL}/kernel": second})
+    with pytest.raises(InputError, match=r"source: expected the variables of one graph"):
+        rstg_graph_from_official({"a": torch.ones(1)})
+    with pytest.raises(InputError, match="SyncMNIST's model, C2D or I3D"):
+        rstg_from_official({"a": torch.ones(1)})
+    with pytest.raises(InputError, match=r"edges: expected one of 'grid', 'full', 'full_noloops'"):
+        rstg_graph_from_official(weights, edges="none")
+    with pytest.raises(InputError, match=r"edges: expected zeros and ones \[14, 14\]"):
+        rstg_graph_from_official(weights, edges=torch.eye(3))
+    with pytest.raises(InputError, match="rounds"):
+        rstg_graph_from_official(weights, rounds=-1)
+
+
+def test_positions_must_be_those_that_are_computed(random_weights):
+    inside = random_weights.random_graph(4, simple=True, norms=False, positions=6)
+    w = random_weights.scoped(X, inside)
+    w["positional_emb"] = torch.rand(14, 36)
+    with pytest.raises(InputError, match=r"positional_emb: expected positions \[14, 36\]"):
+        rstg_graph_from_official(w)
+    del w["positional_emb"]
+    assert rstg_graph_from_official(w).block is None
+
+
+def test_files_that_are_none(tmp_path):
+    with pytest.raises(InputError, match="where there is none"):
+        rstg_from_official(tmp_path / "nothing.npz")
+    (tmp_path / "text.npz").write_text("no arrays")
+    with pytest.raises(InputError, match=r"an \.npz of arrays"):
+        rstg_from_official(tmp_path / "text.npz")
+    np.savez(tmp_path / "objects.npz", a=np.array([{}], dtype=object))
+    with pytest.raises(InputError, match=r"an \.npz of arrays"):
+        rstg_from_official(tmp_path / "objects.npz")
+
+
+def test_parts_that_the_official_code_does_not_have():
+    with pytest.raises(InputError, match="layers of the official code, got norm: NodeNorm"):
+        rstg_to_official(rstg_block(6, width=4))
+
+
+HEADS = {
+    "numbered scopes": "dot_product_attn_{0}/{1}",
+    "inner scopes": "dot_product_attn/head_{0}/{1}",
+    "outer scopes": "head_{0}/dot_product_attn/{1}",
+}
+
+
+@pytest.mark.parametrize("names", HEADS.values(), ids=HEADS)
+def test_heads_with_a_projection_of_the_messages_each(names, weights, plain, random_weights):
+    width, heads = 4, 2
+    kept = {k: v for k, v in weights.items() if "dot_product_attn" not in k}
+    parts = []
+    for head in range(heads):
+        one = random_weights.linear("att_conv1", 1, width, width // heads)
+        one |= random_weights.linear("att_conv2", 1, width, width // heads)
+        one |= random_weights.linear("message_proj", 1, 1, width, width // heads)
+        one["att_bias/biases"] = random_weights.vector(width // heads)
+        kept |= {f"{X}/{names.format(head, name)}": value for name, value in one.items()}
+        parts.append(one)
+    net, block, report = rstg_graph_from_official(kept, rounds=1, edges="full")
+    assert set(report.used) == set(kept)
+    # One round of messages by hand, from what the layer is given.
+    x = torch.randn(1, 14, width, dtype=torch.float64)
+    sent = plain.messages(weights, X, x, None)
+    gathered = []
+    for one in parts:
+        query, key = plain.linear(one, "att_conv1", x), plain.linear(one, "att_conv2", x)
+        alpha = (query @ key.transpose(1, 2)).softmax(-1)
+        value = plain.linear(one, "message_proj", sent)
+        gathered.append(torch.einsum("fij,fijc->fic", alpha, value) + one["att_bias/biases"])
+    heard = torch.cat(gathered, -1).relu()
+    graph = net(torch.zeros(1, 1, 6, 6, 6, dtype=torch.float64)).graph
+    mine = net.layers["space"](x[0], graph)
+    assert torch.allclose(mine, plain.updated(weights, X, x, heard, (3, 2, 1))[0], atol=1e-12)
+    with pytest.raises(InputError, match="an attention of one head"):
+        rstg_to_official(block)

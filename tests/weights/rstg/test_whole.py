@@ -1,0 +1,197 @@
+"""Whole models of random weights: C2D and I3D with graphs anywhere, SyncMNIST's, and back."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from stgraph.checks import InputError
+from stgraph.edges import FullEdges, TemplateEdges
+from stgraph.recipes import rstg_sync_mnist, rstg_sync_mnist_official
+from stgraph.weights import from_pretrained, rstg_from_official, rstg_to_official, save_pretrained
+
+CHANNELS = {"res2": 8, "res3": 16, "res4": 32, "res5": 64, "final": 64}
+PLACES = {
+    "res2": "layer1.1",
+    "res3": "layer2.2",
+    "res4": "layer3.4",
+    "res5": "layer4.1",
+    "final": "layer4",
+}
+ADJACENCY = torch.ones(14, 14).double()
+
+
+@pytest.fixture
+def model_weights(random_weights):
+    """A narrow C2D or I3D with graphs at places of the official code."""
+
+    def make(*places, frames=3, serial=False, non_local=(), **graph):
+        w = random_weights.random_cnn(frames=frames)
+        for place in places:
+            inside = random_weights.random_graph(CHANNELS[place], **graph)
+            w |= random_weights.scoped(f"whole_graph_model_{place}", inside)
+            tag = "after_graph_ln" if place == "final" else f"{place}_after_graph_ln"
+            if not serial:
+                w |= random_weights.residual(tag, CHANNELS[place])
+        for name in non_local:
+            stage = name.rpartition("conv")[2].partition("_")[0]
+            w |= random_weights.random_non_local(name, CHANNELS[f"res{stage}"])
+        return w
+
+    return make
+
+
+def clip(side=48, frames=4):
+    return torch.randn(1, frames, side, side, 3).double()
+
+
+def answer(model, video):
+    return model(video.permute(0, 1, 4, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("places", "frames"),
+    [
+        ((), 1),
+        (("final",), 1),
+        (("res3",), 3),
+        (("res3", "res4"), 3),
+        (("res2", "res5", "final"), 3),
+    ],
+)
+def test_c2d_and_i3d(places, frames, plain, model_weights, assert_equal):
+    w = model_weights(*places, frames=frames)
+    model, report = rstg_from_official(w, edges="full", window=None)
+    assert set(report.used) == set(w)
+    assert all(name.endswith("num_batches_tracked") for name in report.missing)
+    assert model.net.places == tuple(PLACES[place] for place in places)
+    video = clip()
+    logits, nodes = plain.whole(w, video, dict.fromkeys(places, plain.Graph(ADJACENCY)))
+    found = answer(model, video)
+    mine = {"logits": found.logits}
+    theirs = {"logits": logits}
+    if places:
+        last = nodes[places[-1]].nodes
+        mine["nodes"], theirs["nodes"] = found.x.view(last.shape), last
+    assert_equal(mine, theirs, 1e-9)
+    model.train()  # statistics of its norms are fixed, and no dropout falls on the nodes
+    if places:
+        assert_equal({"nodes": answer(model, video).x.view(last.shape)}, {"nodes": last}, 1e-9)
+    back = rstg_to_official(model)
+    assert back.keys() == w.keys()
+    assert all((back[name] == value.numpy()).all() for name, value in w.items())
+
+
+def test_gradients_of_a_whole_model(plain, model_weights, outputs, assert_gradients):
+    w = model_weights("res3", "final")
+    leaves = {k: v.clone().requires_grad_("moving" not in k) for k, v in w.items()}
+    video = clip()
+    graphs = dict.fromkeys(("res3", "final"), plain.Graph(ADJACENCY))
+    logits, _ = plain.whole(leaves, video, graphs)
+    logits.square().sum().backward()
+    model, _ = rstg_from_official(w, edges="full", window=None, dropout=0.0)
+    answer(model, video).logits.square().sum().backward()
+    theirs = {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
+    assert_gradients(outputs.gradients(model), theirs, 1e-9)
+
+
+def test_non_local_blocks_at_their_places(plain, model_weights, assert_equal):
+    names = {(3, 1): "backbone/nonlocal_conv3_1", (4, 3): "backbone/nonlocal_conv4_3"}
+    w = model_weights("res4", non_local=names.values())
+    model, report = rstg_from_official(w, edges="full", window=None)
+    assert report.skipped == ()
+    assert model.net.places == ("layer2.1", "layer3.3", "layer3.4")
+    video = clip(56)
+    graph = {"res4": plain.Graph(ADJACENCY)}
+    logits, _ = plain.whole(w, video, graph, non_local_after=names)
+    assert_equal({"logits": answer(model, video).logits}, {"logits": logits}, 1e-9)
+    assert rstg_to_official(model).keys() == w.keys()
+
+
+def test_a_vector_that_takes_the_place_of_the_maps(plain, model_weights, assert_equal):
+    w = model_weights("final", serial=True, simple=True, norms=False)
+    model, _ = rstg_from_official(w, edges="full", window=None)
+    video = clip()
+    logits, _ = plain.whole(w, video, {"final": plain.Graph(ADJACENCY)}, serial=True)
+    assert_equal({"logits": answer(model, video).logits}, {"logits": logits}, 1e-9)
+    assert rstg_to_official(model).keys() == w.keys()
+
+
+def test_windows_of_larger_frames(plain, model_weights, assert_equal):
+    w = model_weights("final", frames=1)
+    model, _ = rstg_from_official(w, frame=256)
+    video = clip(256, 2)
+    graph = {"final": plain.Graph(torch.tensor(adjacency_of(model)).double())}
+    logits, _ = plain.whole(w, video, graph)
+    found = answer(model, video).logits
+    assert_equal({"logits": found}, {"logits": logits}, 1e-9)
+    whole, _ = rstg_from_official(w, frame=256, window=None)
+    assert not torch.allclose(answer(whole, video).logits, found)
+
+
+def adjacency_of(model):
+    edges = model.net.graph_blocks["layer4"].net.nodes.edges
+    return edges._adjacency.numpy()
+
+
+def test_places_by_scopes_that_do_not_say(model_weights):
+    w = {
+        name.replace("whole_graph_model_res3", "graph_a")
+        .replace("res3_after", "graph_a_after")
+        .replace("whole_graph_model_res5", "graph_b")
+        .replace("res5_after", "graph_b_after"): value
+        for name, value in model_weights("res3", "res5").items()
+    }
+    with pytest.raises(InputError, match=r"places: expected where the graph 'graph_a' is"):
+        rstg_from_official(w)
+    model, report = rstg_from_official(w, places={"graph_a": "res3", "graph_b": "layer4.0"})
+    assert report.skipped == ()
+    assert model.net.places == ("layer2.2", "layer4.0")
+
+
+def test_sync_mnists_model_in_other_sizes(plain, random_weights, assert_equal):
+    w = {
+        f"conv{k}/conv2d/{leaf}": value
+        for k, c in enumerate((2, 4))
+        for leaf, value in {
+            "kernel": random_weights.kernel(3, 3, c, 4),
+            "bias": random_weights.vector(4),
+        }.items()
+    }
+    inside = random_weights.random_graph(4, simple=True, norms=False, batch=True, scalewise=False)
+    w |= random_weights.scoped("whole_graph_model_final", inside)
+    w |= random_weights.linear("pred", 1, 1, 1, 4, 7)
+    model, report = rstg_from_official(w, rounds=2, edges="full_noloops")
+    assert set(report.used) == set(w)
+    video = torch.rand(2, 3, 20, 24, 2).double() * 255
+    options = plain.Graph(1 - torch.eye(14).double(), rounds=2)
+    logits, _, _ = plain.sync_mnist(w, video, options)
+    assert_equal({"logits": answer(model, video).logits}, {"logits": logits}, 1e-9)
+    # The recipe's CNN has three convolutions.
+    assert not hasattr(model, "recipe")
+
+
+def test_a_converted_model_is_saved_by_its_recipe(tmp_path):
+    edges = FullEdges(loops=False)
+    made = rstg_sync_mnist_official(num_classes=5, channels=4, edges=edges, positions=None)
+    model, _ = rstg_from_official(rstg_to_official(made), edges="full_noloops")
+    assert model.recipe.name == "rstg_sync_mnist_official"
+    again = from_pretrained(save_pretrained(model, tmp_path))
+    video = torch.rand(1, 2, 1, 64, 64)
+    assert torch.equal(again(video).logits, made.eval()(video).logits)
+
+
+def test_an_adjacency_of_ones_own_needs_a_function_to_load(tmp_path):
+    made = rstg_sync_mnist_official(num_classes=5, channels=4)
+    model, _ = rstg_from_official(rstg_to_official(made), edges=torch.eye(14))
+    assert isinstance(model.net.nodes.edges, TemplateEdges)
+    save_pretrained(model, tmp_path)
+    with pytest.raises(InputError, match=r"build: expected a function"):
+        from_pretrained(tmp_path)
+
+
+def test_models_as_printed_have_no_official_names_where_their_parts_differ():
+    model = rstg_sync_mnist(channels=4)  # its attention alone differs, and that has no weights
+    assert "whole_graph_model_final/my_attn/att_conv1/kernel" in rstg_to_official(model)
+    with pytest.raises(InputError, match="model: expected a model, block or graph of RSTG"):
+        rstg_to_official(torch.nn.Linear(1, 1))
