@@ -82,7 +82,7 @@ def test_fixed_sizes_share_the_centres_of_learned_ones():
         assert (size == torch.tensor([2.5, 3.5])).all()
 
 
-@pytest.mark.parametrize("profile", [boxcar, Gaussian(2.2), LogLinear(20.0)], ids=str)
+@pytest.mark.parametrize("profile", [boxcar, Gaussian(2.2), LogLinear(20.0)])
 def test_any_profile_makes_the_kernels(profile):
     regions = DynamicRegions(8, profile=profile, alpha=(0.5,) * 4)
     graph, _ = regions(torch.randn(1, 2, 8, 10, 14))
