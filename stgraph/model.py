@@ -261,7 +261,7 @@ class GraphStage(nn.Module):
             InputError: on features of another shape, or a state that does not fit.
         """
         clips, frames = check_features(features, self.channels)[:2]
-        if state is not None:
+        if state is not None and self.net.causal:  # which refuses a state itself otherwise
             _refuse_pieces(self)
         inner = self.project_in(features.flatten(0, 1)).unflatten(0, (clips, frames))
         x, graph, state = self.net(inner, state, **hints)
