@@ -220,9 +220,7 @@ def test_files_that_are_none(tmp_path):
 
 
 def test_parts_that_the_official_code_does_not_have():
-    with pytest.raises(
-        InputError, match="layers of the official code, got norm: NodeNorm"
-    ):
+    with pytest.raises(InputError, match="layers of the official code, got norm: NodeNorm"):
         rstg_to_official(rstg_block(6, width=4))
 
 
