@@ -127,7 +127,6 @@ def name_of(profile: object) -> str:
     return getattr(profile, "__name__", str(profile))
 
 
-
 def printed(profile, distance: float, size: float) -> float:
     """The profiles' printed formulas, one number at a time."""
     if profile == boxcar:

@@ -127,7 +127,8 @@ def _net(made: Structure, options: GraphOptions, heads: int) -> SpaceTimeGraph:
     if made.batch_norm:
         name = "batch_norm" if made.clip_norm else "norm"
         layers[name] = PerNode(nn.BatchNorm1d(width, eps=1e-3, momentum=0.01))
-    before, after = tuple(layers), ("last",)
+    before: tuple[str, ...] = tuple(layers)
+    after: tuple[str, ...] = ("last",)
     if made.inner:
         layers["time"] = TimeLayer(nn.LSTM(width, width))
     if made.space:

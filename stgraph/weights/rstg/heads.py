@@ -32,7 +32,7 @@ class Heads(NamedTuple):
     variables: dict[str, Tensor]
     names: dict[str, tuple[str, ...]]
     """Of which variables each is made."""
-    count: int
+    number: int
 
 
 def joined_heads(state: Weights) -> Heads:
@@ -44,7 +44,7 @@ def joined_heads(state: Weights) -> Heads:
     Raises:
         InputError: when they are not alike.
     """
-    names = {name: (name,) for name in state}
+    names: dict[str, tuple[str, ...]] = {name: (name,) for name in state}
     kinds: dict[str, list[str]] = {}
     for name in state:
         if not OTHER_PARTS.match(name) and "lstm" not in name:

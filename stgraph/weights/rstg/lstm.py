@@ -65,7 +65,7 @@ class LSTM(Layout):
         rows, columns = like["weight_ih_l0"].shape
         units = rows // 4
         if "opaque_kernel" in found:
-            used = (found["opaque_kernel"],)
+            used: tuple[str, ...] = (found["opaque_kernel"],)
             tensors = _of_opaque(used[0], state[used[0]], units, columns)
         else:
             missing = {"kernel", "bias"} - set(found)
@@ -128,7 +128,7 @@ def _of_two_kernels(name: str, values: Weights, units: int, width: int) -> dict[
 def _of_opaque(name: str, value: Tensor, units: int, width: int) -> dict[str, Tensor]:
     rows = 4 * units
     sizes = [rows * width, rows * units, rows, rows]
-    parts = _sized(name, value.flatten(), sum(sizes)).split(sizes)
+    parts = torch.split(_sized(name, value.flatten(), sum(sizes)), sizes)
     return _cell(parts[0].view(rows, width), parts[1].view(rows, units), parts[2], parts[3])
 
 
