@@ -45,43 +45,41 @@ class Room:
     tests: tuple[str, ...]
 
 
-GRAPHS = ("tests/test_model.py", "tests/test_compositions.py", "tests/test_bad_input.py")
+GRAPHS = ("tests/test_model.py", "tests/test_compositions.py", "tests/test_padding.py")
 STREAMS = ("tests/recipes/test_streaming.py", "tests/weights/dyreg/test_block.py")
+STATES = ("tests/test_recurrence.py", "tests/test_states.py", "tests/test_half_precision.py")
 ROOMS = {
-    "kernels": Room(
-        ("stgraph/kernels.py",), ("tests/test_kernels.py", "tests/nodes", *GRAPHS, *STREAMS)
-    ),
+    "kernels": Room(("stgraph/kernels.py",), ("tests/test_kernels.py", "tests/nodes", *STREAMS)),
     "graph": Room(
-        ("stgraph/graph.py", "stgraph/edges/*.py"),
+        ("stgraph/graph/*.py", "stgraph/padding.py", "stgraph/edges/*.py"),
         ("tests/test_graph.py", "tests/edges", "tests/test_pyg.py", *GRAPHS),
     ),
     "nodes": Room(("stgraph/nodes/*.py",), ("tests/nodes", *GRAPHS, *STREAMS)),
     "layers": Room(("stgraph/layers/*.py",), ("tests/layers", *GRAPHS, *STREAMS)),
     "states": Room(
         ("stgraph/recurrence.py", "stgraph/model.py", "stgraph/classifiers.py"),
-        (
-            "tests/test_recurrence.py",
-            "tests/layers",
-            "tests/nodes",
-            "tests/test_classifiers.py",
-            *GRAPHS,
-            *STREAMS,
-        ),
+        (*STATES, "tests/layers", "tests/test_classifiers.py", *GRAPHS, *STREAMS),
     ),
     "schedules": Room(
         ("stgraph/schedules.py", "stgraph/recipes/*.py"),
         ("tests/test_schedules.py", "tests/recipes", "tests/weights"),
     ),
-    "labels": Room(("stgraph/datasets/*.py",), ("tests/datasets",)),
+    "labels": Room(("stgraph/datasets/*.py", "stgraph/datasets/videos/*.py"), ("tests/datasets",)),
+    "readers": Room(
+        ("stgraph/reading/*.py", "stgraph/writing.py"),
+        ("tests/reading", "tests/test_writing.py", "tests/datasets"),
+    ),
     "weights": Room(
         ("stgraph/weights/*.py", "stgraph/weights/*/*.py", "stgraph/backbones/*.py"),
         ("tests/weights", "tests/backbones", "tests/recipes"),
     ),
     "insertion": Room(
-        ("stgraph/insertion/*.py",), ("tests/test_insertion.py", "tests/recipes/test_streaming.py")
+        ("stgraph/insertion/*.py",),
+        ("tests/test_insertion.py", "tests/test_insertion_outputs.py", *STREAMS),
     ),
     "training": Room(
-        ("stgraph/training/*.py", "stgraph/cli.py"), ("tests/training", "tests/test_cli.py")
+        ("stgraph/training/*.py", "stgraph/cli.py", "stgraph/commands/*.py"),
+        ("tests/training", "tests/test_cli.py"),
     ),
 }
 
