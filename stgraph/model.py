@@ -302,7 +302,8 @@ class GraphStage(nn.Module):
         """
         clips, frames = check_features(features, self.channels)[:2]
         mask = check_frame_mask(frame_mask, clips, frames)
-        refuse_state(self, state)
+        if self.net.causal:  # it refuses a state itself otherwise
+            refuse_state(self, state)
         inner = put_frames(self.project_in(take_frames(features, mask)), mask, clips)
         x, graph, state = self.net(inner, state, mask, **hints)
         maps = self.project_out(take_frames(self.remap(x, graph), mask))  # [F, C, H, W]
@@ -371,6 +372,8 @@ class GraphBlock(GraphStage):
 
 def _each(norm: nn.Module, maps: Tensor, mask: Tensor) -> Tensor:
     """A norm of the frames that each clip has, which may look at all of them; 0 elsewhere."""
+    if not bool(mask.any()):
+        return torch.zeros_like(maps)
     clips = zip(maps, mask.to(maps.device, non_blocking=True), strict=True)
     own = [norm(clip[there][None])[0] for clip, there in clips if bool(there.any())]
     return put_frames(torch.cat(own), mask, len(mask))

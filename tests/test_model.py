@@ -10,7 +10,7 @@ from torch_geometric.data import Batch, Data
 from stgraph import GraphBlock, SpaceTimeGraph
 from stgraph.checks import InputError
 from stgraph.edges import FullEdges, GridEdges
-from stgraph.graph import to_dense
+from stgraph.graph import as_clips, to_dense
 from stgraph.layers import (
     Broadcast,
     ClipMapNorm,
@@ -323,7 +323,7 @@ def test_stored_graphs_go_through_the_schedule_as_features_do(net):
     state, pieces = None, []
     for frame in range(4):
         chosen = [stored[clip * 4 + frame] for clip in range(2)]
-        piece = net.process(Batch.from_data_list(chosen), state)
+        piece = net.process(as_clips(Batch.from_data_list(chosen), 1), state)
         state = piece.state
         pieces.append(piece.x.unflatten(0, (2, 1, -1)))
     torch.testing.assert_close(torch.cat(pieces, 1).flatten(0, 2), whole.x)

@@ -36,6 +36,9 @@ class RunningMean(NamedTuple):
     """The newest frame's vector ``[B, C]``, where that is what is read out."""
 
 
+torch.serialization.add_safe_globals([RunningMean])
+
+
 def mean_over_time(
     x: Tensor, state: RunningMean | None = None, frame_mask: Tensor | None = None
 ) -> tuple[Tensor, RunningMean]:

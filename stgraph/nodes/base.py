@@ -148,8 +148,10 @@ class NodeExtractor(nn.Module, ABC):
         if not nodes:
             raise InputError("kernel", "at least one node", list(regions.kernel.shape))
         if state is not None and state.nodes not in (None, nodes):
-            expected = f"{state.nodes} identities, as in the earlier pieces{self.of_one_number}"
-            raise InputError("nodes", expected, nodes)
+            expected = (
+                f"pieces of {state.nodes} identities, as the earlier ones{self.of_one_number}"
+            )
+            raise InputError("state", expected, nodes)
         shape("box", regions.box, f"{clips} {frames} {nodes} 4")
         kernel, mass = normalise(regions.kernel)
         kernel = kernel.to(features.dtype)

@@ -209,13 +209,13 @@ def test_positions_must_be_those_that_are_computed(random_weights):
 
 
 def test_files_that_are_none(tmp_path):
-    with pytest.raises(InputError, match="where there is none"):
+    with pytest.raises(InputError, match="which does not exist"):
         rstg_from_official(tmp_path / "nothing.npz")
     (tmp_path / "text.npz").write_text("no arrays")
-    with pytest.raises(InputError, match=r"an \.npz of arrays"):
+    with pytest.raises(InputError, match=r"an \.npz file of arrays"):
         rstg_from_official(tmp_path / "text.npz")
     np.savez(tmp_path / "objects.npz", a=np.array([{}], dtype=object))
-    with pytest.raises(InputError, match=r"an \.npz of arrays"):
+    with pytest.raises(InputError, match=r"an \.npz file of arrays"):
         rstg_from_official(tmp_path / "objects.npz")
 
 
