@@ -139,8 +139,20 @@ class ItemLoader(ClipLoader):
         self._numbers[:] = [[(epoch, int(clip)) for clip in batch] for batch in numbers]
         for batch in self._loader:
             if isinstance(batch, InputError):
+                self._end_workers()
                 raise batch
             yield _to(self.device, batch)
+
+    def _end_workers(self) -> None:
+        """End the workers in order, as Lightning does.
+
+        Left to the garbage collector, which an error's traceback makes them, their pipes may be
+        closed under the threads that write to them.
+        """
+        iterator: Any = self._loader._iterator
+        if iterator is not None:
+            iterator._shutdown_workers()
+            self._loader._iterator = None
 
 
 def one_clip(dataset: Any, index: int, device: torch.device | str = "cpu") -> ClipBatch:

@@ -149,7 +149,7 @@ class NodeExtractor(nn.Module, ABC):
             raise InputError("kernel", "at least one node", list(regions.kernel.shape))
         if state is not None and state.nodes not in (None, nodes):
             expected = (
-                f"pieces of {state.nodes} identities, as the earlier ones{self.of_one_number}"
+                f"pieces of {state.nodes} identities, as before{self.of_one_number}"
             )
             raise InputError("state", expected, nodes)
         shape("box", regions.box, f"{clips} {frames} {nodes} 4")
