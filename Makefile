@@ -17,7 +17,7 @@ PYTEST        = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 TORCH         = $$($(BIN)/python -c "import torch; print(torch.__version__)")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tests lint bench mutate docs clean
+.PHONY: help demo test tests slow lint bench mutate docs clean
 
 help: ## list what there is to make
 	@sed -n 's/^\([a-z]*\): .*## /\1	/p' $(MAKEFILE_LIST) | expand -t 8
@@ -32,9 +32,13 @@ test: $(VENV)/.dev scatter ## set up, lint, check types, run the tests with and 
 
 tests: $(VENV)/.dev scatter ## the tests alone
 	@echo "== tests: graph code with torch-scatter"
-	PYTHONPATH=$(SCATTER) STGRAPH_EXPECT_SCATTER=1 $(PYTEST) $(SCATTER_TESTS)
-	@echo "== tests: everything, without torch-scatter"
-	STGRAPH_EXPECT_SCATTER=0 $(PYTEST)
+	PYTHONPATH=$(SCATTER) STGRAPH_EXPECT_SCATTER=1 $(PYTEST) -m "not slow" $(SCATTER_TESTS)
+	@echo "== tests: everything that is not slow, without torch-scatter"
+	STGRAPH_EXPECT_SCATTER=0 $(PYTEST) -m "not slow"
+
+slow: $(VENV)/.dev ## the slow tests: whole trainings, killed and signalled processes, compilers
+	@echo "== tests: slow ones"
+	STGRAPH_EXPECT_SCATTER=0 $(PYTEST) -m slow
 
 lint: $(VENV)/.dev ## ruff and mypy
 	@echo "== lint: ruff, mypy"
