@@ -344,6 +344,7 @@ class Shift(nn.Module):
         return Shifted(features + features.mean(1, keepdim=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [graph_block, lambda _: Shift()])
 def test_it_compiles_once(cnn, block):
     net = awake(insert(cnn, dict.fromkeys(PLACES, block), input_size=(3, 16, 16))).eval()

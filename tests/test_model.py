@@ -303,6 +303,7 @@ def test_a_detached_state_trains_on_a_stream(net):
     assert not any(part.requires_grad for memory in state.layers if memory for part in memory)
 
 
+@pytest.mark.slow
 def test_blocks_compile(net):
     block = GraphBlock(net).double()
     nn.init.ones_(block.norm.weight)

@@ -189,9 +189,7 @@ def test_a_stream_with_another_number_of_boxes_says_what_to_do():
     net = SpaceTimeGraph(BoxNodes(4), {"time": TimeLayer(nn.GRU(4, 4))}, ("time",))
     features, boxes = torch.randn(1, 1, 4, 6, 8), torch.tensor([0.1, 0.1, 0.5, 0.5])
     _, _, state = net(features, boxes=boxes.expand(1, 1, 2, 4))
-    message = (
-        r"state: expected pieces of 2 identities, as before; BoxNodes\(num_nodes=...\)"
-    )
+    message = r"state: expected pieces of 2 identities, as before; BoxNodes\(num_nodes=...\)"
     with pytest.raises(InputError, match=rf"{message}.*`present`.*got 3"):
         net(features, state, boxes=boxes.expand(1, 1, 3, 4))
     net = SpaceTimeGraph(BoxNodes(4, 5), {"time": TimeLayer(nn.GRU(4, 4))}, ("time",))
@@ -204,7 +202,5 @@ def test_a_stream_with_another_number_of_boxes_says_what_to_do():
 def test_a_stream_with_maps_of_another_size_is_refused_where_they_make_the_nodes():
     nodes = PointNodes(4)
     _, state = nodes(torch.randn(1, 1, 4, 3, 3))
-    with pytest.raises(
-        InputError, match="state: expected pieces of 9 identities, as before"
-    ):
+    with pytest.raises(InputError, match="state: expected pieces of 9 identities, as before"):
         nodes(torch.randn(1, 1, 4, 4, 3), state)

@@ -22,6 +22,7 @@ def test_each_configuration_is_accepted(path: Path, capsys: pytest.CaptureFixtur
     assert f"run: {path.stem}\n" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_each_configuration_fits_resumes_and_tests(
     path: Path,

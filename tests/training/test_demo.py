@@ -24,6 +24,7 @@ def numbers(results: dict) -> list:
     return [(run["loss"], run["curve"], run["accuracy"]) for run in results["runs"]]
 
 
+@pytest.mark.slow
 def test_two_runs_with_one_seed_give_the_same_numbers(tmp_path):
     first, second = small(tmp_path / "a"), small(tmp_path / "b")
     assert [run["name"] for run in first["runs"]] == ["dynamic regions", "fixed 3×3 grid"]
