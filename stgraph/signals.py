@@ -11,6 +11,7 @@ from types import FrameType
 __all__ = ["ENDING", "Interrupted", "handled", "interrupt", "listen"]
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
+"""Signals that end a command, and the exit status of each."""
 
 
 class Interrupted(SystemExit):
