@@ -188,7 +188,7 @@ def _pytest(folder: Path, tests: Sequence[str]) -> str:
 
 def _passes(test: str, folder: Path) -> bool:
     """Whether a test passes on the code as it is; else it would notice every change."""
-    command = shlex.split(_pytest(folder, [test]))
+    command = shlex.split(_pytest(folder, [str(Path.cwd() / test)]))  # as pytest printed it
     return subprocess.run(command, capture_output=True, cwd=folder, check=False).returncode == 0
 
 

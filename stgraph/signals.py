@@ -11,7 +11,7 @@ from types import FrameType
 __all__ = ["ENDING", "Interrupted", "handled", "interrupt", "listen"]
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
-"""Signals that end a command, and the exit status of each."""
+"""Signals that end a command: a request of the system, and Ctrl-C."""
 
 
 class Interrupted(SystemExit):
