@@ -122,11 +122,11 @@ def _net(made: Structure, options: GraphOptions, heads: int) -> SpaceTimeGraph:
     """An untrained graph of the structure that the weights show."""
     width, scales = made.width, made.scales
     layers: dict[str, nn.Module] = {}
-    if made.clip_norm:
-        layers["norm"] = ClipNorm(width, eps=EPS)
     if made.batch_norm:
         name = "batch_norm" if made.clip_norm else "norm"
         layers[name] = PerNode(nn.BatchNorm1d(width, eps=1e-3, momentum=0.01))
+    if made.clip_norm:
+        layers["norm"] = ClipNorm(width, eps=EPS)
     before: tuple[str, ...] = tuple(layers)
     after: tuple[str, ...] = ("last",)
     if made.inner:

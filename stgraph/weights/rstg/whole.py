@@ -12,6 +12,7 @@ from stgraph.backbones import (
     ConvStack,
     FixedStatsBatchNorm3d,
     NonLocalBlock,
+    PairMax3d,
     ResNet3d,
     Stage,
 )
@@ -197,6 +198,7 @@ def _cnn(found: Names, state: Weights, dropout: float, window: int | None) -> Re
         dropout=dropout,
         norm=FixedStatsBatchNorm3d,
         window=window,
+        temporal_pool=PairMax3d(),
     )
 
 

@@ -169,9 +169,9 @@ def graph(w: Weights, scope: str, maps: Tensor, options: Graph) -> Nodes:
     x = feats
     if f"{scope}/project_i3d/kernel" in w:
         x = linear(w, f"{scope}/project_i3d", x)
-    x = layer_norm(w, f"{scope}/before_graf_ln", x, 1)
     if f"{scope}/batch_normalization/gamma" in w:
         x = batch_norm(w, f"{scope}/batch_normalization", x, options.training)
+    x = layer_norm(w, f"{scope}/before_graf_ln", x, 1)
     for round_ in range(options.rounds):
         if not options.one_temp and round_ < 3:  # the list of cells ends there
             x = lstm(w, f"{scope}/cudnn_lstm", x)
