@@ -141,6 +141,12 @@ def residual_tags(found: Names) -> dict[str, str]:
     """
     pairs: dict[str, str] = {}
     left = dict.fromkeys(found.residuals)
+    for scope in found.graphs:
+        beside = [tag for tag in left if _beside(scope, tag)]
+        if len(beside) == 1 and sum(_beside(other, beside[0]) for other in found.graphs) == 1:
+            pairs[scope] = beside[0]
+    for tag in pairs.values():
+        del left[tag]
     for alike in (_same_name, _same_stage):
         for scope in [scope for scope in found.graphs if scope not in pairs]:
             fitting = [tag for tag in left if alike(scope, tag)]
@@ -155,6 +161,16 @@ def residual_tags(found: Names) -> dict[str, str]:
         told = f"{[f'{tag}_after_graph_ln' for tag in left]} beside graphs {list(found.graphs)}"
         raise InputError("source", "one graph for every residual's norm", told)
     return pairs
+
+
+def _beside(scope: str, tag: str) -> bool:
+    """Names in one scope, of which that of the norm says no other graph.
+
+    In C2D it says none: ``backbone/after_graph_ln`` is of the graph in ``backbone``, and
+    ``after_graph_ln`` of the one at the end.
+    """
+    place, _, own = tag.rpartition("/")
+    return scope.rpartition("/")[0] == place and (not own or scope.endswith(f"_{own}"))
 
 
 def _same_name(scope: str, tag: str) -> bool:

@@ -29,10 +29,11 @@ def model_weights(random_weights):
         w = random_weights.random_cnn(frames=frames)
         for place in places:
             inside = random_weights.random_graph(CHANNELS[place], **graph)
-            w |= random_weights.scoped(f"whole_graph_model_{place}", inside)
-            tag = "after_graph_ln" if place == "final" else f"{place}_after_graph_ln"
+            scope = "" if place == "final" else "backbone/"
+            w |= random_weights.scoped(f"{scope}whole_graph_model_{place}", inside)
+            tag = f"{place}_after_graph_ln" if frames > 1 else "after_graph_ln"
             if not serial:
-                w |= random_weights.residual(tag, CHANNELS[place])
+                w |= random_weights.residual(scope + tag, CHANNELS[place])
         for name in non_local:
             stage = name.rpartition("conv")[2].partition("_")[0]
             w |= random_weights.random_non_local(name, CHANNELS[f"res{stage}"])
@@ -54,6 +55,8 @@ def answer(model, video):
     [
         ((), 1),
         (("final",), 1),
+        (("res4",), 1),
+        (("res5", "final"), 1),
         (("res3",), 3),
         (("res3", "res4"), 3),
         (("res2", "res5", "final"), 3),
@@ -80,6 +83,16 @@ def test_c2d_and_i3d(places, frames, plain, model_weights, assert_equal):
     back = rstg_to_official(model)
     assert back.keys() == w.keys()
     assert all((back[name] == value.numpy()).all() for name, value in w.items())
+
+
+@pytest.mark.parametrize("frames", [2, 3, 5])
+def test_clips_of_odd_length(frames, plain, model_weights, assert_equal):
+    w = model_weights("res2", "res4", frames=3)
+    model, _ = rstg_from_official(w, edges="full", window=None)
+    video = clip(33, frames)
+    graphs = dict.fromkeys(("res2", "res4"), plain.Graph(ADJACENCY))
+    logits, _ = plain.whole(w, video, graphs)
+    assert_equal({"logits": answer(model, video).logits}, {"logits": logits}, 1e-9)
 
 
 def test_gradients_of_a_whole_model(plain, model_weights, outputs, assert_gradients):
@@ -142,7 +155,7 @@ def test_places_by_scopes_that_do_not_say(model_weights):
         .replace("res5_after", "graph_b_after"): value
         for name, value in model_weights("res3", "res5").items()
     }
-    with pytest.raises(InputError, match=r"places: expected where the graph 'graph_a' is"):
+    with pytest.raises(InputError, match=r"places: expected where the graph 'backbone/graph_a' is"):
         rstg_from_official(w)
     model, report = rstg_from_official(w, places={"graph_a": "res3", "graph_b": "layer4.0"})
     assert report.skipped == ()
