@@ -23,7 +23,8 @@ class PairMax3d(nn.MaxPool3d):
 
     Examples:
         >>> import torch
-        >>> PairMax3d()(torch.tensor([1.0, 3.0, 2.0, 0.0, 9.0])[None, None, :, None, None]).flatten()
+        >>> x = torch.tensor([1.0, 3.0, 2.0, 0.0, 9.0])
+        >>> PairMax3d()(x[None, None, :, None, None]).flatten()
         tensor([3., 2.])
     """
 

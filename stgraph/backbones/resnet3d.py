@@ -79,8 +79,8 @@ class ResNet3d(nn.Module):
     """A residual network of clips, with the names of :class:`~stgraph.backbones.ResNet`.
 
     ``conv1``, ``bn1``, ``relu``, ``maxpool``, ``layer1``, ``temporal_pool``, ``layer2``, …,
-    ``avgpool``, ``dropout``, ``fc``. ``layer1`` sees T frames, later stages half as many. So weights
-    of images inflate by name: :func:`~stgraph.backbones.inflate`.
+    ``avgpool``, ``dropout``, ``fc``. ``layer1`` sees T frames, later stages half as many. So
+    weights of images inflate by name: :func:`~stgraph.backbones.inflate`.
 
     Args:
         stages: what each stage is made of.

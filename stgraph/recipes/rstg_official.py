@@ -142,7 +142,8 @@ def rstg_stage_official(
 ) -> GraphStage:
     """The graph of :func:`rstg_block_official` whose vector takes the place of the CNN's maps.
 
-    The form that the authors call "serial": no residual, and no norm behind the graph.
+    The form that the authors call "serial": the vector has the norm of a residual, whose scale is 0
+    at the start, but nothing is added to it.
 
     Args:
         channels: channels of the CNN's maps.
@@ -153,8 +154,10 @@ def rstg_stage_official(
         heads: as in :func:`rstg_block_official`.
     """
     net = _normed_graph(channels, width, scales, schedule, edges, heads)
-    stage = GraphStage(net, channels, Broadcast())
+    norm = _residual_norm(channels)
+    stage = GraphStage(net, channels, Broadcast(norm=norm))
     glorot(stage)
+    nn.init.zeros_(norm.weight)
     return stage
 
 

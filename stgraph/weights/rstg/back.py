@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from stgraph.backbones import ConvStack, NonLocalBlock, ResNet3d
 from stgraph.checks import InputError
 from stgraph.classifiers import CNNClassifier, GraphClassifier
-from stgraph.layers import DotAttention, SpaceLayer
+from stgraph.layers import Broadcast, DotAttention, SpaceLayer
 from stgraph.model import GraphBlock, GraphStage, SpaceTimeGraph
 from stgraph.nodes import GridNodes
 from stgraph.weights.rstg.graph import positions
@@ -136,13 +136,14 @@ def _of_block(
 ) -> dict[str, Tensor]:
     made = _of_net(block.net, tag, layout, scope)
     rest = nn.ModuleDict({name: m for name, m in block.named_children() if name != "net"})
+    remap = block.remap
     ties = [Tie("norm", norm, RESIDUAL)] if isinstance(block, GraphBlock) else []
+    if isinstance(remap, Broadcast) and remap.norm is not None:
+        ties.append(Tie("remap.norm", norm, RESIDUAL))
     return made | write(rest, iter(ties))
 
 
-def _of_net(
-    net: SpaceTimeGraph, tag: str, layout: Layout, scope: str = ""
-) -> dict[str, Tensor]:
+def _of_net(net: SpaceTimeGraph, tag: str, layout: Layout, scope: str = "") -> dict[str, Tensor]:
     theirs = write(net, graph_ties(net, layout))
     heads = _heads(net)
     if heads > 1:

@@ -24,6 +24,7 @@ _INNER = re.compile(
     r"|dot_product_attn|update_node_mlp_?|time_update_extern|project_back_to_i3d)(?:_\d+)?/.+)$"
 )
 _RESIDUAL = re.compile(r"^(?P<tag>.*?)_?after_graph_ln(?:(?P<a>_\d+)?/beta|_scale(?P<b>_\d+)?)$")
+_OTHER_NORM = re.compile(r"after_graph_bn(?:_\d+)?/")
 _CNN = re.compile(
     r"(?:^|/)(?P<name>conv1/kernel"
     r"|(?:res_conv1_bn|res\d_\d+_branch(?:1|2[abc])(?:_bn)?)"
@@ -69,8 +70,14 @@ def sort_names(names: Iterable[str]) -> Names:
         >>> found = sort_names(["tower_0/pred/kernel:0", "pred/kernel/Momentum:0", "global_step"])
         >>> found.head
         {'pred/kernel': 'tower_0/pred/kernel:0'}
+
+    Raises:
+        InputError: on a batch norm behind a graph; all configurations have a layer norm.
     """
     plain = _variables(names)
+    other = [name for name in plain if _OTHER_NORM.search(name)]
+    if other:
+        raise InputError("source", "layer norms behind graphs, `after_graph_ln`", other)
     found = Names({}, {}, {}, {}, {}, {}, None, ())
     of_non_local = {match[1] for match in map(_NON_LOCAL.match, plain) if match}
     for name, theirs in plain.items():

@@ -283,7 +283,8 @@ def whole(
     if "final" in graphs:
         found["final"] = graph(w, "whole_graph_model_final", x, graphs["final"])
         vec = found["final"].vec
-        more = vec if serial else added(w, f"{tag('final')}after_graph_ln", vec)
+        norm = f"{tag('final')}after_graph_ln"
+        more = added(w, norm, vec) if f"{norm}_scale" in w else vec
         windows = more[:, None] if serial else windows + more[:, None]
     return linear(w, "pred", windows).mean(1), found
 

@@ -209,7 +209,7 @@ def test_positions_must_be_those_that_are_computed(random_weights):
 
 
 def test_files_that_are_none(tmp_path):
-    with pytest.raises(InputError, match="nothing.npz, which does not exist"):
+    with pytest.raises(InputError, match=r"nothing\.npz, which does not exist"):
         rstg_from_official(tmp_path / "nothing.npz")
     (tmp_path / "text.npz").write_text("no arrays")
     with pytest.raises(InputError, match=r"an \.npz of arrays"):

@@ -130,6 +130,31 @@ def test_a_vector_that_takes_the_place_of_the_maps(plain, model_weights, assert_
     assert rstg_to_official(model).keys() == w.keys()
 
 
+@pytest.mark.parametrize("frames", [1, 3])
+def test_a_normed_vector_that_is_classified_alone(frames, plain, model_weights, assert_equal):
+    w = model_weights("final", frames=frames)
+    model, report = rstg_from_official(w, edges="full", window=None, comb_type="serial")
+    assert set(report.used) == set(w)
+    video, options = clip(), plain.Graph(ADJACENCY)
+    logits, _ = plain.whole(w, video, {"final": options}, serial=True)
+    assert_equal({"logits": answer(model, video).logits}, {"logits": logits}, 1e-9)
+    assert rstg_to_official(model).keys() == w.keys()
+
+
+def test_what_leaves_no_trace_and_does_not_fit(model_weights):
+    w = model_weights("res3", serial=True)
+    with pytest.raises(InputError, match=r"a norm of what the graph '.*_res3' adds, got none"):
+        rstg_from_official(w)
+    w = model_weights("final", serial=True)
+    with pytest.raises(InputError, match=r"a norm of what the graph '.*_final' adds, got none"):
+        rstg_from_official(w, comb_type="plus")
+    with pytest.raises(InputError, match="comb_type: expected one of 'plus', 'serial'"):
+        rstg_from_official(w, comb_type="concat")
+    other = {f"final_after_graph_bn/{leaf}": torch.ones(64) for leaf in ("gamma", "beta")}
+    with pytest.raises(InputError, match="layer norms behind graphs"):
+        rstg_from_official(w | other)
+
+
 def test_windows_of_larger_frames(plain, model_weights, assert_equal):
     w = model_weights("final", frames=1)
     model, _ = rstg_from_official(w, frame=256)
