@@ -36,7 +36,8 @@ class PairMax3d(nn.MaxPool3d):
         frames = shape("input", input, "B C T H W")[2]
         if frames < 2:
             raise InputError("input", "two frames at least", frames)
-        return super().forward(input)
+        larger: Tensor = super().forward(input)
+        return larger
 
 
 class WindowMean3d(nn.Module):
