@@ -12,7 +12,7 @@ from stgraph.backbones import ConvStack, NonLocalBlock, c2d_resnet50_official, i
 from stgraph.checks import InputError
 from stgraph.classifiers import CNNClassifier, GraphClassifier, VideoClassifier
 from stgraph.edges import EdgeBuilder, GridEdges
-from stgraph.layers import Broadcast
+from stgraph.layers import Broadcast, MLPUpdate, Update
 from stgraph.model import GraphBlock, GraphStage, SpaceTimeGraph
 from stgraph.nodes import GridNodes
 from stgraph.recipes import (
@@ -61,6 +61,7 @@ def _of_sync_mnist(model: GraphClassifier) -> dict[str, Any]:
         "channels": stack.out_channels,
         "schedule": model.net.schedule,
         "positions": None if place is None else place.size,
+        "update": next((type(u) for u in model.modules() if isinstance(u, Update)), MLPUpdate),
     }
 
 

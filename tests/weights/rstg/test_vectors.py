@@ -7,7 +7,6 @@ import torch
 
 from stgraph.weights import rstg_from_official, rstg_graph_from_official, rstg_to_official
 
-
 EACH = 4e-6
 """Gradients of single variables: the vectors are in single precision, by which alone some are off
 by 3e-6, whereas whole gradients are within 1e-6."""

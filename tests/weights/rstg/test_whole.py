@@ -7,6 +7,7 @@ import torch
 
 from stgraph.checks import InputError
 from stgraph.edges import FullEdges, TemplateEdges
+from stgraph.layers import MLPUpdate, ScaleUpdate
 from stgraph.recipes import rstg_sync_mnist, rstg_sync_mnist_official
 from stgraph.weights import from_pretrained, rstg_from_official, rstg_to_official, save_pretrained
 
@@ -209,11 +210,13 @@ def test_sync_mnists_model_in_other_sizes(plain, random_weights, assert_equal):
     assert not hasattr(model, "recipe")
 
 
-def test_a_converted_model_is_saved_by_its_recipe(tmp_path):
-    edges = FullEdges(loops=False)
-    made = rstg_sync_mnist_official(num_classes=5, channels=4, edges=edges, positions=None)
+@pytest.mark.parametrize("update", [MLPUpdate, ScaleUpdate])
+def test_a_converted_model_is_saved_by_its_recipe(update, tmp_path):
+    options = {"edges": FullEdges(loops=False), "positions": None, "update": update}
+    made = rstg_sync_mnist_official(num_classes=5, channels=4, **options)
     model, _ = rstg_from_official(rstg_to_official(made), edges="full_noloops")
     assert model.recipe.name == "rstg_sync_mnist_official"
+    assert model.recipe.arguments["update"] is update
     again = from_pretrained(save_pretrained(model, tmp_path))
     video = torch.rand(1, 2, 1, 64, 64)
     assert torch.equal(again(video).logits, made.eval()(video).logits)
