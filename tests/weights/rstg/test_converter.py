@@ -179,6 +179,10 @@ def test_errors_name_the_variable(weights):
         rstg_graph_from_official(weights | {key: weights[key][..., :3]})
     with pytest.raises(InputError, match=r"variables of known parts only, got \['whole_.*new/ker"):
         rstg_graph_from_official(weights | {f"{X}/send_messages_mlp/new/kernel": weights[key]})
+    key = f"{X}/project_i3d/kernel"
+    with pytest.raises(InputError, match=r"project_i3d/kernel: expected \[C, D\]"):
+        rstg_graph_from_official(weights | {key: weights[key].flatten()})
+    key = f"{X}/dot_product_attn/att_conv2/kernel"
     with pytest.raises(InputError, match="linear maps both in and out"):
         rstg_graph_from_official(without(f"{X}/project_back_to_i3d/kernel"))
     with pytest.raises(InputError, match="an LSTM"):
@@ -212,10 +216,10 @@ def test_files_that_are_none(tmp_path):
     with pytest.raises(InputError, match=r"nothing\.npz, which does not exist"):
         rstg_from_official(tmp_path / "nothing.npz")
     (tmp_path / "text.npz").write_text("no arrays")
-    with pytest.raises(InputError, match=r"an \.npz of arrays"):
+    with pytest.raises(InputError, match=r"an \.npz file of arrays"):
         rstg_from_official(tmp_path / "text.npz")
     np.savez(tmp_path / "objects.npz", a=np.array([{}], dtype=object))
-    with pytest.raises(InputError, match=r"an \.npz of arrays"):
+    with pytest.raises(InputError, match=r"an \.npz file of arrays"):
         rstg_from_official(tmp_path / "objects.npz")
 
 
