@@ -4,7 +4,7 @@ from stgraph.backbones.inflate import inflate
 from stgraph.backbones.non_local import NonLocalBlock, NonLocalOutput
 from stgraph.backbones.norm import FixedStatsBatchNorm3d
 from stgraph.backbones.official import c2d_resnet50_official, i3d_resnet50_official
-from stgraph.backbones.pooling import WindowMean3d
+from stgraph.backbones.pooling import PairMax3d, WindowMean3d
 from stgraph.backbones.recurrent import RecurrentClassifier, conv_lstm, mean_lstm
 from stgraph.backbones.resnet import (
     BasicBlock,
@@ -33,6 +33,7 @@ __all__ = [
     "FixedStatsBatchNorm3d",
     "NonLocalBlock",
     "NonLocalOutput",
+    "PairMax3d",
     "RecurrentClassifier",
     "ResNet",
     "ResNet3d",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stgraph.backbones.norm import FixedStatsBatchNorm3d
+from stgraph.backbones.pooling import PairMax3d
 from stgraph.backbones.resnet3d import ResNet3d, c2d_resnet50, i3d_resnet50
 from stgraph.initialise import glorot
 
@@ -16,8 +17,8 @@ def c2d_resnet50_official(
 ) -> ResNet3d:
     """:func:`~stgraph.backbones.c2d_resnet50` as RSTG's authors ran it.
 
-    First pooling without padding, batch norms with fixed statistics, averages over 14×14 windows of
-    the last maps, Glorot's weights.
+    First pooling without padding, no last frame without partner, batch norms with fixed statistics,
+    averages over 14×14 windows of the last maps, Glorot's weights.
 
     Args:
         num_classes: K.
@@ -52,6 +53,7 @@ def _official(
         dropout=dropout,
         norm=FixedStatsBatchNorm3d,
         window=14,
+        temporal_pool=PairMax3d(),
     )
     glorot(net)
     return net

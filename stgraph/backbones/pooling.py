@@ -1,13 +1,43 @@
-"""Means over maps that are larger than those a network was made for."""
+"""Pooling in time, and means over maps that are larger than those a network was made for."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stgraph.checks import integer, shape
+from stgraph.checks import InputError, integer, shape
 
-__all__ = ["WindowMean3d"]
+__all__ = ["PairMax3d", "WindowMean3d"]
+
+
+class PairMax3d(nn.MaxPool3d):
+    """The larger values of every two frames; a last frame without partner is left out.
+
+    So the official code of RSTG halves the frames of its C2D and I3D.
+
+    Shapes:
+        ``[B, C, T, H, W]`` → ``[B, C, ⌊T/2⌋, H, W]``.
+
+    Raises:
+        InputError: on less than two frames.
+
+    Examples:
+        >>> import torch
+        >>> x = torch.tensor([1.0, 3.0, 2.0, 0.0, 9.0])
+        >>> PairMax3d()(x[None, None, :, None, None]).flatten()
+        tensor([3., 2.])
+    """
+
+    def __init__(self) -> None:
+        super().__init__((2, 1, 1))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """See the class."""
+        frames = shape("input", input, "B C T H W")[2]
+        if frames < 2:
+            raise InputError("input", "two frames at least", frames)
+        larger: Tensor = super().forward(input)
+        return larger
 
 
 class WindowMean3d(nn.Module):

@@ -79,8 +79,8 @@ class ResNet3d(nn.Module):
     """A residual network of clips, with the names of :class:`~stgraph.backbones.ResNet`.
 
     ``conv1``, ``bn1``, ``relu``, ``maxpool``, ``layer1``, ``temporal_pool``, ``layer2``, …,
-    ``avgpool``, ``dropout``, ``fc``. ``layer1`` sees T frames, later stages ⌈T/2⌉. So weights of
-    images inflate by name: :func:`~stgraph.backbones.inflate`.
+    ``avgpool``, ``dropout``, ``fc``. ``layer1`` sees T frames, later stages half as many. So
+    weights of images inflate by name: :func:`~stgraph.backbones.inflate`.
 
     Args:
         stages: what each stage is made of.
@@ -95,6 +95,10 @@ class ResNet3d(nn.Module):
         window: side of the last averages over space. ``None`` averages over the whole map; with 14
             the vector is the mean of the averages over all 14×14 windows, as in the official code
             of RSTG, so that the middle of a larger map counts more (3×3 windows at 256×256).
+        temporal_pool: what halves the frames, ``[B, C, T, H, W] → [B, C, T/2, H, W]``. By default
+            2×1×1 max-pooling where a last frame without partner stays alone, so that clips may have
+            any length; :class:`~stgraph.backbones.PairMax3d` leaves it out, as the official code of
+            RSTG does.
 
     Shapes:
         video ``[B, c, T, H, W]`` → logits ``[B, K]``.
@@ -119,6 +123,7 @@ class ResNet3d(nn.Module):
         dropout: float = 0.3,
         norm: Norm = nn.BatchNorm3d,
         window: int | None = None,
+        temporal_pool: nn.Module | None = None,
     ) -> None:
         super().__init__()
         if not stages:
@@ -136,8 +141,8 @@ class ResNet3d(nn.Module):
             self.add_module(name, _stage(before, stage, norm))
             before = 4 * stage.channels
             if name == "layer1":
-                # A last frame without partner stays alone, so that clips may have any length.
-                self.temporal_pool = nn.MaxPool3d((2, 1, 1), ceil_mode=True)
+                whole = nn.MaxPool3d((2, 1, 1), ceil_mode=True)
+                self.temporal_pool = whole if temporal_pool is None else temporal_pool
         self.avgpool = nn.AdaptiveAvgPool3d(1) if window is None else WindowMean3d(window)
         self.dropout = nn.Dropout(fraction("dropout", dropout))
         self.fc = nn.Linear(before, num_classes)
@@ -174,6 +179,7 @@ def i3d_resnet50(
     dropout: float = 0.3,
     norm: Norm = nn.BatchNorm3d,
     window: int | None = None,
+    temporal_pool: nn.Module | None = None,
 ) -> ResNet3d:
     """I3D of ResNet-50, with convolutions over three frames in every second block (RSTG).
 
@@ -186,6 +192,7 @@ def i3d_resnet50(
         dropout: see :class:`ResNet3d`.
         norm: see :class:`ResNet3d`.
         window: see :class:`ResNet3d`.
+        temporal_pool: see :class:`ResNet3d`.
 
     Examples:
         >>> import torch
@@ -208,6 +215,7 @@ def i3d_resnet50(
         dropout=dropout,
         norm=norm,
         window=window,
+        temporal_pool=temporal_pool,
     )
 
 
@@ -218,6 +226,7 @@ def c2d_resnet50(
     dropout: float = 0.3,
     norm: Norm = nn.BatchNorm3d,
     window: int | None = None,
+    temporal_pool: nn.Module | None = None,
 ) -> ResNet3d:
     """C2D of ResNet-50: no convolution over time, but the temporal pooling (RSTG).
 
@@ -239,6 +248,7 @@ def c2d_resnet50(
         dropout=dropout,
         norm=norm,
         window=window,
+        temporal_pool=temporal_pool,
     )
 
 

@@ -19,15 +19,18 @@ class Broadcast(nn.Module):
 
     Args:
         readout: nodes to a vector; their sum, averaged over time, by default.
+        norm: of the maps that this makes, ``[B, T, C, H, W]``; none by default. Over a clip
+            (:class:`~stgraph.layers.ClipMapNorm`) it is the vector's own.
 
     Shapes:
-        ``x [V, C]``, frame graphs → ``[B, T, C, H, W]``, a view.
+        ``x [V, C]``, frame graphs → ``[B, T, C, H, W]``, a view where there is no norm.
     """
 
     causal = False
 
-    def __init__(self, readout: Readout | None = None) -> None:
+    def __init__(self, readout: Readout | None = None, norm: nn.Module | None = None) -> None:
         super().__init__()
+        self.norm = norm
         self.readout = Readout() if readout is None else readout
 
     def forward(self, x: Tensor, graph: Batch) -> Tensor:
@@ -35,4 +38,5 @@ class Broadcast(nn.Module):
         layout = clips_of(graph)
         vector: Tensor = self.readout(x, graph)
         sizes = (layout.clips, layout.frames, -1, layout.height, layout.width)
-        return vector[:, None, :, None, None].expand(sizes)
+        maps = vector[:, None, :, None, None].expand(sizes)
+        return maps if self.norm is None else self.norm(maps)

@@ -104,7 +104,7 @@ def pad_detections(
         for name, value in frame.items():
             padded[name][place, : len(value)] = value
     return {
-        name: value.unflatten(0, lead[:2])
+        name: value.view(*lead[:2], *value.shape[1:])
         for name, value in (padded | {"present": present}).items()
     }
 

@@ -19,6 +19,7 @@ from stgraph.backbones import (
     i3d_resnet50_official,
 )
 from stgraph.edges import FullEdges, GridEdges
+from stgraph.layers import MLPUpdate, ScaleUpdate
 from stgraph.nodes import (
     LargeGenerator,
     SmallGenerator,
@@ -38,6 +39,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "stgraph.backbones.i3d_resnet50": i3d_resnet50,
     "stgraph.backbones.i3d_resnet50_official": i3d_resnet50_official,
     "stgraph.backbones.FixedStatsBatchNorm3d": FixedStatsBatchNorm3d,
+    "stgraph.layers.MLPUpdate": MLPUpdate,
+    "stgraph.layers.ScaleUpdate": ScaleUpdate,
     "stgraph.nodes.LargeGenerator": LargeGenerator,
     "stgraph.nodes.SmallGenerator": SmallGenerator,
     "stgraph.nodes.official_small_generator": official_small_generator,

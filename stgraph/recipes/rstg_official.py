@@ -32,6 +32,7 @@ from stgraph.layers import (
     ScaleUpdate,
     SpaceLayer,
     TimeLayer,
+    Update,
 )
 from stgraph.model import GraphBlock, GraphStage, SpaceTimeGraph
 from stgraph.nodes import GridNodes
@@ -63,6 +64,7 @@ def rstg_sync_mnist_official(
     positions: int | None = 6,
     edges: EdgeBuilder | None = None,
     heads: int = 1,
+    update: Callable[..., Update] = MLPUpdate,
 ) -> GraphClassifier:
     """:func:`rstg_sync_mnist` as the authors ran it; as many parameters.
 
@@ -79,6 +81,8 @@ def rstg_sync_mnist_official(
         edges: edge builder; ``GridEdges(scales)`` by default. ``GridEdges(scales, (256, 256))`` has
             the neighbours of another frame, ``FullEdges(loops=False)`` all other nodes.
         heads: of the attention; several have a projection of the messages each.
+        update: maker of the update of nodes: :class:`~stgraph.layers.MLPUpdate`, or
+            :class:`~stgraph.layers.ScaleUpdate` with an MLP for every scale ("scalewise").
 
     Examples:
         >>> sum(p.numel() for p in rstg_sync_mnist_official().parameters())
@@ -90,7 +94,7 @@ def rstg_sync_mnist_official(
             channels, norm=None, position=None if positions is None else GaussianMaps(positions)
         ),
         gather=LeakingAdditiveAttention(channels, heads, value=_value(heads)),
-        update=MLPUpdate(channels, norm=None),
+        update=_update(update, channels, scales),
     )
     norm = PerNode(nn.BatchNorm1d(channels, eps=1e-3, momentum=0.01))  # TensorFlow's .99
     net = _graph(channels, channels, scales, schedule, edges, (64, 64), norm, space)
@@ -142,7 +146,8 @@ def rstg_stage_official(
 ) -> GraphStage:
     """The graph of :func:`rstg_block_official` whose vector takes the place of the CNN's maps.
 
-    The form that the authors call "serial": no residual, and no norm behind the graph.
+    The form that the authors call "serial": the vector has the norm of a residual, whose scale is 0
+    at the start, but nothing is added to it.
 
     Args:
         channels: channels of the CNN's maps.
@@ -153,8 +158,10 @@ def rstg_stage_official(
         heads: as in :func:`rstg_block_official`.
     """
     net = _normed_graph(channels, width, scales, schedule, edges, heads)
-    stage = GraphStage(net, channels, Broadcast())
+    norm = _residual_norm(channels)
+    stage = GraphStage(net, channels, Broadcast(norm=norm))
     glorot(stage)
+    nn.init.zeros_(norm.weight)
     return stage
 
 
@@ -260,6 +267,12 @@ def _residual_norm(channels: int) -> Scaled:
 def _value(heads: int) -> Callable[[int, int], nn.Module] | None:
     """A projection of the messages for every head, where there are several."""
     return nn.Linear if heads > 1 else None
+
+
+def _update(make: Callable[..., Update], channels: int, scales: Sequence[int]) -> Update:
+    """An update without a norm; one that tells identities apart is told the scales."""
+    options = {"scales": scales} if getattr(make, "by_identity", False) else {}
+    return make(channels, norm=None, **options)
 
 
 def _normed_graph(

@@ -6,6 +6,7 @@ from torch import nn
 
 from stgraph.backbones import (
     FixedStatsBatchNorm3d,
+    PairMax3d,
     WindowMean3d,
     c2d_resnet50,
     c2d_resnet50_official,
@@ -30,6 +31,7 @@ def test_they_are_the_others_with_other_parts(official, printed):
     assert isinstance(net.avgpool, WindowMean3d)
     assert net.avgpool.side == 14
     assert net.dropout.p == 0.1
+    assert isinstance(net.temporal_pool, PairMax3d)
 
 
 def test_training_is_as_evaluation_but_for_dropout():

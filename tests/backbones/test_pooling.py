@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from stgraph.backbones import WindowMean3d
+from stgraph.backbones import PairMax3d, WindowMean3d
 from stgraph.checks import InputError
 
 
@@ -29,7 +29,17 @@ def test_maps_up_to_the_window_are_averaged_whole(size):
     torch.testing.assert_close(WindowMean3d(14)(x), x.mean((2, 3, 4), keepdim=True))
 
 
+@pytest.mark.parametrize("frames", [2, 3, 8, 9])
+def test_frames_are_halved_without_a_last_one_alone(frames):
+    x = torch.randn(2, 3, frames, 4, 5)
+    whole = x[:, :, : frames // 2 * 2]
+    expected = torch.maximum(whole[:, :, ::2], whole[:, :, 1::2])
+    assert torch.equal(PairMax3d()(x), expected)
+
+
 def test_what_does_not_fit_is_refused():
+    with pytest.raises(InputError, match="input: expected two frames at least, got 1"):
+        PairMax3d()(torch.zeros(1, 2, 1, 4, 4))
     with pytest.raises(InputError, match="side: expected a whole number of at least 1, got 0"):
         WindowMean3d(0)
     with pytest.raises(InputError, match=r"x: expected \[B, C, T, H, W\]"):

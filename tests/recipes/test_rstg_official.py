@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import layer_norm
 
 from stgraph import recipes, schedules
 from stgraph.backbones import FixedStatsBatchNorm3d, NonLocalBlock, c2d_resnet50_official
@@ -153,9 +154,15 @@ def test_the_serial_vector_is_all_that_is_classified():
     assert isinstance(stage, GraphStage)
     assert not isinstance(stage, GraphBlock)
     video = torch.randn(1, 4, 3, 32, 32)
-    answer = model(video)
-    vector = answer.x.view(1, 2, 14, 2048).sum(2).mean(1)
-    torch.testing.assert_close(answer.logits, model.net.fc(vector), rtol=1e-4, atol=1e-4)
+    with torch.no_grad():
+        norm = stage.remap.norm
+        assert torch.equal(model(video).logits, model.net.fc.bias[None])  # its scale starts at 0
+        norm.weight.uniform_(0.5, 2)
+        norm.norm.bias.normal_()
+        answer = model(video)
+        vector = answer.x.view(1, 2, 14, 2048).sum(2).mean(1)
+        normed = norm.weight * (layer_norm(vector, [2048], eps=1e-12) + norm.norm.bias)
+    torch.testing.assert_close(answer.logits, model.net.fc(normed), rtol=1e-4, atol=1e-4)
 
 
 def test_rounds_positions_and_norms_are_arguments():

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from stgraph.backbones import ConvStack, NonLocalBlock, ResNet3d
 from stgraph.checks import InputError
 from stgraph.classifiers import CNNClassifier, GraphClassifier
-from stgraph.layers import SpaceLayer
+from stgraph.layers import Broadcast, DotAttention, SpaceLayer
 from stgraph.model import GraphBlock, GraphStage, SpaceTimeGraph
 from stgraph.nodes import GridNodes
 from stgraph.weights.rstg.graph import positions
+from stgraph.weights.rstg.heads import split_heads
 from stgraph.weights.rstg.layouts import RESIDUAL, Layout, Linear
 from stgraph.weights.rstg.lstm import LSTM
 from stgraph.weights.rstg.places import GRAPH_AFTER, stage_name
@@ -23,6 +24,7 @@ from stgraph.weights.rstg.ties import (
     net_ties,
     non_local_ties,
     position_of,
+    spans_time,
     stack_ties,
     write,
 )
@@ -54,8 +56,7 @@ def rstg_to_official(
         where messages have them.
 
     Raises:
-        InputError: when a part of the model is none of the official code, or an attention has
-            several heads.
+        InputError: when a part of the model is none of the official code.
 
     Examples:
         >>> from stgraph.recipes import rstg_block_official
@@ -82,6 +83,9 @@ def _of_cnn(model: CNNClassifier, layout: Layout) -> dict[str, Tensor]:
     cnn = net.bare()
     if not isinstance(cnn, ResNet3d):
         raise InputError("model", "a C2D or I3D", type(cnn).__name__)
+    stages = [place for place in net.places if place != "layer4"]
+    graphs = sum(isinstance(net.graph_blocks[p.replace(".", "/")], GraphStage) for p in stages)
+    named = spans_time(cnn) or graphs > 1  # C2D's norms do not say where they are
     made = {}
     for name, value in write(cnn, net_ties(cnn)).items():
         made[name if name.startswith("pred/") else BACKBONE + name] = value
@@ -93,8 +97,9 @@ def _of_cnn(model: CNNClassifier, layout: Layout) -> dict[str, Tensor]:
                 made[name + ending] = value
         elif isinstance(block, GraphStage):
             tag = _tag(place)
-            norm = "after_graph_ln" if tag == "final" else f"{tag}_after_graph_ln"
-            made |= _of_block(block, tag, layout, norm)
+            scope = "" if tag == "final" else BACKBONE
+            norm = f"{scope}{tag}_after_graph_ln" if named else f"{scope}after_graph_ln"
+            made |= _of_block(block, tag, layout, norm, scope)
         else:
             raise InputError("model", f"a graph or non-local block at {place}", block)
     return made
@@ -126,20 +131,36 @@ def _of_sync_mnist(model: GraphClassifier, layout: Layout) -> dict[str, Tensor]:
     }
 
 
-def _of_block(block: GraphStage, tag: str, layout: Layout, norm: str) -> dict[str, Tensor]:
-    made = _of_net(block.net, tag, layout)
+def _of_block(
+    block: GraphStage, tag: str, layout: Layout, norm: str, scope: str = ""
+) -> dict[str, Tensor]:
+    made = _of_net(block.net, tag, layout, scope)
     rest = nn.ModuleDict({name: m for name, m in block.named_children() if name != "net"})
+    remap = block.remap
     ties = [Tie("norm", norm, RESIDUAL)] if isinstance(block, GraphBlock) else []
+    if isinstance(remap, Broadcast) and remap.norm is not None:
+        ties.append(Tie("remap.norm", norm, RESIDUAL))
     return made | write(rest, iter(ties))
 
 
-def _of_net(net: SpaceTimeGraph, tag: str, layout: Layout) -> dict[str, Tensor]:
-    for layer in net.layers.values():
-        if isinstance(layer, SpaceLayer) and layer.gather.heads > 1:
-            expected = "an attention of one head; how others are called is not known"
-            raise InputError("model", expected, layer.gather)
-    made = {f"{GRAPH}{tag}/{name}": v for name, v in write(net, graph_ties(net, layout)).items()}
+def _of_net(net: SpaceTimeGraph, tag: str, layout: Layout, scope: str = "") -> dict[str, Tensor]:
+    theirs = write(net, graph_ties(net, layout))
+    heads = _heads(net)
+    if heads > 1:
+        theirs = split_heads(theirs, heads)
+    made = {f"{scope}{GRAPH}{tag}/{name}": value for name, value in theirs.items()}
     place = position_of(net)
     if place is not None and isinstance(net.nodes, GridNodes):
         made["positional_emb"] = positions(net.nodes.scales, place.size).float()
     return made
+
+
+def _heads(net: SpaceTimeGraph) -> int:
+    """Of a graph's attention; the official code has several of dot products with projections."""
+    for layer in net.layers.values():
+        if isinstance(layer, SpaceLayer) and layer.gather.heads > 1:
+            if not isinstance(layer.gather, DotAttention) or layer.gather.value is None:
+                expected = "several heads of dot products and projections alone"
+                raise InputError("model", expected, layer.gather)
+            return layer.gather.heads
+    return 1

@@ -82,13 +82,15 @@ def make_graph(
         residual: what stands before the residual's norm, or ``None``.
         state: variables.
         options: what weights do not say.
-        form: ``"map"`` or ``"vec"``, as a block or, without a residual's norm, as a stage;
-            ``"nodes"``, the graph alone.
+        form: ``"map"`` or ``"vec"``, a block; ``"serial"``, a vector as a stage; ``"nodes"``, the
+            graph alone.
 
     Raises:
         InputError: as :func:`read_structure`.
     """
-    choice("form", form, ("map", "vec", "nodes"))
+    choice("form", form, ("map", "vec", "serial", "nodes"))
+    if residual is None and form in ("map", "vec"):
+        raise InputError("source", f"a norm of what the graph {scope!r} adds", "none")
     theirs = dict(found.graphs[scope])
     if residual is not None:
         theirs |= found.residuals[residual]
@@ -104,14 +106,24 @@ def make_graph(
     ties = tuple(graph_ties(net, lstm, inner, OUTER_LSTM, norm))
     module: GraphBlock | GraphStage | SpaceTimeGraph = net
     if form != "nodes":
-        remap = Remap(normalised=False) if form == "map" else Broadcast(Readout("sum"))
-        module = GraphStage(net, structure.channels, remap)
+        channels = structure.channels
+        module, place = _inserted(net, channels, form, residual is not None)
         ties = tuple(tie._replace(module=f"net.{tie.module}") for tie in ties)
         if residual is not None:
-            module = GraphBlock(net, structure.channels, remap, norm=_residual_norm)
-            ties = (*ties, Tie("norm", "after_graph_ln", RESIDUAL))
+            ties = (*ties, Tie(place, "after_graph_ln", RESIDUAL))
     whole = options.rounds > 0  # without rounds, what they would be made of lies unused
     return Made(module, net, Part("", module, ties, variables, origin, whole))
+
+
+def _inserted(
+    net: SpaceTimeGraph, channels: int, form: str, normed: bool
+) -> tuple[GraphStage, str]:
+    """A graph as a part of a CNN, and where its last norm is, if there is one."""
+    if form == "serial":
+        norm = _residual_norm(channels) if normed else None
+        return GraphStage(net, channels, Broadcast(Readout("sum"), norm)), "remap.norm"
+    remap = Remap(normalised=False) if form == "map" else Broadcast(Readout("sum"))
+    return GraphBlock(net, channels, remap, norm=_residual_norm), "norm"
 
 
 def _residual_norm(channels: int) -> Scaled:
@@ -122,11 +134,11 @@ def _net(made: Structure, options: GraphOptions, heads: int) -> SpaceTimeGraph:
     """An untrained graph of the structure that the weights show."""
     width, scales = made.width, made.scales
     layers: dict[str, nn.Module] = {}
-    if made.clip_norm:
-        layers["norm"] = ClipNorm(width, eps=EPS)
     if made.batch_norm:
         name = "batch_norm" if made.clip_norm else "norm"
         layers[name] = PerNode(nn.BatchNorm1d(width, eps=1e-3, momentum=0.01))
+    if made.clip_norm:
+        layers["norm"] = ClipNorm(width, eps=EPS)
     before: tuple[str, ...] = tuple(layers)
     after: tuple[str, ...] = ("last",)
     if made.inner:

@@ -13,7 +13,7 @@ from stgraph.checks import InputError
 from stgraph.weights.rstg.layouts import Weights
 from stgraph.weights.rstg.structure import OTHER_PARTS
 
-__all__ = ["Heads", "joined_heads"]
+__all__ = ["Heads", "joined_heads", "split_heads"]
 
 _KINDS = {
     "att_conv1/kernel": re.compile(r"att_conv1[^/]*/(?:.+/)?kernel$"),
@@ -35,11 +35,29 @@ class Heads(NamedTuple):
     number: int
 
 
+_SCOPE = "dot_product_attn/"
+
+
+def split_heads(variables: Weights, number: int) -> dict[str, Tensor]:
+    """Variables of an attention by dot products, as the official code has them for each head.
+
+    ``attention_head0/messages_proj``, ``attention_head0/dot_product_attn/att_conv1``, …
+    """
+    made: dict[str, Tensor] = {}
+    for name, value in variables.items():
+        if not name.startswith(_SCOPE):
+            made[name] = value
+            continue
+        theirs = name.replace(f"{_SCOPE}att_value", "messages_proj")
+        for head, part in enumerate(value.chunk(number, dim=-1)):
+            made[f"attention_head{head}/{theirs}"] = part
+    return made
+
+
 def joined_heads(state: Weights) -> Heads:
     """Join what the heads of an attention have: scores, biases, and projections of the messages.
 
-    Heads are told apart by the numbers in their names, whatever these are: no vectors of the
-    official code say what it calls them.
+    Heads are told apart by the numbers in their names, whatever these are.
 
     Raises:
         InputError: when they are not alike.

@@ -24,6 +24,7 @@ _INNER = re.compile(
     r"|dot_product_attn|update_node_mlp_?|time_update_extern|project_back_to_i3d)(?:_\d+)?/.+)$"
 )
 _RESIDUAL = re.compile(r"^(?P<tag>.*?)_?after_graph_ln(?:(?P<a>_\d+)?/beta|_scale(?P<b>_\d+)?)$")
+_OTHER_NORM = re.compile(r"after_graph_bn(?:_\d+)?/")
 _CNN = re.compile(
     r"(?:^|/)(?P<name>conv1/kernel"
     r"|(?:res_conv1_bn|res\d_\d+_branch(?:1|2[abc])(?:_bn)?)"
@@ -69,8 +70,14 @@ def sort_names(names: Iterable[str]) -> Names:
         >>> found = sort_names(["tower_0/pred/kernel:0", "pred/kernel/Momentum:0", "global_step"])
         >>> found.head
         {'pred/kernel': 'tower_0/pred/kernel:0'}
+
+    Raises:
+        InputError: on a batch norm behind a graph; all configurations have a layer norm.
     """
     plain = _variables(names)
+    other = [name for name in plain if _OTHER_NORM.search(name)]
+    if other:
+        raise InputError("source", "layer norms behind graphs, `after_graph_ln`", other)
     found = Names({}, {}, {}, {}, {}, {}, None, ())
     of_non_local = {match[1] for match in map(_NON_LOCAL.match, plain) if match}
     for name, theirs in plain.items():
@@ -141,6 +148,12 @@ def residual_tags(found: Names) -> dict[str, str]:
     """
     pairs: dict[str, str] = {}
     left = dict.fromkeys(found.residuals)
+    for scope in found.graphs:
+        beside = [tag for tag in left if _beside(scope, tag)]
+        if len(beside) == 1 and sum(_beside(other, beside[0]) for other in found.graphs) == 1:
+            pairs[scope] = beside[0]
+    for tag in pairs.values():
+        del left[tag]
     for alike in (_same_name, _same_stage):
         for scope in [scope for scope in found.graphs if scope not in pairs]:
             fitting = [tag for tag in left if alike(scope, tag)]
@@ -155,6 +168,16 @@ def residual_tags(found: Names) -> dict[str, str]:
         told = f"{[f'{tag}_after_graph_ln' for tag in left]} beside graphs {list(found.graphs)}"
         raise InputError("source", "one graph for every residual's norm", told)
     return pairs
+
+
+def _beside(scope: str, tag: str) -> bool:
+    """Names in one scope, of which that of the norm says no other graph.
+
+    In C2D it says none: ``backbone/after_graph_ln`` is of the graph in ``backbone``, and
+    ``after_graph_ln`` of the one at the end.
+    """
+    place, _, own = tag.rpartition("/")
+    return scope.rpartition("/")[0] == place and (not own or scope.endswith(f"_{own}"))
 
 
 def _same_name(scope: str, tag: str) -> bool:

@@ -9,11 +9,10 @@ import torch
 from torch import nn
 
 from stgraph.backbones import ConvStack, NonLocalBlock, c2d_resnet50_official, i3d_resnet50_official
-from stgraph.backbones.resnet3d import Bottleneck3d
 from stgraph.checks import InputError
 from stgraph.classifiers import CNNClassifier, GraphClassifier, VideoClassifier
 from stgraph.edges import EdgeBuilder, GridEdges
-from stgraph.layers import Broadcast
+from stgraph.layers import Broadcast, MLPUpdate, Update
 from stgraph.model import GraphBlock, GraphStage, SpaceTimeGraph
 from stgraph.nodes import GridNodes
 from stgraph.recipes import (
@@ -26,7 +25,7 @@ from stgraph.recipes import (
     rstg_to_vec_serial_official,
 )
 from stgraph.recipes.recorded import Recipe
-from stgraph.weights.rstg.ties import position_of
+from stgraph.weights.rstg.ties import position_of, spans_time
 
 __all__ = ["note_recipe"]
 
@@ -62,6 +61,7 @@ def _of_sync_mnist(model: GraphClassifier) -> dict[str, Any]:
         "channels": stack.out_channels,
         "schedule": model.net.schedule,
         "positions": None if place is None else place.size,
+        "update": next((type(u) for u in model.modules() if isinstance(u, Update)), MLPUpdate),
     }
 
 
@@ -69,7 +69,7 @@ def _of_cnn(model: CNNClassifier) -> tuple[Callable[..., nn.Module], dict[str, A
     net = model.net
     blocks = dict(zip(net.places, net.graph_blocks.values(), strict=True))
     graphs = {name: block for name, block in blocks.items() if isinstance(block, GraphStage)}
-    in_time = any(isinstance(m, Bottleneck3d) and m.conv1.kernel_size[0] > 1 for m in net.modules())
+    in_time = spans_time(net)
     options: dict[str, Any] = {"num_classes": model.num_classes}
     if not graphs:
         options["dropout"] = cast(nn.Dropout, net.dropout).p

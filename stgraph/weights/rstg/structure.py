@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from stgraph.checks import InputError, integer
+from stgraph.checks import InputError, integer, shape
 from stgraph.weights.rstg.layouts import Weights, get
 from stgraph.weights.rstg.lstm import is_lstm
 
@@ -76,7 +76,9 @@ def read_structure(state: Weights, scales: int | Sequence[int] | None, rounds: i
     projected = "project_i3d/kernel" in state
     if projected != ("project_back_to_i3d/kernel" in state):
         raise InputError("source", "linear maps both in and out, or none", "one of them")
-    channels = state["project_i3d/kernel"].shape[-2] if projected else width
+    channels = (
+        shape("project_i3d/kernel", state["project_i3d/kernel"], "C D")[0] if projected else width
+    )
     attention = "my_attn" if any(name.startswith("my_attn/") for name in state) else ""
     attention = attention or "dot_product_attn"
     positions = _positions(state, width) if space else 0

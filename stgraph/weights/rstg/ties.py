@@ -45,6 +45,7 @@ __all__ = [
     "non_local_ties",
     "position_of",
     "read",
+    "spans_time",
     "stack_ties",
     "write",
 ]
@@ -145,6 +146,11 @@ def position_of(net: SpaceTimeGraph) -> GaussianMaps | None:
             place = layer.send.position
             return place if isinstance(place, GaussianMaps) else None
     return None
+
+
+def spans_time(net: nn.Module) -> bool:
+    """Whether a CNN is an I3D: convolutions in it span several frames."""
+    return any(isinstance(m, Bottleneck3d) and m.conv1.kernel_size[0] > 1 for m in net.modules())
 
 
 def net_ties(net: ResNet3d) -> Iterator[Tie]:

@@ -12,10 +12,11 @@ from stgraph.backbones import (
     ConvStack,
     FixedStatsBatchNorm3d,
     NonLocalBlock,
+    PairMax3d,
     ResNet3d,
     Stage,
 )
-from stgraph.checks import InputError, integer, shape
+from stgraph.checks import InputError, choice, integer, shape
 from stgraph.classifiers import CNNClassifier, GraphClassifier, VideoClassifier
 from stgraph.edges import EdgeBuilder
 from stgraph.insertion import insert
@@ -59,13 +60,13 @@ def rstg_from_official(
     dropout: float = 0.3,
     window: int | None = 14,
     forget_bias: float = 1.0,
+    comb_type: str | None = None,
 ) -> OfficialRSTG:
     """Build the model that official weights of RSTG belong to, and load them.
 
     Read off the weights: SyncMNIST's CNN, or C2D or I3D of any depth, by the frames that its
     convolutions span; classes and channels; where graphs are, one or several, in the stages or at
-    the end; non-local blocks; and all that :func:`rstg_graph_from_official` reads of each graph. A
-    graph without a norm for a residual is all that goes on to what follows ("serial").
+    the end; non-local blocks; and all that :func:`rstg_graph_from_official` reads of each graph.
 
     Args:
         source: an ``.npz``, or arrays by the names of variables, as a reader of TensorFlow's
@@ -82,6 +83,9 @@ def rstg_from_official(
         dropout: of the pooled vector, in training.
         window: side of the last averages: 14, as in the official code, or ``None`` for whole maps.
         forget_bias: see :func:`rstg_graph_from_official`.
+        comb_type: of a graph at the end of C2D or I3D, which leaves no trace: its vector joins the
+            pooled maps, ``"plus"``, or is classified alone, ``"serial"``. By default ``"plus"`` if
+            there is a norm of the vector, as in the official configurations.
 
     Returns:
         The model, and a report of every name. ``skipped`` are slots of optimisers and what is not
@@ -95,12 +99,14 @@ def rstg_from_official(
     state = variables_of(source)
     found = sort_names(name for name, value in state.items() if value.numel())
     options = GraphOptions(integer("rounds", rounds, 0), edges, scales, 224, forget_bias)
+    if comb_type is not None:
+        choice("comb_type", comb_type, ("plus", "serial"))
     if found.stack:
         made = _sync_mnist(found, state, options._replace(frame=64 if frame is None else frame))
     else:
         options = options._replace(frame=224 if frame is None else frame)
         cnn = _cnn(found, state, dropout, window)
-        made = _with_graphs(cnn, found, state, options, places or {})
+        made = _with_graphs(cnn, found, state, options, places or {}, comb_type)
     report = load_parts(made.filled, made.parts, state, constants(found, state, made.nets))
     made.model.eval()
     note_recipe(made.model)
@@ -144,6 +150,7 @@ def _with_graphs(
     state: Weights,
     options: GraphOptions,
     told: Mapping[str, str],
+    comb_type: str | None,
 ) -> _Made:
     """C2D or I3D with its graphs and non-local blocks."""
     residuals = residual_tags(found)
@@ -159,7 +166,11 @@ def _with_graphs(
 
     for scope in found.graphs:
         place, form = place_of_graph(scope, told, _channels_of(found, scope, state))
-        made = make_graph(found, scope, residuals.get(scope), state, options, form)
+        residual = residuals.get(scope)
+        usual = "serial" if residual is None else "plus"
+        if form == "vec" and (usual if comb_type is None else comb_type) == "serial":
+            form = "serial"
+        made = make_graph(found, scope, residual, state, options, form)
         put(place, scope, made.part)
         nets.append(made.net)
     widths = {
@@ -197,6 +208,7 @@ def _cnn(found: Names, state: Weights, dropout: float, window: int | None) -> Re
         dropout=dropout,
         norm=FixedStatsBatchNorm3d,
         window=window,
+        temporal_pool=PairMax3d(),
     )
 
 

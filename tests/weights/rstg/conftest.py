@@ -136,10 +136,21 @@ def assert_gradients(assert_equal: Callable[..., None]) -> Callable[..., None]:
 
     The true gradient of attention's biases is 0 where all nodes are neighbours, and the noise is of
     the size of the terms: so no gradient is held to less than a hundredth of the largest.
+    All of them together, as one vector, are held to ``whole``.
     """
 
-    def compare(mine: dict[str, Tensor], theirs: dict[str, Tensor], relative: float) -> None:
+    def compare(
+        mine: dict[str, Tensor],
+        theirs: dict[str, Tensor],
+        relative: float,
+        whole: float | None = None,
+    ) -> None:
         largest = max(float(value.norm()) for value in theirs.values())
         assert_equal(mine, theirs, relative, floor=largest / 100)
+        one, other = (
+            torch.cat([side[name].detach().double().flatten() for name in theirs])
+            for side in (mine, theirs)
+        )
+        assert float((one - other).norm() / other.norm()) <= (relative if whole is None else whole)
 
     return compare

@@ -169,9 +169,9 @@ def graph(w: Weights, scope: str, maps: Tensor, options: Graph) -> Nodes:
     x = feats
     if f"{scope}/project_i3d/kernel" in w:
         x = linear(w, f"{scope}/project_i3d", x)
-    x = layer_norm(w, f"{scope}/before_graf_ln", x, 1)
     if f"{scope}/batch_normalization/gamma" in w:
         x = batch_norm(w, f"{scope}/batch_normalization", x, options.training)
+    x = layer_norm(w, f"{scope}/before_graf_ln", x, 1)
     for round_ in range(options.rounds):
         if not options.one_temp and round_ < 3:  # the list of cells ends there
             x = lstm(w, f"{scope}/cudnn_lstm", x)
@@ -255,6 +255,11 @@ def whole(
     non_local_after: Mapping[tuple[int, int], str] = MappingProxyType({}),
 ) -> tuple[Tensor, dict[str, Nodes]]:
     """C2D or I3D on ``[B, T, H, W, 3]``: logits, and the graphs by their places."""
+    in_time = w[f"{backbone}conv1/kernel"].shape[0] > 1
+
+    def tag(place: str) -> str:
+        return f"{place}_" if in_time else ""  # C2D's norms do not say where they are
+
     x = conv3d(video, w[f"{backbone}conv1/kernel"], 2)
     x = fixed_norm(w, f"{backbone}res_conv1_bn", x).relu()
     x = pool3d(x, (1, 3, 3), (1, 2, 2))
@@ -266,8 +271,8 @@ def whole(
             x = bottleneck(w, f"{backbone}res{stage}_{block}", x, stride)
             place = f"res{stage}"
             if place in graphs and AFTER[place] == block:
-                found[place] = graph(w, f"whole_graph_model_{place}", x, graphs[place])
-                x = x + added(w, f"{place}_after_graph_ln", found[place].map)
+                found[place] = graph(w, f"{backbone}whole_graph_model_{place}", x, graphs[place])
+                x = x + added(w, f"{backbone}{tag(place)}after_graph_ln", found[place].map)
             if (stage, block) in non_local_after:
                 x = x + non_local(w, non_local_after[stage, block], x)
             block += 1
@@ -278,7 +283,8 @@ def whole(
     if "final" in graphs:
         found["final"] = graph(w, "whole_graph_model_final", x, graphs["final"])
         vec = found["final"].vec
-        more = vec if serial else added(w, "after_graph_ln", vec)
+        norm = f"{tag('final')}after_graph_ln"
+        more = added(w, norm, vec) if f"{norm}_scale" in w else vec
         windows = more[:, None] if serial else windows + more[:, None]
     return linear(w, "pred", windows).mean(1), found
 

@@ -8,7 +8,7 @@ import torch
 
 from stgraph.checks import InputError
 from stgraph.layers import ScaleUpdate
-from stgraph.recipes import rstg_block, rstg_block_official
+from stgraph.recipes import rstg_block, rstg_block_official, rstg_sync_mnist_official
 from stgraph.weights import rstg_from_official, rstg_graph_from_official, rstg_to_official
 
 X = "whole_graph_model_x"
@@ -179,6 +179,10 @@ def test_errors_name_the_variable(weights):
         rstg_graph_from_official(weights | {key: weights[key][..., :3]})
     with pytest.raises(InputError, match=r"variables of known parts only, got \['whole_.*new/ker"):
         rstg_graph_from_official(weights | {f"{X}/send_messages_mlp/new/kernel": weights[key]})
+    key = f"{X}/project_i3d/kernel"
+    with pytest.raises(InputError, match=r"project_i3d/kernel: expected \[C, D\]"):
+        rstg_graph_from_official(weights | {key: weights[key].flatten()})
+    key = f"{X}/dot_product_attn/att_conv2/kernel"
     with pytest.raises(InputError, match="linear maps both in and out"):
         rstg_graph_from_official(without(f"{X}/project_back_to_i3d/kernel"))
     with pytest.raises(InputError, match="an LSTM"):
@@ -209,7 +213,7 @@ def test_positions_must_be_those_that_are_computed(random_weights):
 
 
 def test_files_that_are_none(tmp_path):
-    with pytest.raises(InputError, match="which does not exist"):
+    with pytest.raises(InputError, match=r"nothing\.npz, which does not exist"):
         rstg_from_official(tmp_path / "nothing.npz")
     (tmp_path / "text.npz").write_text("no arrays")
     with pytest.raises(InputError, match=r"an \.npz file of arrays"):
@@ -228,7 +232,14 @@ HEADS = {
     "numbered scopes": "dot_product_attn_{0}/{1}",
     "inner scopes": "dot_product_attn/head_{0}/{1}",
     "outer scopes": "head_{0}/dot_product_attn/{1}",
+    "official": "attention_head{0}/dot_product_attn/{1}",
 }
+
+
+def name_of(names, head, name):
+    if names == HEADS["official"] and "messages_proj" in name:
+        return f"attention_head{head}/{name}"
+    return names.format(head, name)
 
 
 @pytest.mark.parametrize("names", HEADS.values(), ids=HEADS)
@@ -239,9 +250,9 @@ def test_heads_with_a_projection_of_the_messages_each(names, weights, plain, ran
     for head in range(heads):
         one = random_weights.linear("att_conv1", 1, width, width // heads)
         one |= random_weights.linear("att_conv2", 1, width, width // heads)
-        one |= random_weights.linear("message_proj", 1, 1, width, width // heads)
+        one |= random_weights.linear("messages_proj", 1, 1, width, width // heads)
         one["att_bias/biases"] = random_weights.vector(width // heads)
-        kept |= {f"{X}/{names.format(head, name)}": value for name, value in one.items()}
+        kept |= {f"{X}/{name_of(names, head, name)}": value for name, value in one.items()}
         parts.append(one)
     net, block, report = rstg_graph_from_official(kept, rounds=1, edges="full")
     assert set(report.used) == set(kept)
@@ -252,11 +263,23 @@ def test_heads_with_a_projection_of_the_messages_each(names, weights, plain, ran
     for one in parts:
         query, key = plain.linear(one, "att_conv1", x), plain.linear(one, "att_conv2", x)
         alpha = (query @ key.transpose(1, 2)).softmax(-1)
-        value = plain.linear(one, "message_proj", sent)
+        value = plain.linear(one, "messages_proj", sent)
         gathered.append(torch.einsum("fij,fijc->fic", alpha, value) + one["att_bias/biases"])
     heard = torch.cat(gathered, -1).relu()
     graph = net(torch.zeros(1, 1, 6, 6, 6, dtype=torch.float64)).graph
     mine = net.layers["space"](x[0], graph)
     assert torch.allclose(mine, plain.updated(weights, X, x, heard, (3, 2, 1))[0], atol=1e-12)
-    with pytest.raises(InputError, match="an attention of one head"):
-        rstg_to_official(block)
+    back = rstg_to_official(block)
+    own = {f"{X}/{name_of(HEADS['official'], 0, name)}" for name in parts[0]}
+    assert own <= back.keys()
+    again = rstg_graph_from_official(back, rounds=1, edges="full").block
+    assert all(map(torch.equal, again.state_dict().values(), block.state_dict().values()))
+    if names == HEADS["official"]:
+        assert back.keys() == kept.keys()
+        assert all(np.array_equal(back[name], value.numpy()) for name, value in kept.items())
+
+
+def test_heads_that_the_official_code_does_not_have():
+    made = rstg_sync_mnist_official(channels=4, heads=2)
+    with pytest.raises(InputError, match="several heads of dot products and projections alone"):
+        rstg_to_official(made)

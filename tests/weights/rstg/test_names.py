@@ -25,6 +25,11 @@ def norms(*names):
         (("g_res3", "g_final"), ("after_graph_ln", "res3_after_graph_ln"), None),
         (("a/res3_2/g", "a/res4_4/g"), ("res4_after_graph_ln", "res3_after_graph_ln"), None),
         (("g",), ("other_after_graph_ln",), {"g": "other"}),
+        (
+            ("c2d/backbone/g_res5", "c2d/g_final"),
+            ("c2d/after_graph_ln", "c2d/backbone/after_graph_ln"),
+            {"c2d/backbone/g_res5": "c2d/backbone/", "c2d/g_final": "c2d/"},
+        ),
         (("a", "b"), ("a/after_graph_ln", "b/after_graph_ln"), {"a": "a/", "b": "b/"}),
     ],
 )

@@ -7,6 +7,10 @@ import torch
 
 from stgraph.weights import rstg_from_official, rstg_graph_from_official, rstg_to_official
 
+EACH = 4e-6
+"""Gradients of single variables: the vectors are in single precision, by which alone some are off
+by 3e-6, whereas whole gradients are within 1e-6."""
+
 
 def test_a_graph(graph_vectors, outputs, assert_equal, assert_gradients):
     config, arrays = graph_vectors.config, graph_vectors.arrays
@@ -27,7 +31,7 @@ def test_a_graph(graph_vectors, outputs, assert_equal, assert_gradients):
     assert_equal(out, graph_vectors.out, 1e-6)
     (out[config["main"]] * arrays["probe"]).sum().backward()
     grads = outputs.gradients(whole) | {"input": outputs.channels_last(x.grad)}
-    assert_gradients(grads, graph_vectors.grad, 5e-6)
+    assert_gradients(grads, graph_vectors.grad, EACH, whole=1e-6)
     after = {k.removeprefix("after:"): v for k, v in arrays.items() if k.startswith("after:")}
     assert bool(after) == config["training"]
     written = {k: torch.tensor(v) for k, v in rstg_to_official(whole).items()}
@@ -54,7 +58,7 @@ def test_sync_mnists_model(vectors, outputs, assert_equal, assert_gradients):
     assert_equal(out, {name: found.out[name] for name in out}, 1e-6)
     (answer.logits * found.arrays["probe"]).sum().backward()
     grads = outputs.gradients(model) | {"input": outputs.channels_last(x.grad)}
-    assert_gradients(grads, found.grad, 5e-6)
+    assert_gradients(grads, found.grad, EACH, whole=1e-6)
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import torch
 
 from stgraph.checks import InputError
 from stgraph.edges import FullEdges, TemplateEdges
+from stgraph.layers import MLPUpdate, ScaleUpdate
 from stgraph.recipes import rstg_sync_mnist, rstg_sync_mnist_official
 from stgraph.weights import from_pretrained, rstg_from_official, rstg_to_official, save_pretrained
 
@@ -29,10 +30,11 @@ def model_weights(random_weights):
         w = random_weights.random_cnn(frames=frames)
         for place in places:
             inside = random_weights.random_graph(CHANNELS[place], **graph)
-            w |= random_weights.scoped(f"whole_graph_model_{place}", inside)
-            tag = "after_graph_ln" if place == "final" else f"{place}_after_graph_ln"
+            scope = "" if place == "final" else "backbone/"
+            w |= random_weights.scoped(f"{scope}whole_graph_model_{place}", inside)
+            tag = f"{place}_after_graph_ln" if frames > 1 else "after_graph_ln"
             if not serial:
-                w |= random_weights.residual(tag, CHANNELS[place])
+                w |= random_weights.residual(scope + tag, CHANNELS[place])
         for name in non_local:
             stage = name.rpartition("conv")[2].partition("_")[0]
             w |= random_weights.random_non_local(name, CHANNELS[f"res{stage}"])
@@ -54,6 +56,8 @@ def answer(model, video):
     [
         ((), 1),
         (("final",), 1),
+        (("res4",), 1),
+        (("res5", "final"), 1),
         (("res3",), 3),
         (("res3", "res4"), 3),
         (("res2", "res5", "final"), 3),
@@ -80,6 +84,16 @@ def test_c2d_and_i3d(places, frames, plain, model_weights, assert_equal):
     back = rstg_to_official(model)
     assert back.keys() == w.keys()
     assert all((back[name] == value.numpy()).all() for name, value in w.items())
+
+
+@pytest.mark.parametrize("frames", [2, 3, 5])
+def test_clips_of_odd_length(frames, plain, model_weights, assert_equal):
+    w = model_weights("res2", "res4", frames=3)
+    model, _ = rstg_from_official(w, edges="full", window=None)
+    video = clip(33, frames)
+    graphs = dict.fromkeys(("res2", "res4"), plain.Graph(ADJACENCY))
+    logits, _ = plain.whole(w, video, graphs)
+    assert_equal({"logits": answer(model, video).logits}, {"logits": logits}, 1e-9)
 
 
 def test_gradients_of_a_whole_model(plain, model_weights, outputs, assert_gradients):
@@ -117,6 +131,31 @@ def test_a_vector_that_takes_the_place_of_the_maps(plain, model_weights, assert_
     assert rstg_to_official(model).keys() == w.keys()
 
 
+@pytest.mark.parametrize("frames", [1, 3])
+def test_a_normed_vector_that_is_classified_alone(frames, plain, model_weights, assert_equal):
+    w = model_weights("final", frames=frames)
+    model, report = rstg_from_official(w, edges="full", window=None, comb_type="serial")
+    assert set(report.used) == set(w)
+    video, options = clip(), plain.Graph(ADJACENCY)
+    logits, _ = plain.whole(w, video, {"final": options}, serial=True)
+    assert_equal({"logits": answer(model, video).logits}, {"logits": logits}, 1e-9)
+    assert rstg_to_official(model).keys() == w.keys()
+
+
+def test_what_leaves_no_trace_and_does_not_fit(model_weights):
+    w = model_weights("res3", serial=True)
+    with pytest.raises(InputError, match=r"a norm of what the graph '.*_res3' adds, got none"):
+        rstg_from_official(w)
+    w = model_weights("final", serial=True)
+    with pytest.raises(InputError, match=r"a norm of what the graph '.*_final' adds, got none"):
+        rstg_from_official(w, comb_type="plus")
+    with pytest.raises(InputError, match="comb_type: expected one of 'plus', 'serial'"):
+        rstg_from_official(w, comb_type="concat")
+    other = {f"final_after_graph_bn/{leaf}": torch.ones(64) for leaf in ("gamma", "beta")}
+    with pytest.raises(InputError, match="layer norms behind graphs"):
+        rstg_from_official(w | other)
+
+
 def test_windows_of_larger_frames(plain, model_weights, assert_equal):
     w = model_weights("final", frames=1)
     model, _ = rstg_from_official(w, frame=256)
@@ -142,7 +181,7 @@ def test_places_by_scopes_that_do_not_say(model_weights):
         .replace("res5_after", "graph_b_after"): value
         for name, value in model_weights("res3", "res5").items()
     }
-    with pytest.raises(InputError, match=r"places: expected where the graph 'graph_a' is"):
+    with pytest.raises(InputError, match=r"places: expected where the graph 'backbone/graph_a' is"):
         rstg_from_official(w)
     model, report = rstg_from_official(w, places={"graph_a": "res3", "graph_b": "layer4.0"})
     assert report.skipped == ()
@@ -171,11 +210,13 @@ def test_sync_mnists_model_in_other_sizes(plain, random_weights, assert_equal):
     assert not hasattr(model, "recipe")
 
 
-def test_a_converted_model_is_saved_by_its_recipe(tmp_path):
-    edges = FullEdges(loops=False)
-    made = rstg_sync_mnist_official(num_classes=5, channels=4, edges=edges, positions=None)
+@pytest.mark.parametrize("update", [MLPUpdate, ScaleUpdate])
+def test_a_converted_model_is_saved_by_its_recipe(update, tmp_path):
+    options = {"edges": FullEdges(loops=False), "positions": None, "update": update}
+    made = rstg_sync_mnist_official(num_classes=5, channels=4, **options)
     model, _ = rstg_from_official(rstg_to_official(made), edges="full_noloops")
     assert model.recipe.name == "rstg_sync_mnist_official"
+    assert model.recipe.arguments["update"] is update
     again = from_pretrained(save_pretrained(model, tmp_path))
     video = torch.rand(1, 2, 1, 64, 64)
     assert torch.equal(again(video).logits, made.eval()(video).logits)
