@@ -582,8 +582,8 @@ def test_large_inputs_make_no_nan_in_bfloat16(c):
 
 
 # Left out are also products of inputs that half precision cannot hold; PyG's TransformerConv has
-# them as well. Norms of equal values, one after another, multiply gradients by 316 each time: beyond
-# what fp16 holds, so that a scaler of losses has to go down.
+# them as well. Norms of equal values, one after another, multiply gradients by 316 each time, more
+# than fp16 holds, so that a scaler of losses has to go down.
 @some(60)
 @given(
     c=compositions(
