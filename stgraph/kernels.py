@@ -320,7 +320,10 @@ def pool(features: Tensor, kernel: Tensor) -> Tensor:
         InputError: when map and kernel have different cells.
     """
     _same_map("features", features, kernel)
-    return kernel.flatten(-2) @ features.flatten(-2).transpose(-2, -1)
+    # Maps come first, so that their gradient lies in memory as they do. PyTorch 2.13 reads a
+    # transposed one of a single map in the wrong order behind a batch norm in evaluation.
+    pooled = features.flatten(-2) @ kernel.flatten(-2).transpose(-2, -1)  # [..., C, N]
+    return pooled.transpose(-2, -1)
 
 
 def spread(nodes: Tensor, kernel: Tensor) -> Tensor:

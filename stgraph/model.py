@@ -376,4 +376,4 @@ def _each(norm: nn.Module, maps: Tensor, mask: Tensor) -> Tensor:
         return torch.zeros_like(maps)
     clips = zip(maps, mask.to(maps.device, non_blocking=True), strict=True)
     own = [norm(clip[there][None])[0] for clip, there in clips if bool(there.any())]
-    return put_frames(torch.cat(own), mask, len(mask))
+    return put_frames(torch.cat([maps[0, :0], *own]), mask, len(mask))  # there may be no frame

@@ -37,7 +37,19 @@ from stgraph.graph import (
     to_maps,
     validate,
 )
-from stgraph.layers import Broadcast, Readout, SpaceLayer, TimeLayer
+from stgraph.layers import (
+    AggregateReadout,
+    Broadcast,
+    ClipMapNorm,
+    ClipNorm,
+    FrameMapNorm,
+    Readout,
+    Remap,
+    Scaled,
+    SpaceLayer,
+    TimeLayer,
+)
+from stgraph.model import GraphStage
 from stgraph.nodes import (
     BoxNodes,
     DynamicRegions,
@@ -317,6 +329,69 @@ def test_boxes_of_frames_that_do_not_exist_may_be_anything():
 def test_nothing_waits_where_all_frames_exist(graph):
     whole, _ = regions()(random(3, 5, 4, 6, 7), frame_mask=torch.ones(3, 5, dtype=torch.bool))
     assert layout_of(whole).exists is None
+
+
+NORMS = {
+    "of frames": FrameMapNorm,
+    "of clips": ClipMapNorm,
+    "of clips, scaled": lambda c: Scaled(ClipMapNorm(c, 1e-12, scale=False)),
+    "of frames, scaled": lambda c: Scaled(FrameMapNorm(c, scale=False)),
+}
+REMAPS = {
+    "maps": Remap,
+    "raw maps": lambda: Remap(normalised=False),
+    "vector": Broadcast,
+    "median": lambda: Broadcast(AggregateReadout("median", "last")),
+}
+
+
+def stage(norm, remap) -> GraphStage:
+    """A graph with norms over clips in it, between convolutions; its last norm open."""
+    torch.manual_seed(4)
+    layers = {"clip": ClipNorm(4, 1e-12), "space": SpaceLayer(4), "time": TimeLayer(nn.LSTM(4, 4))}
+    net = SpaceTimeGraph(regions(), layers, ("clip", "time", "space", "clip"))
+    if norm is None:
+        return GraphStage(net, 6, REMAPS[remap](), norm_in=nn.BatchNorm2d).double().eval()
+    block = GraphBlock(net, 6, REMAPS[remap](), NORMS[norm]).double().eval()
+    for name, parameter in block.named_parameters():
+        if "norm" in name or "clip" in name:
+            nn.init.normal_(parameter)
+    return block
+
+
+@pytest.mark.parametrize("norm", [None, *NORMS])
+@pytest.mark.parametrize("remap", REMAPS)
+def test_norms_over_clips_and_all_remaps_with_gradients(norm, remap):
+    block, clean = stage(norm, remap), random(3, 5, 6, 6, 7)
+    features, weight = spoilt(clean).requires_grad_(), random(6, 6, 7)
+    needed = list(block.parameters())
+
+    def gradients(out, features):
+        loss = (out * weight).sum()
+        return torch.autograd.grad(loss, [features, *needed], materialize_grads=True)
+
+    out = block(features, frame_mask=MASK).features
+    into, *together = gradients(out[MASK], features)
+    assert into[~MASK].eq(0).all()
+    alone = [torch.zeros_like(part) for part in needed]
+    for clip in range(3):
+        one = clean[clip : clip + 1, MASK[clip]].requires_grad_()
+        own = block(one).features
+        same(out[clip, MASK[clip]], own[0])
+        grad, *grads = gradients(own, one)
+        torch.testing.assert_close(into[clip, MASK[clip]], grad[0], atol=1e-8, rtol=1e-6)
+        alone = [old + new for old, new in zip(alone, grads, strict=True)]
+    for one, other in zip(together, alone, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-8, rtol=1e-6)
+
+
+@pytest.mark.parametrize("norm", [None, *NORMS])
+@pytest.mark.parametrize("remap", REMAPS)
+def test_any_block_takes_a_batch_without_any_frame(norm, remap):
+    block, nothing = stage(norm, remap), random(3, 5, 6, 6, 7).fill_(torch.nan)
+    out = block(nothing, frame_mask=torch.zeros_like(MASK)).features
+    assert out.shape == nothing.shape
+    assert out.isnan().all() if norm else out.eq(0).all()
 
 
 def test_a_batch_without_any_frame():

@@ -167,14 +167,23 @@ class AggregateReadout(Readout):
         layout, frame = clips_of(graph), frame_of(graph)
         if x.size(0) != frame.size(0):
             raise InputError("x", f"[{frame.size(0)}, ...] (a row a node)", list(x.shape))
-        more = {"max_num_elements": layout.nodes} if self.padded else {}
         if next(self.aggregation.parameters(), None) is None:  # else its type is theirs
             x = precise(x)
-        out = self.aggregation(x, index=frame, dim_size=layout.graphs, dim=0, **more)  # [G, D]
-        present = occupied(graph)
-        if present is not None:
-            out = torch.where(present.any(dim=1)[:, None], out, 0)
+        if occupied(graph) is None and x.size(0):
+            return in_clips(self._aggregate(x, frame, layout.graphs, layout.nodes), graph)
+        # Not told of frames without nodes, of which some make NaN and others nothing at all.
+        some, number = frame.unique_consecutive(return_inverse=True)
+        if not x.size(0):  # for the width that it makes
+            x, number = x.new_zeros(1, x.size(1)), number.new_zeros(1)
+        found = self._aggregate(x, number, max(some.size(0), 1), layout.nodes)[: some.size(0)]
+        out = found.new_zeros(layout.graphs, found.size(1)).index_copy(0, some, found)  # [G, D]
         return in_clips(out, graph)
+
+    def _aggregate(self, x: Tensor, frame: Tensor, frames: int, nodes: int) -> Tensor:
+        """One vector a frame ``[F, D]`` of nodes ``x [V, C]`` that belong to ``frame [V]``."""
+        more = {"max_num_elements": nodes} if self.padded else {}
+        out: Tensor = self.aggregation(x, index=frame, dim_size=frames, dim=0, **more)
+        return out
 
 
 def _resolve(name: str) -> Aggregation:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stgraph.checks import InputError, flag, integer, node_count, positive, shape
+from stgraph.kernels import pool
 
 __all__ = [
     "LargeGenerator",
@@ -230,7 +231,7 @@ class SmallGenerator(nn.Module):
         if where is None:
             where = sinusoid(self.channels, height, width, x)
         x = x + self.position(where)
-        return self.update(mask.flatten(2) @ x.flatten(2).transpose(1, 2))  # type: ignore[no-any-return]
+        return self.update(pool(x, mask))  # type: ignore[no-any-return]
 
 
 def official_small_generator(

@@ -65,12 +65,16 @@ class HourGlass(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
+        height, width = x.shape[-2:]
         x = self.norm_project(self.project(x).relu())  # [F, 32, H, W]
-        a = self.norm_a(self.a(x).relu())  # [F, 32, ⌈H/2⌉, ⌈W/2⌉]
+        # A second column of zeros changes nothing, and PyTorch 2.13 leaves weights' gradients unset
+        # when it strides over a single one in bfloat16 on a CPU.
+        wide = F.pad(x, (0, 1)) if width == 1 else x
+        a = self.norm_a(self.a(wide).relu())  # [F, 32, ⌈H/2⌉, ⌈W/2⌉]
         b = self.norm_b(self.b(a).relu())
         up = self.norm_up_b(self.up_b(b).relu()) + a
-        whole: Tensor = self.up_a(up, output_size=x.shape[-2:])  # [F, 32, H, W]
-        return self.norm_up_a(whole.relu()) + x  # type: ignore[no-any-return]
+        whole: Tensor = self.up_a(up, output_size=(height, wide.size(-1)))
+        return self.norm_up_a(whole[..., :width].relu()) + x  # type: ignore[no-any-return]
 
 
 class SemanticNodes(NodeExtractor):

@@ -127,7 +127,9 @@ class SlotNodes(NodeExtractor):
         else:
             shape("state", state, f"{clips} {self.num_nodes} {self.width}")
             slots = state.to(features)
-        cells = features.flatten(3).transpose(2, 3)  # [B, T, H·W, C]
+        # A copy with a gradient that lies in memory as the maps do, see `stgraph.kernels.pool`.
+        copied = features.index_select(2, torch.arange(features.size(2), device=features.device))
+        cells = copied.flatten(3).transpose(2, 3)  # [B, T, H·W, C]
         cells = self.norm_cells(cells + self.position(_corners(height, width, features)))
         keys, values = self.key(cells), self.value(cells)  # [B, T, H·W, D]
         found, maps = [], []

@@ -15,6 +15,7 @@ from stgraph.checks import InputError
 from stgraph.graph import presence, to_dense
 from stgraph.kernels import spread
 from stgraph.layers import AggregateReadout, Readout, Remap, mean_over_time
+from stgraph.nodes import BoxNodes
 
 
 @pytest.mark.parametrize("nodes", ["sum", "mean", "max"])
@@ -63,6 +64,30 @@ def test_any_pyg_aggregation_is_a_readout(graph, name):
             torch.testing.assert_close(frames[frame], alone)
         else:
             assert frames[frame].eq(0).all()
+
+
+@pytest.mark.parametrize("name", AGGREGATIONS)
+@pytest.mark.parametrize("filled", [[], [1], [4], [0, 3]])
+def test_frames_without_nodes_may_stand_anywhere(name, filled):
+    """Before others, behind them, or everywhere; and none of them makes a gradient NaN."""
+    torch.manual_seed(3)
+    present = torch.zeros(2, 3, 2, dtype=torch.bool)
+    present.view(6, 2)[filled] = True
+    boxes = torch.tensor([0.1, 0.1, 0.5, 0.5], dtype=torch.float64).expand(2, 3, 2, 4)
+    features = torch.randn(2, 3, 8, 4, 4, dtype=torch.float64, requires_grad=True)
+    graph, _ = BoxNodes(8, 2)(features, boxes=boxes, present=present)
+    part = AGGREGATIONS[name]().double().eval()
+    frames = AggregateReadout(part).frames(graph.x, graph).flatten(0, 1)
+    empty = ~present.view(6, 2).any(1)
+    assert frames[empty].eq(0).all()
+    more = {"max_num_elements": 2} if name in {"lstm", "transformer"} else {}
+    for frame in filled:
+        x = graph.x[graph.batch == frame]
+        alone = part(x, torch.zeros(2, dtype=torch.long), dim_size=1, **more)[0]
+        torch.testing.assert_close(frames[frame], alone)
+    needed = [features, *part.parameters()]
+    for grad in torch.autograd.grad((frames + graph.x.sum()).sum(), needed, materialize_grads=True):
+        assert grad.isfinite().all()
 
 
 def test_remap_spreads_with_the_graphs_own_kernels(graph):

@@ -32,6 +32,28 @@ def test_the_hour_glass_keeps_the_size_of_the_map(height, width):
     assert HourGlass(4)(torch.randn(2, 4, height, width)).shape == (2, 32, height, width)
 
 
+@pytest.mark.parametrize("height", [1, 2, 5])
+def test_a_map_of_one_column_has_gradients_in_half_precision(height):
+    body, maps = HourGlass(4).bfloat16(), torch.randn(3, 4, height, 1).bfloat16()
+    strided = [body.a.weight, body.up_a.weight]
+    for _ in range(5):
+        # Memory that is handed out next, of the sizes of the gradients, is full of NaN.
+        del [torch.full_like(weight, torch.nan) for weight in strided for _ in range(8)][:]
+        for grad in torch.autograd.grad(body(maps).float().square().sum(), strided):
+            assert grad.isfinite().all()
+            assert grad[..., [0, 2]].eq(0).all()  # nothing is beside the column
+            assert grad[..., 1].ne(0).any()
+
+
+def test_the_second_column_of_a_map_of_one_changes_nothing():
+    body, maps = HourGlass(4).double(), torch.randn(3, 4, 5, 1, dtype=torch.float64)
+    x = body.norm_project(body.project(maps).relu())
+    a = body.norm_a(body.a(x).relu())
+    up = body.norm_up_b(body.up_b(body.norm_b(body.b(a).relu())).relu()) + a
+    expected = body.norm_up_a(body.up_a(up, output_size=(5, 1)).relu()) + x
+    torch.testing.assert_close(body(maps), expected)
+
+
 def test_the_hour_glass_has_the_official_sizes_and_skips():
     body = HourGlass(4)
     seen = {}
