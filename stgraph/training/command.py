@@ -42,6 +42,7 @@ from stgraph.training.leaving import Leave
 from stgraph.training.module import ClassificationModule
 from stgraph.training.quiet import quiet
 from stgraph.training.random_state import RandomState
+from stgraph.training.restoring import Restoring
 from stgraph.training.rows import RowLogger
 from stgraph.training.run_folder import locked, run_folder
 from stgraph.training.saving import save_whole
@@ -89,6 +90,9 @@ class _Best(ModelCheckpoint):
         """Go on with the best of before; there is none where its file is not, or does not load."""
         best = str(Path(str(self.dirpath), "best.ckpt"))
         score = state_dict["best_model_score"]
+        for value in (score, state_dict["current_score"]):
+            if value is not None and not (isinstance(value, Tensor) and value.numel() == 1):
+                raise ValueError(f"a score that is a {type(value).__name__}")
         if score is not None and Path(best).is_file() and _loads(best):
             here = {"dirpath": self.dirpath, "best_model_path": best, "last_model_path": ""}
             kept = {"kth_best_model_path": best, "kth_value": score, "best_k_models": {best: score}}
@@ -244,6 +248,7 @@ class Command(LightningCLI):
         except MisconfigurationException as error:
             raise InputError("trainer", "options that Lightning takes", reason(error)) from error
         save_whole(trainer)
+        Restoring(trainer)
         return trainer
 
     def _run_subcommand(self, subcommand: str) -> None:
