@@ -95,18 +95,25 @@ def pad_detections(
     frames = [_best(frame, number) for frame in frames]
     lead = (len(clips), len(clips[0]), number)
     present = torch.zeros(lead, dtype=torch.bool, device=frames[0]["boxes"].device).flatten(0, 1)
-    padded = {
-        name: value.new_zeros(len(frames), number, *value.shape[1:])
-        for name, value in frames[0].items()
-    }
+    padded = {name: _empty(name, [frame[name] for frame in frames], number) for name in fields}
     for place, frame in enumerate(frames):
         present[place, : len(frame["boxes"])] = True
         for name, value in frame.items():
             padded[name][place, : len(value)] = value
     return {
-        name: value.unflatten(0, lead[:2])
+        name: value.reshape(*lead[:2], *value.shape[1:])
         for name, value in (padded | {"present": present}).items()
     }
+
+
+def _empty(name: str, values: list[Tensor], slots: int) -> Tensor:
+    """Room for a field of all frames; of a frame without boxes its kind counts for nothing."""
+    found = [value for value in values if len(value)] or values[:1]
+    kinds = {(value.dtype, value.shape[1:]) for value in found}
+    if len(kinds) > 1:
+        came = " and ".join(sorted(f"{kind} {list(sizes)}" for kind, sizes in kinds))
+        raise InputError(name, "one type and shape in every frame", came)
+    return found[0].new_zeros(len(values), slots, *found[0].shape[1:])
 
 
 def _checked(
@@ -134,6 +141,7 @@ def _best(frame: dict[str, Tensor], slots: int) -> dict[str, Tensor]:
         return frame
     if "scores" not in frame:
         raise InputError("clips", f"at most {slots} boxes a frame without `scores`", count)
+    shape("scores", frame["scores"], f"{count}")
     best = frame["scores"].topk(slots).indices.sort().values
     return {name: value[best] for name, value in frame.items()}
 
@@ -184,7 +192,8 @@ def track_slots(
         >>> track.tolist(), bool(present.all())
         ([[[0, 1], [1, 2]]], True)
     """
-    clips = shape("ids", ids, "B T M")[0]
+    clips, frames, _ = shape("ids", ids, "B T M")
+    integer("T", frames)
     shape("present", present, " ".join(map(str, ids.shape)))
     if ids.is_floating_point() or ids.dtype == torch.bool:
         raise InputError("ids", "a tensor of whole numbers", ids.dtype)

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import lightning.pytorch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Trainer, __version__  # type: ignore[attr-defined]
 from lightning.pytorch.trainer.connectors.checkpoint_connector import _CheckpointConnector
 from torch import Tensor
 
@@ -56,7 +55,8 @@ class Restoring(_CheckpointConnector):
 
     def restore_callbacks(self) -> None:
         """Restore callbacks; of the states of others' callbacks nothing is known."""
-        for callback in self.trainer.callbacks if self._loaded_checkpoint else ():
+        trainer: Any = self.trainer
+        for callback in trainer.callbacks if self._loaded_checkpoint else ():
             state = self._loaded_checkpoint.get("callbacks", {}).get(callback.state_key)
             if state and type(callback).__module__.startswith(("lightning.", "stgraph.")):
                 _check_alike(callback.state_key, state, callback.state_dict())
@@ -70,10 +70,10 @@ class Restoring(_CheckpointConnector):
     def restore_loops(self) -> None:
         """Restore how far the fit is."""
         loops = self._loaded_checkpoint.get("loops")
-        if self.trainer.fit_loop and self._fits() and loops is not None:
+        if self._fits() and loops is not None:
             own = self.trainer.fit_loop.state_dict()
             own.pop("state_dict")  # of loaders, which check theirs
-            all_of_it = self._loaded_checkpoint["pytorch-lightning_version"] == _VERSION
+            all_of_it = self._loaded_checkpoint["pytorch-lightning_version"] == __version__
             _check_counts("fit_loop", loops["fit_loop"], own, all_of_it)
         super().restore_loops()
 
@@ -102,9 +102,6 @@ class Restoring(_CheckpointConnector):
 
     def _fits(self) -> bool:
         return bool(self.trainer.state.fn == "fit")
-
-
-_VERSION = lightning.pytorch.__version__
 
 
 def _check_counts(name: str, state: Any, own: Any, all_of_it: bool) -> None:

@@ -87,6 +87,28 @@ def test_bad_detections_are_refused():
             pad_detections(clips, pixels=SIZE)
 
 
+def test_a_field_is_of_one_type_and_shape():
+    """Assigned into the room of the first frame it would be rounded, or repeated, silently."""
+    boxes = torch.tensor([[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]])
+    large = torch.tensor([2**24 + 1, 3])
+    for first, second in [
+        (torch.ones(2), large),
+        (large, torch.full((2,), 0.5)),
+        (torch.ones(2, 3), torch.ones(2, 1)),
+        (torch.ones(2, 3), torch.ones(2)),
+    ]:
+        frames = [{"boxes": boxes, "ids": ids} for ids in (first, second)]
+        with pytest.raises(InputError, match="ids: expected one type and shape in every frame"):
+            pad_detections([frames])
+
+
+def test_the_type_of_nothing_counts_for_nothing():
+    boxes, large = torch.tensor([[0.0, 0.0, 0.5, 0.5]]), torch.tensor([2**24 + 1])
+    nothing = {"boxes": torch.zeros(0, 4), "ids": torch.tensor([])}
+    padded = pad_detections([[nothing, {"boxes": boxes, "ids": large}, nothing]])
+    assert padded["ids"].tolist() == [[[0], [2**24 + 1], [0]]]
+
+
 def slots_of(ids, slots, forget_after=None, state=None):
     """Slots by frame, ``None`` where a box got none; one clip."""
     most = max(len(now) for now in ids)

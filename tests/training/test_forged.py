@@ -100,7 +100,7 @@ def _kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def begun(config: Config, _kept: Path) -> str:
     """The configuration of a fit that stopped within its second epoch."""
-    path = config({"trainer.max_epochs": 3})
+    path = config({"trainer.max_epochs": 3, "trainer.num_sanity_val_steps": 0})
     if not _kept.exists():
         stop = ["--trainer.callbacks+=parts_of_a_user.Crash", "--trainer.callbacks.step=7"]
         with pytest.raises(OSError, match="went down"):

@@ -106,8 +106,10 @@ def check_resumed_as_whole() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.parametrize("place", ["step=3", "validated=2"])
+@pytest.mark.parametrize(
+    ("number", "status", "place"),
+    [(signal.SIGTERM, 143, "step=3"), (signal.SIGINT, 130, "validated=2")],
+)
 def test_a_fit_saves_its_last_step(
     fit: Callable[..., list[str]], number: int, status: int, place: str
 ) -> None:
@@ -154,8 +156,9 @@ def test_what_saves_nothing_ends_at_once(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", ["step=3", "validated=1"])
-@pytest.mark.parametrize("whom", ["first", "second", "all"])
+@pytest.mark.parametrize(
+    ("place", "whom"), [("step=3", "first"), ("validated=1", "second"), ("validated=1", "all")]
+)
 def test_processes_end_together(fit: Callable[..., list[str]], place: str, whom: str) -> None:
     """Whichever has the signal: a process, or all, as those of a terminal have."""
     few = {"class_path": "parts_of_a_user.Noise", "init_args": {"clips": 32}}
