@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from stgraph.checks import InputError, integer, shape
+from stgraph.checks import InputError, integer, node_count, shape
 from stgraph.kernels import precise
 
 __all__ = ["Tracks", "pad_detections", "relative_boxes", "track_slots"]
@@ -88,10 +88,12 @@ def pad_detections(
         raise InputError("clips", "at least one clip of at least one frame", "none")
     if len({len(clip) for clip in clips}) != 1:
         raise InputError("clips", "clips of one length", [len(clip) for clip in clips])
-    fields = list(clips[0][0])
+    if pixels is not None and len(pixels) != 2:
+        raise InputError("pixels", "(height, width)", pixels)
+    fields = list(clips[0][0] or ())
     frames = [_checked(frame, fields, pixels) for clip in clips for frame in clip]
     most = max(len(frame["boxes"]) for frame in frames)
-    number = most if slots is None else integer("slots", slots)
+    number = most if slots is None else node_count("slots", slots)
     frames = [_best(frame, number) for frame in frames]
     lead = (len(clips), len(clips[0]), number)
     present = torch.zeros(lead, dtype=torch.bool, device=frames[0]["boxes"].device).flatten(0, 1)
@@ -120,6 +122,8 @@ def _checked(
     frame: Detections, fields: list[str], pixels: tuple[int, int] | None
 ) -> dict[str, Tensor]:
     """The fields of a frame, of the boxes that have an area, in 0..1."""
+    if not isinstance(frame, Mapping):
+        raise InputError("clips", "a dict with `boxes` of every frame", type(frame).__name__)
     if list(frame) != fields and set(frame) != set(fields):
         raise InputError("clips", f"the fields {fields} in every frame", list(frame))
     if "boxes" not in frame or "present" in frame:
@@ -199,7 +203,7 @@ def track_slots(
         raise InputError("ids", "a tensor of whole numbers", ids.dtype)
     if present.dtype != torch.bool:
         raise InputError("present", "a tensor of bool", present.dtype)
-    integer("slots", slots)
+    node_count("slots", slots)
     longest = None if forget_after is None else integer("forget_after", forget_after, minimum=0)
     if state is None:
         nobody = torch.full((clips, slots), -1, dtype=torch.long, device=ids.device)

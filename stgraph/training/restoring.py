@@ -16,6 +16,7 @@ from stgraph.reading import reason
 __all__ = ["Restoring", "first_step", "told"]
 
 _LARGEST = 1 << 53  # of what is counted
+_LOOPS = {name: f"{name}_loop" for name in ("fit", "validate", "test", "predict")}
 _ORDER = ("ready", "started", "processed", "completed")  # each at most as often as the one before
 
 
@@ -68,13 +69,14 @@ class Restoring(_CheckpointConnector):
             super().restore_training_state()
 
     def restore_loops(self) -> None:
-        """Restore how far the fit is."""
+        """Restore how far the loop is that runs: of a fit, of a test."""
         loops = self._loaded_checkpoint.get("loops")
-        if self._fits() and loops is not None:
-            own = self.trainer.fit_loop.state_dict()
+        if loops is not None:
+            name = _LOOPS[str(self.trainer.state.fn.value)]  # type: ignore[union-attr]
+            own = getattr(self.trainer, name).state_dict()
             own.pop("state_dict")  # of loaders, which check theirs
             all_of_it = self._loaded_checkpoint["pytorch-lightning_version"] == __version__
-            _check_counts("fit_loop", loops["fit_loop"], own, all_of_it)
+            _check_counts(name, loops[name], own, all_of_it)
         super().restore_loops()
 
     def restore_optimizers(self) -> None:
@@ -99,9 +101,6 @@ class Restoring(_CheckpointConnector):
     def _check_number(self, name: str, number: int) -> None:
         if self._loaded_checkpoint and len(self._loaded_checkpoint[name]) != number:
             raise ValueError(f"{len(self._loaded_checkpoint[name])} {name} for {number}")
-
-    def _fits(self) -> bool:
-        return bool(self.trainer.state.fn == "fit")
 
 
 def _check_counts(name: str, state: Any, own: Any, all_of_it: bool) -> None:

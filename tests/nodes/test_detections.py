@@ -80,6 +80,7 @@ def test_bad_detections_are_refused():
         ([[good], [good, good]], r"clips of one length, got \[1, 2\]"),
         ([[good, frame(0)]], r"the fields \['boxes', 'scores'\] in every frame"),
         ([[{"scores": torch.ones(1)}]], "`boxes` of every frame"),
+        ([[None]], "clips: expected a dict with `boxes` of every frame, got NoneType"),
         ([[frame(0, 8, scores=[0.5])]], r"scores: expected \[2, ...\] \(a row a box\), got \[1\]"),
         ([[{"boxes": torch.zeros(2, 5)}]], r"boxes: expected \[m, 4\]"),
     ]:

@@ -173,7 +173,7 @@ def test_parts_of_others_are_measured_too(
         (["--trainer.devices=1000000000"], "trainer.devices: expected a whole number of at most"),
         *(
             ([f"--trainer.devices={text}"], "trainer.devices: expected a whole number of at most")
-            for text in ("1_000_000_000", "+1000000000", " 1000000000", "'1000000000 '")
+            for text in ("1_000_000_000", "+1000000000", " 1000000000")
         ),
         (["--trainer.devices=²"], "trainer: expected options that Lightning takes"),
         (["--trainer.devices=1000000000,"], "trainer: expected options that Lightning takes"),

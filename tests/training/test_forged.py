@@ -126,5 +126,27 @@ def test_a_state_that_does_not_fit_is_told(
     assert Path(LAST).read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("loops", {}),
+        ("loops/test_loop", 3),
+        ("loops/test_loop/batch_progress/current/ready", "x"),
+        ("callbacks", 3),
+        ("callbacks/_Best/best_model_score", "good"),
+        ("ClipData", 5),
+        ("pytorch-lightning_version", "strange"),
+    ],
+)
+def test_so_are_those_of_a_test(
+    begun: str, path: str, value: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = torch.load(LAST, weights_only=True)
+    changed(content, path, value)
+    torch.save(content, LAST)
+    assert main(["test", "--config", begun, "--ckpt_path", "last"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("stgraph test: error: ckpt_path")
+
+
 def test_an_untouched_state_goes_on(begun: str) -> None:
     assert main(["fit", "--config", begun, "--ckpt_path", "last"]) == 0

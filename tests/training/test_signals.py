@@ -128,6 +128,23 @@ def test_a_fit_saves_its_last_step(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_to_all_processes_is_the_first_ones(
+    fit: Callable[..., list[str]], number: int, status: int
+) -> None:
+    """As a terminal or a scheduler sends it: workers that load clips have it too."""
+    plain = {"class_path": "parts_of_a_user.PlainNoise"}
+    changes = {"data.train": plain, "data.val": plain, "data.num_workers": 2}
+    with process(*fit("step=3", "seconds=2", changes=changes)) as started:
+        wait_for("reached_0", started)
+        os.killpg(started.pid, number)
+        assert started.wait(timeout=60) == status
+        assert started.stderr is not None
+        assert "Traceback" not in started.stderr.read()
+    assert last("small")["global_step"] == 3
+
+
+@pytest.mark.slow
 def test_a_second_signal_ends_a_fit_at_once(fit: Callable[..., list[str]]) -> None:
     with process(*fit("step=3", "seconds=600")) as started:
         wait_for("reached_0", started)
