@@ -109,8 +109,7 @@ class ItemLoader(ClipLoader):
         batch_size: clips a batch, on each rank.
         num_workers: processes that load clips ahead; none loads them where they are asked for.
         device: where batches come to lie.
-        repeats: what is drawn for a clip is the same in each epoch, as validations of a run want it,
-            the first one after a resume like the others.
+        repeats: what is drawn for a clip is the same in each epoch, as validations want it.
         **order: as of :class:`ClipLoader`.
 
     Raises:
