@@ -77,6 +77,7 @@ class Restoring(_CheckpointConnector):
             own.pop("state_dict")  # of loaders, which check theirs
             all_of_it = self._loaded_checkpoint["pytorch-lightning_version"] == __version__
             _check_counts(name, loops[name], own, all_of_it)
+            _check_kind(f"{name}.state_dict", loops[name].get("state_dict", {}), dict)
         super().restore_loops()
 
     def restore_optimizers(self) -> None:

@@ -24,6 +24,7 @@ CHANGES: dict[str, tuple[str, object]] = {
     "no loops": ("loops", {}),
     "a loop that is a number": ("loops/fit_loop", 3),
     "an empty loop": ("loops/fit_loop", {}),
+    "loaders that are a number": ("loops/fit_loop/state_dict", 7),
     "no progress": (EPOCHS, {}),
     "progress of text": (f"{EPOCHS}/current/completed", "one"),
     "progress of a tensor": (f"{EPOCHS}/current/processed", torch.zeros(3)),
