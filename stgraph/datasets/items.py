@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -106,6 +109,7 @@ class ItemLoader(ClipLoader):
         batch_size: clips a batch, on each rank.
         num_workers: processes that load clips ahead; none loads them where they are asked for.
         device: where batches come to lie.
+        repeats: what is drawn for a clip is the same in each epoch, as validations want it.
         **order: as of :class:`ClipLoader`.
 
     Raises:
@@ -120,10 +124,12 @@ class ItemLoader(ClipLoader):
         batch_size: int,
         num_workers: int = 0,
         device: torch.device | str = "cpu",
+        repeats: bool = False,
         **order: Any,
     ) -> None:
         super().__init__(dataset, batch_size, device, **order)  # type: ignore[arg-type]
         self._numbers: list[list[tuple[int, int]]] = []  # of the batches to come; see _load
+        self.repeats = repeats
         workers = integer("num_workers", num_workers, 0)
         self._loader: DataLoader[Any] = DataLoader(
             _Batches(dataset, self.seed),
@@ -131,11 +137,13 @@ class ItemLoader(ClipLoader):
             collate_fn=_as_it_is,
             num_workers=workers,
             persistent_workers=workers > 0,
+            worker_init_fn=_leave_signals,
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # a loader that begins leaves the run's numbers alone
         )
 
     def _load(self, numbers: Iterable[Ints], epoch: int) -> Iterator[ClipBatch]:
+        epoch = 0 if self.repeats else epoch
         self._numbers[:] = [[(epoch, int(clip)) for clip in batch] for batch in numbers]
         for batch in self._loader:
             if isinstance(batch, InputError):
@@ -202,6 +210,25 @@ class _Batches(Dataset[Any]):
         if not isinstance(clip, Mapping):
             raise InputError(f"clip {number}", "a dict with a video", type(clip).__name__)
         return {"index": number, **clip}
+
+
+def _leave_signals(worker: int) -> None:
+    """Leave signals to the first process, which ends the workers.
+
+    Terminals and schedulers send them to all processes of a command. A worker that ended would take
+    the first one down before it has saved anything.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # on Linux, which tells who sent it
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_with_the_loader, daemon=True).start()
+
+
+def _end_with_the_loader() -> None:
+    """Wait for the SIGTERM of the loader's process; others are not meant for a worker."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -120,6 +120,8 @@ class ClipLoader:
         Raises:
             InputError: when that loader's batches are not this one's.
         """
+        if not isinstance(state, Mapping):
+            raise InputError("state", "that of a loader", type(state).__name__)
         for name, mine in {**self._identity, "epoch": 0, "position": 0}.items():
             if name not in state or (name in self._identity and state[name] != mine):
                 raise InputError(f"state[{name!r}]", mine, state.get(name, "nothing"))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from stgraph.checks import InputError, integer, shape
+from stgraph.checks import InputError, integer, node_count, shape
 from stgraph.kernels import precise
 
 __all__ = ["Tracks", "pad_detections", "relative_boxes", "track_slots"]
@@ -88,31 +88,42 @@ def pad_detections(
         raise InputError("clips", "at least one clip of at least one frame", "none")
     if len({len(clip) for clip in clips}) != 1:
         raise InputError("clips", "clips of one length", [len(clip) for clip in clips])
-    fields = list(clips[0][0])
+    if pixels is not None and len(pixels) != 2:
+        raise InputError("pixels", "(height, width)", pixels)
+    fields = list(clips[0][0] or ())
     frames = [_checked(frame, fields, pixels) for clip in clips for frame in clip]
     most = max(len(frame["boxes"]) for frame in frames)
-    number = most if slots is None else integer("slots", slots)
+    number = most if slots is None else node_count("slots", slots)
     frames = [_best(frame, number) for frame in frames]
     lead = (len(clips), len(clips[0]), number)
     present = torch.zeros(lead, dtype=torch.bool, device=frames[0]["boxes"].device).flatten(0, 1)
-    padded = {
-        name: value.new_zeros(len(frames), number, *value.shape[1:])
-        for name, value in frames[0].items()
-    }
+    padded = {name: _empty(name, [frame[name] for frame in frames], number) for name in fields}
     for place, frame in enumerate(frames):
         present[place, : len(frame["boxes"])] = True
         for name, value in frame.items():
             padded[name][place, : len(value)] = value
     return {
-        name: value.view(*lead[:2], *value.shape[1:])
+        name: value.reshape(*lead[:2], *value.shape[1:])
         for name, value in (padded | {"present": present}).items()
     }
+
+
+def _empty(name: str, values: list[Tensor], slots: int) -> Tensor:
+    """Room for a field of all frames; of a frame without boxes its kind counts for nothing."""
+    found = [value for value in values if len(value)] or values[:1]
+    kinds = {(value.dtype, value.shape[1:]) for value in found}
+    if len(kinds) > 1:
+        came = " and ".join(sorted(f"{kind} {list(sizes)}" for kind, sizes in kinds))
+        raise InputError(name, "one type and shape in every frame", came)
+    return found[0].new_zeros(len(values), slots, *found[0].shape[1:])
 
 
 def _checked(
     frame: Detections, fields: list[str], pixels: tuple[int, int] | None
 ) -> dict[str, Tensor]:
     """The fields of a frame, of the boxes that have an area, in 0..1."""
+    if not isinstance(frame, Mapping):
+        raise InputError("clips", "a dict with `boxes` of every frame", type(frame).__name__)
     if list(frame) != fields and set(frame) != set(fields):
         raise InputError("clips", f"the fields {fields} in every frame", list(frame))
     if "boxes" not in frame or "present" in frame:
@@ -134,6 +145,7 @@ def _best(frame: dict[str, Tensor], slots: int) -> dict[str, Tensor]:
         return frame
     if "scores" not in frame:
         raise InputError("clips", f"at most {slots} boxes a frame without `scores`", count)
+    shape("scores", frame["scores"], f"{count}")
     best = frame["scores"].topk(slots).indices.sort().values
     return {name: value[best] for name, value in frame.items()}
 
@@ -184,13 +196,14 @@ def track_slots(
         >>> track.tolist(), bool(present.all())
         ([[[0, 1], [1, 2]]], True)
     """
-    clips = shape("ids", ids, "B T M")[0]
+    clips, frames, _ = shape("ids", ids, "B T M")
+    integer("T", frames)
     shape("present", present, " ".join(map(str, ids.shape)))
     if ids.is_floating_point() or ids.dtype == torch.bool:
         raise InputError("ids", "a tensor of whole numbers", ids.dtype)
     if present.dtype != torch.bool:
         raise InputError("present", "a tensor of bool", present.dtype)
-    integer("slots", slots)
+    node_count("slots", slots)
     longest = None if forget_after is None else integer("forget_after", forget_after, minimum=0)
     if state is None:
         nobody = torch.full((clips, slots), -1, dtype=torch.long, device=ids.device)

@@ -36,6 +36,7 @@ _RESUMED: dict[str, type] = {
     "epoch": int,
     "global_step": int,
     "loops": dict,
+    "callbacks": dict,
     "optimizer_states": list,
     "lr_schedulers": list,
 }

@@ -134,6 +134,7 @@ class ClipData(LightningDataModule):
         if _makes_batches(dataset):
             return ClipLoader(dataset, batch_size, **order)
         if _is_plain(dataset):
+            order["repeats"] = stage != "train"
             return ItemLoader(dataset, batch_size, num_workers=self.num_workers, **order)
         expected = "a dataset with __len__, and batch(indices, device) or __getitem__"
         raise InputError(f"data.{stage}", expected, type(dataset).__name__)

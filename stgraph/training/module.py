@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from stgraph.training.checkpoints import check_keys
 from stgraph.training.groups import Groups, build, together
 from stgraph.training.hints import ask
 from stgraph.training.regime import Regime, check_same, describe
+from stgraph.training.restoring import first_step
 from stgraph.training.scaling import signed
 from stgraph.training.schedules import Schedule, WarmupCosine
 
@@ -116,6 +118,7 @@ class ClassificationModule(LightningModule):
         self._regime: Regime = {}  # of this run, and of the one that it resumes
         self._resumed: Regime = {}
         self._unseen: float | None = None
+        self._resumes = False
         # without its check of values, which would wait for the device
         names = [
             f"{stage}_{name}" for stage in ("train", "val", "test") for name in ("top1", "top5")
@@ -246,8 +249,10 @@ class ClassificationModule(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep how the run that is resumed was trained, until this one's optimiser is built."""
         if self._trainer is not None and self._trainer.state.fn == "fit":
-            self._resumed = checkpoint.get(_REGIME, {})
-            self._unseen = checkpoint.get(_UNSEEN)
+            regime, unseen = checkpoint.get(_REGIME, {}), checkpoint.get(_UNSEEN)
+            if not all(isinstance(word, str) for pair in regime.items() for word in pair):
+                raise ValueError(f"{_REGIME}, which is no text by name")
+            self._resumed, self._unseen = regime, None if unseen is None else float(unseen)
 
     def on_train_start(self) -> None:
         """Show a schedule what it has not seen of the run that is resumed."""
@@ -256,6 +261,18 @@ class ClassificationModule(LightningModule):
                 plateau: Any = config.scheduler
                 plateau.step(self._unseen)
         self._unseen = None
+        self._resumes = self.trainer.ckpt_path is not None
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None
+    ) -> None:
+        """Make a step; the first one of a run that is resumed tells whether its state fits."""
+        step = partial(super().optimizer_step, epoch, batch_idx, optimizer)
+        if self._resumes:
+            first_step(self.trainer.ckpt_path, step, optimizer_closure)
+            self._resumes = False
+        else:
+            step(optimizer_closure)
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False

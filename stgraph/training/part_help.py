@@ -21,6 +21,7 @@ from stgraph.training.module import ClassificationModule
 
 __all__ = ["part_help"]
 
+_CLASSES = 12  # names of subclasses that an option's help lists
 _ROOTS = {"model": ClassificationModule, "trainer": Trainer}
 
 
@@ -63,7 +64,13 @@ def part_help(command: str, options: Sequence[str]) -> str | None:
     parser = ArgumentParser(prog=f"stgraph {command}", description=title, add_help=False)
     add = parser.add_class_arguments if inspect.isclass(part) else parser.add_function_arguments
     add(part, key, fail_untyped=False, skip=set(list(inspect.signature(part).parameters)[:passed]))
-    return re.sub(r"^usage:.*?\n\n", "", parser.format_help(), flags=re.DOTALL).rstrip()
+    text = re.sub(r"^usage:.*?\n\n", "", parser.format_help(), flags=re.DOTALL).rstrip()
+    return re.sub(r",\s+known\s+subclasses:[^()]*(?=\))", _if_short, text)
+
+
+def _if_short(names: re.Match[str]) -> str:
+    """Leave a list of classes out that is longer than the rest: of all modules of torch, say."""
+    return names[0] if names[0].count(",") <= _CLASSES else ""
 
 
 def _question(options: Sequence[str]) -> _Question | None:
@@ -123,7 +130,7 @@ def _part(question: _Question, configured: _Configured) -> Any:
     except (AttributeError, ImportError, ValueError) as error:
         expected = "a class or function that can be imported, as module.name"
         raise InputError(question.option, expected, f"{question.name} ({error})") from error
-    if not callable(part):
+    if not callable(part) or get_origin(part) is not None:
         raise InputError(question.option, "a class or function", type(part).__name__)
     return part
 

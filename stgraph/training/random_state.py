@@ -33,6 +33,8 @@ class RandomState(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep the states until the first batch: setting up a run may draw numbers too."""
+        for state in state_dict["processes"]:
+            torch.Generator().set_state(state["cpu"].cpu())  # which checks it
         self.loaded = state_dict["processes"]
 
     def on_validation_start(self, trainer: Trainer, *_: Any) -> None:

@@ -71,6 +71,8 @@ def load_metrics(module: LightningModule, kept: dict[str, Any]) -> None:
     for name, metric in module.named_modules():
         if isinstance(metric, Metric) and name in kept:
             for key, value in kept[name]["state"].items():
+                if type(value) is not type(metric._defaults[key]):
+                    raise ValueError(f"{name}.{key}: {type(value).__name__}")
                 setattr(metric, key, _moved(value, metric.device))
             metric._update_count, metric._computed = kept[name]["count"], None
 
@@ -109,6 +111,8 @@ def load_results(trainer: Trainer, module: LightningModule, kept: list[dict[str,
         if not state:
             one.value = module.get_submodule(str(meta.metric_attribute))
         for name, value in state.items():
+            if name not in _ACCUMULATED or not isinstance(value, Tensor) or value.numel() != 1:
+                raise ValueError(f"{entry['key']}.{name}: {type(value).__name__}")
             setattr(one, name, _moved(value, trainer.strategy.root_device))
         one._update_count, one.has_reset = 1, entry["reset"]
 

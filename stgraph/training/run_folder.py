@@ -63,12 +63,21 @@ def locked(folder: Path) -> Iterator[None]:
         InputError: when somebody trains there: which process, on which machine, since when.
     """
     made = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        came = f"{folder} ({error.strerror})"
+        raise InputError("runs", "a folder that can be written to", came) from error
     path = folder / LOCK
     holder = _Holder(path)
     try:
-        for part in (folder / "checkpoints").glob(LEFT_OVER):
-            part.unlink(missing_ok=True)
+        for place in (
+            "",
+            "checkpoints/",
+            "csv/*/",
+        ):  # and not in runs that lie in this one's folder
+            for part in folder.glob(place + LEFT_OVER):
+                part.unlink(missing_ok=True)
         yield
     finally:
         path.unlink(missing_ok=True)  # while it is held: who opens it now finds it gone, and again

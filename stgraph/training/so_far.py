@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loops.evaluation_loop import RestartStage
 from torch import distributed
 
+from stgraph.training.restoring import told
 from stgraph.training.results import dump_metrics, dump_results, load_metrics, load_results
 from stgraph.training.rows import RowLogger
 
@@ -68,21 +69,8 @@ class SoFar(Callback):
         if loaded is None:
             return
         self._steps_known = False
-        parts: Any = trainer
-        if trainer.global_rank < len(loaded["processes"]):
-            mine = loaded["processes"][trainer.global_rank]
-            load_metrics(pl_module, mine["metrics"])
-            load_results(trainer, pl_module, mine["results"])
-            if mine["results"]:  # otherwise the first batch to log would reset them
-                parts._logger_connector._first_loop_iter = False
-        device = trainer.strategy.root_device
-        seen = {name: value.to(device) for name, value in loaded["seen"].items()}
-        parts._logger_connector._callback_metrics.update(seen)
-        if loaded["validate"]:
-            val_loop = parts.fit_loop.epoch_loop.val_loop
-            val_loop._restart_stage = RestartStage.RESTARTED_MID_EVALUATION
-        if _is_of_the_same_run(trainer):
-            _log(trainer, loaded)
+        with told(trainer.ckpt_path):
+            _go_on(trainer, pl_module, loaded)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Count steps for the loggers as if the run had not been left."""
@@ -94,6 +82,25 @@ class SoFar(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Let schedules see the epoch's values, although its beginning was in another process."""
         trainer.fit_loop.restarting = False
+
+
+def _go_on(trainer: Trainer, pl_module: LightningModule, loaded: dict[str, Any]) -> None:
+    """Let an epoch go on from what was written down."""
+    parts: Any = trainer
+    if trainer.global_rank < len(loaded["processes"]):
+        mine = loaded["processes"][trainer.global_rank]
+        load_metrics(pl_module, mine["metrics"])
+        load_results(trainer, pl_module, mine["results"])
+        if mine["results"]:  # otherwise the first batch to log would reset them
+            parts._logger_connector._first_loop_iter = False
+    device = trainer.strategy.root_device
+    seen = {name: value.to(device).reshape(()) for name, value in loaded["seen"].items()}
+    parts._logger_connector._callback_metrics.update(seen)
+    if loaded["validate"]:
+        val_loop = parts.fit_loop.epoch_loop.val_loop
+        val_loop._restart_stage = RestartStage.RESTARTED_MID_EVALUATION
+    if _is_of_the_same_run(trainer):
+        _log(trainer, loaded)
 
 
 def _of_all(mine: dict[str, Any]) -> list[dict[str, Any]]:

@@ -80,11 +80,34 @@ def test_bad_detections_are_refused():
         ([[good], [good, good]], r"clips of one length, got \[1, 2\]"),
         ([[good, frame(0)]], r"the fields \['boxes', 'scores'\] in every frame"),
         ([[{"scores": torch.ones(1)}]], "`boxes` of every frame"),
+        ([[None]], "clips: expected a dict with `boxes` of every frame, got NoneType"),
         ([[frame(0, 8, scores=[0.5])]], r"scores: expected \[2, ...\] \(a row a box\), got \[1\]"),
         ([[{"boxes": torch.zeros(2, 5)}]], r"boxes: expected \[m, 4\]"),
     ]:
         with pytest.raises(InputError, match=message):
             pad_detections(clips, pixels=SIZE)
+
+
+def test_a_field_is_of_one_type_and_shape():
+    """Assigned into the room of the first frame it would be rounded, or repeated, silently."""
+    boxes = torch.tensor([[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]])
+    large = torch.tensor([2**24 + 1, 3])
+    for first, second in [
+        (torch.ones(2), large),
+        (large, torch.full((2,), 0.5)),
+        (torch.ones(2, 3), torch.ones(2, 1)),
+        (torch.ones(2, 3), torch.ones(2)),
+    ]:
+        frames = [{"boxes": boxes, "ids": ids} for ids in (first, second)]
+        with pytest.raises(InputError, match="ids: expected one type and shape in every frame"):
+            pad_detections([frames])
+
+
+def test_the_type_of_nothing_counts_for_nothing():
+    boxes, large = torch.tensor([[0.0, 0.0, 0.5, 0.5]]), torch.tensor([2**24 + 1])
+    nothing = {"boxes": torch.zeros(0, 4), "ids": torch.tensor([])}
+    padded = pad_detections([[nothing, {"boxes": boxes, "ids": large}, nothing]])
+    assert padded["ids"].tolist() == [[[0], [2**24 + 1], [0]]]
 
 
 def slots_of(ids, slots, forget_after=None, state=None):

@@ -56,6 +56,19 @@ class Noise(Dataset):
         return {name: value.to(device) for name, value in batch.items()}
 
 
+class PlainNoise(Dataset):
+    """The same, clip by clip."""
+
+    def __init__(self, clips: int = 40):
+        self.noise = Noise(clips)
+
+    def __len__(self):
+        return len(self.noise)
+
+    def __getitem__(self, index):
+        return {"video": self.noise.video[index], "label": self.noise.label[index]}
+
+
 class Crash(Callback):
     def __init__(self, step: int):
         self.step = step

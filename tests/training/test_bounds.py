@@ -171,6 +171,16 @@ def test_parts_of_others_are_measured_too(
         ),
         (["--seed_everything=-1"], "seed_everything: expected a whole number of at least 0"),
         (["--trainer.devices=1000000000"], "trainer.devices: expected a whole number of at most"),
+        *(
+            ([f"--trainer.devices={text}"], "trainer.devices: expected a whole number of at most")
+            for text in ("1_000_000_000", "+1000000000", " 1000000000")
+        ),
+        (["--trainer.devices=²"], "trainer: expected options that Lightning takes"),
+        (["--trainer.devices=1000000000,"], "trainer: expected options that Lightning takes"),
+        (["--trainer.accumulate_grad_batches=99999999999999999999"], "at most 2147483647"),
+        (["--trainer.max_time=x"], "trainer: expected options that Lightning takes"),
+        (["--trainer.accelerator=tpu"], "trainer: expected options that Lightning takes"),
+        (["--keep_minutes=-1"], "keep_minutes: expected minutes, 0 or more, got -1"),
         (["--trainer.num_nodes=1000000000"], "trainer.num_nodes: expected a whole number of at m"),
         (
             ["--trainer.max_epochs=-5"],

@@ -93,6 +93,13 @@ def weights(run: str) -> dict[str, torch.Tensor]:
     return torch.load(path, weights_only=True)["state_dict"]
 
 
+def validated(run: str) -> list[str]:
+    """The losses of validations, of all sessions of a run."""
+    tables = sorted((Path("runs") / run / "csv").glob("version_*/metrics.csv"))
+    found = [row for table in tables for row in csv.DictReader(table.read_text().splitlines())]
+    return [row["val/loss"] for row in found if row.get("val/loss")]
+
+
 def rows() -> list[dict[str, str]]:
     with Path("runs/small/predictions.csv").open() as file:
         return list(csv.DictReader(file))
@@ -111,6 +118,8 @@ def test_a_fit_on_plain_clips_is_resumed_within_an_epoch(plain: Callable[..., st
     assert main(["fit", "--config", path, *resume]) == 0
     whole, resumed = weights("whole"), weights("small")
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+    assert len(validated("whole")) == 2
+    assert validated("small") == validated("whole")
 
 
 def test_predictions_of_plain_clips_are_numbered(plain: Callable[..., str]) -> None:

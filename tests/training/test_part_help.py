@@ -28,6 +28,18 @@ def test_every_recipe_has_help(name: str) -> None:
     assert options(text, "model.model") == list(
         inspect.signature(getattr(recipes, name)).parameters
     )
+    assert len(str(text).splitlines()) < 150  # without the names of all modules of torch
+
+
+@pytest.mark.parametrize("option", ["--model.help", "--data.help", "--trainer.help"])
+def test_help_of_a_group_can_be_read(option: str) -> None:
+    assert len(str(part_help("fit", [option])).splitlines()) < 400
+
+
+@pytest.mark.parametrize("alias", ["nodes.WindowRule", "datasets.ClipBatch"])
+def test_a_name_of_a_type_is_no_part(alias: str) -> None:
+    with pytest.raises(InputError, match="expected a class or function, got"):
+        part_help("fit", ["--data.train.help", f"stgraph.{alias}"])
 
 
 @pytest.mark.parametrize(

@@ -97,8 +97,11 @@ def test_who_holds_a_lock_is_told(tmp_path: Path) -> None:
 
 
 def test_a_kill_leaves_a_lock_that_holds_nothing(tmp_path: Path) -> None:
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints/.0123.part").write_bytes(b"half of a checkpoint")
+    left = [tmp_path / name for name in (".a.part", "checkpoints/.b.part", "csv/version_0/.c.part")]
+    others = tmp_path / "another/checkpoints/.d.part"  # of a run in this one's folder
+    for part in (*left, others):
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(b"half of a file")
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True
     ) as other:
@@ -111,7 +114,8 @@ def test_a_kill_leaves_a_lock_that_holds_nothing(tmp_path: Path) -> None:
             other.kill()
     assert (tmp_path / ".lock").exists()
     with locked(tmp_path):
-        assert not list((tmp_path / "checkpoints").iterdir())
+        assert not any(part.exists() for part in left)
+        assert others.exists()
 
 
 def test_a_forked_process_does_not_hold_the_lock(tmp_path: Path) -> None:

@@ -106,8 +106,10 @@ def check_resumed_as_whole() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.parametrize("place", ["step=3", "validated=2"])
+@pytest.mark.parametrize(
+    ("number", "status", "place"),
+    [(signal.SIGTERM, 143, "step=3"), (signal.SIGINT, 130, "validated=2")],
+)
 def test_a_fit_saves_its_last_step(
     fit: Callable[..., list[str]], number: int, status: int, place: str
 ) -> None:
@@ -123,6 +125,23 @@ def test_a_fit_saves_its_last_step(
     assert last("small")["global_step"] == step
     assert not Path("runs/small/.lock").exists()
     check_resumed_as_whole()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_to_all_processes_is_the_first_ones(
+    fit: Callable[..., list[str]], number: int, status: int
+) -> None:
+    """As a terminal or a scheduler sends it: workers that load clips have it too."""
+    plain = {"class_path": "parts_of_a_user.PlainNoise"}
+    changes = {"data.train": plain, "data.val": plain, "data.num_workers": 2}
+    with process(*fit("step=3", "seconds=2", changes=changes)) as started:
+        wait_for("reached_0", started)
+        os.killpg(started.pid, number)
+        assert started.wait(timeout=60) == status
+        assert started.stderr is not None
+        assert "Traceback" not in started.stderr.read()
+    assert last("small")["global_step"] == 3
 
 
 @pytest.mark.slow
@@ -154,8 +173,9 @@ def test_what_saves_nothing_ends_at_once(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", ["step=3", "validated=1"])
-@pytest.mark.parametrize("whom", ["first", "second", "all"])
+@pytest.mark.parametrize(
+    ("place", "whom"), [("step=3", "first"), ("validated=1", "second"), ("validated=1", "all")]
+)
 def test_processes_end_together(fit: Callable[..., list[str]], place: str, whom: str) -> None:
     """Whichever has the signal: a process, or all, as those of a terminal have."""
     few = {"class_path": "parts_of_a_user.Noise", "init_args": {"clips": 32}}
