@@ -148,9 +148,7 @@ class NodeExtractor(nn.Module, ABC):
         if not nodes:
             raise InputError("kernel", "at least one node", list(regions.kernel.shape))
         if state is not None and state.nodes not in (None, nodes):
-            expected = (
-                f"pieces of {state.nodes} identities, as before{self.of_one_number}"
-            )
+            expected = f"pieces of {state.nodes} identities, as before{self.of_one_number}"
             raise InputError("state", expected, nodes)
         shape("box", regions.box, f"{clips} {frames} {nodes} 4")
         kernel, mass = normalise(regions.kernel)
