@@ -172,7 +172,7 @@ class AggregateReadout(Readout):
         if occupied(graph) is None and x.size(0):
             return in_clips(self._aggregate(x, frame, layout.graphs, layout.nodes), graph)
         # Not told of frames without nodes, of which some make NaN and others nothing at all.
-        some, number = frame.unique_consecutive(return_inverse=True)
+        some, number = torch.unique_consecutive(frame, return_inverse=True)
         if not x.size(0):  # for the width that it makes
             x, number = x.new_zeros(1, x.size(1)), number.new_zeros(1)
         found = self._aggregate(x, number, max(some.size(0), 1), layout.nodes)[: some.size(0)]
