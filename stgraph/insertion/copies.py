@@ -176,7 +176,7 @@ def _steady(kind: Any) -> Any:
         for part in self:
             # Here and not in a function: the loop runs uncompiled, a function would be compiled.
             if not torch.compiler.is_compiling() and isinstance(input, Tensor) and input.dim() == 4:
-                torch._dynamo.mark_static(input, (1, 2, 3))
+                torch._dynamo.mark_static(input, [1, 2, 3])
             input = part(input)
         return input
 
