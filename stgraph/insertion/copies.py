@@ -44,7 +44,10 @@ class Way(NamedTuple):
 
 
 def way_to(
-    root: nn.Module, parts: Children, around: Mapping[int, tuple[Run | None, Run | None]]
+    root: nn.Module,
+    parts: Children,
+    around: Mapping[int, tuple[Run | None, Run | None]],
+    compiled: bool = False,
 ) -> Way:
     """Copy a CNN's modules on the way to those that blocks stand before or after.
 
@@ -55,6 +58,7 @@ def way_to(
         root: the CNN.
         parts: its children, which may be others by now.
         around: what runs before and after a module, by the module's ``id``.
+        compiled: whether the copies run in compiled code.
     """
     hooked = [m for m in _modules(root, parts) if any(vars(m)[kind] for kind in _HOOKS)]
     found = {id(root): root} | _above(root, parts, {*around})
@@ -66,6 +70,8 @@ def way_to(
         below = parts if module is root else module._modules
         given = _filled(module, below, copies, copies[key])
         pairs.append((module, copies[key], given))
+        if compiled and type(module).forward is nn.Sequential.forward:
+            copies[key].__class__ = _steady(cast(Hashable, type(module)))
     for key, runs in around.items():
         _stand_in(copies[key], *runs)
     return Way(copies[id(root)], pairs)
@@ -154,6 +160,27 @@ def _stand_in(module: nn.Module, before: Run | None, after: Run | None) -> None:
     """
     vars(module)["_around"] = (vars(module).pop("forward", None), before, after)
     module.__class__ = _around(cast(Hashable, type(module)))
+
+
+@cache
+def _steady(kind: Any) -> Any:
+    """The class of sequences of a kind whose parts see maps of one size each in compiled code.
+
+    A block that breaks compiled code breaks the loop over the parts: they are then compiled one by
+    one, and parts that share their code look to the compiler like one whose maps change their size.
+    What it makes for maps of any size is slower, and of a ConvNeXt, whose maps have their channels
+    at the end, inductor makes nothing: it cannot order their strides.
+    """
+
+    def forward(self: Any, input: Any) -> Any:
+        for part in self:
+            # Here and not in a function: the loop runs uncompiled, a function would be compiled.
+            if not torch.compiler.is_compiling() and isinstance(input, Tensor) and input.dim() == 4:
+                torch._dynamo.mark_static(input, [1, 2, 3])
+            input = part(input)
+        return input
+
+    return type(kind.__name__, (kind,), {"forward": forward})
 
 
 @cache

@@ -139,7 +139,7 @@ class Inserted(nn.Module):
         self._check(state, mask)
         hints, options = self._split(hints)
         call = _Call(clips, {} if state is None else state, mask, hints)
-        way = self._bind(call)
+        way = self._bind(call, torch.compiler.is_compiling())
         if self.is_3d:
             output = way.net(video.transpose(1, 2), **options)
         else:
@@ -188,7 +188,7 @@ class Inserted(nn.Module):
         return {k: hints[k] for k in hints if k in read}, {k: hints[k] for k in hints if k in left}
 
     @torch.compiler.disable  # it makes modules; the run of the CNN that follows compiles whole
-    def _bind(self, call: _Call) -> Way:
+    def _bind(self, call: _Call, compiled: bool) -> Way:
         """Copy the way to each block, and put the blocks and this call around the copies."""
         parts = {name: part for name, part in self._modules.items() if name != _BLOCKS}
         around: dict[int, tuple[Run | None, Run | None]] = {}
@@ -197,7 +197,7 @@ class Inserted(nn.Module):
             before, after = around.get(key, (None, None))
             run = self._runner(name, call)
             around[key] = (run, after) if name.endswith(BEFORE) else (before, run)
-        way = way_to(self._root[0], parts, around)
+        way = way_to(self._root[0], parts, around, compiled)
         way.net.training = self.training
         return way
 

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from stgraph import GraphBlock, SpaceTimeGraph, insert
+from stgraph.edges import FullEdges
+from stgraph.insertion import Place
+from stgraph.layers import SpaceLayer, TimeLayer
+from stgraph.nodes import GridNodes
+
+# The compiler itself looks at every gradient.
+pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
+
+
+class ChannelNorm(nn.LayerNorm):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Mixer(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
+        self.norm = nn.LayerNorm(channels)
+        self.wide, self.narrow = nn.Linear(channels, 32), nn.Linear(32, channels)
+        self.scale = nn.Parameter(torch.full((channels,), 0.1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(self.depthwise(x).permute(0, 2, 3, 1))
+        y = self.narrow(nn.functional.gelu(self.wide(y)))
+        return x + (self.scale * y).permute(0, 3, 1, 2)
+
+
+class Stage(nn.Module):
+    def __init__(self, before: int, channels: int) -> None:
+        super().__init__()
+        self.down = nn.Sequential(ChannelNorm(before), nn.Conv2d(before, channels, 2, 2))
+        self.blocks = nn.Sequential(Mixer(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.blocks(self.down(x))
+
+
+class ConvNeXt(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 2, 2), ChannelNorm(8))
+        self.stages = nn.Sequential(Stage(8, 12), Stage(12, 16), Stage(16, 24))
+        self.head = nn.Linear(24, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.stages(self.stem(x)).mean((2, 3)))
+
+
+def graph_block(place: Place) -> GraphBlock:
+    width = place.channels
+    layers = {"time": TimeLayer(nn.GRU(width, width)), "space": SpaceLayer(width)}
+    block = GraphBlock(
+        SpaceTimeGraph(GridNodes(width, (2,), edges=FullEdges()), layers, ("time", "space"))
+    )
+    nn.init.ones_(block.norm.weight)
+    return block
+
+
+def trains_as_uncompiled(cnn: nn.Module, place: str, backend: object) -> None:
+    net = insert(cnn, {place: graph_block}, input_size=(3, 32, 32)).train()
+    torch._dynamo.reset()
+    compiled = torch.compile(net, backend=backend)
+    for clips, frames in ((2, 2), (3, 2), (2, 3)):
+        video = torch.randn(clips, frames, 3, 32, 32)
+        found = compiled(video).output
+        expected = net(video).output
+        torch.testing.assert_close(found, expected)
+        grads = [
+            torch.autograd.grad(out.square().sum(), list(net.parameters()))
+            for out in (found, expected)
+        ]
+        torch.testing.assert_close(*grads, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("place", ["stages.0", "stages.1", "stages.1.blocks.0", "stages.1.down.1"])
+def test_maps_of_stages_keep_their_size(place):
+    changing = set()
+
+    def backend(graph, inputs):
+        for node in graph.graph.find_nodes(op="placeholder"):
+            x = node.meta["example_value"]
+            if isinstance(x, Tensor) and x.dim() == 4 and not isinstance(x, nn.Parameter):
+                sizes = enumerate(x.shape)
+                changing.update(d for d, size in sizes if isinstance(size, torch.SymInt))
+        return graph.forward
+
+    trains_as_uncompiled(ConvNeXt(), place, backend)
+    assert changing == {0}
+
+
+@pytest.mark.slow
+def test_a_cnn_with_channels_at_the_end_compiles():
+    trains_as_uncompiled(ConvNeXt(), "stages.0", "inductor")
