@@ -174,7 +174,7 @@ class AggregateReadout(Readout):
         # Not told of frames without nodes, of which some make NaN and others nothing at all.
         some, number = torch.unique_consecutive(frame, return_inverse=True)
         if not x.size(0):  # for the width that it makes
-            x, number = x.new_zeros(1, x.size(1)), number.new_zeros(1)
+            x, number = torch.cat([x, x.new_zeros(1, x.size(1))]), number.new_zeros(1)
         found = self._aggregate(x, number, max(some.size(0), 1), layout.nodes)[: some.size(0)]
         out = found.new_zeros(layout.graphs, found.size(1)).index_copy(0, some, found)  # [G, D]
         return in_clips(out, graph)
