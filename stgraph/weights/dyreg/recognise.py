@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from stgraph.backbones import TemporalShift
-from stgraph.checks import InputError
 from stgraph.classifiers import CNNClassifier
 from stgraph.model import GraphBlock
 from stgraph.nodes import (
@@ -20,7 +19,7 @@ from stgraph.nodes import (
     official_small_generator,
 )
 from stgraph.recipes import dyreg_tsm_resnet50, tsm_resnet50
-from stgraph.recipes.recorded import Recipe
+from stgraph.weights.twins import note_twin
 
 __all__ = ["note_recipe"]
 
@@ -55,16 +54,8 @@ def note_recipe(model: CNNClassifier) -> None:
         }
     if start is None or model.net.input_size[0] != 3:
         return
-    try:
-        with torch.device("meta"):
-            twin = make(**options)
-    except InputError:  # of places or sizes that no ResNet-50 has
+    if not note_twin(model, make, options):
         return
-    mine, theirs = model.state_dict(), twin.state_dict()
-    shapes = [(name, value.shape) for name, value in mine.items()]
-    if repr(twin) != repr(model) or shapes != [(name, v.shape) for name, v in theirs.items()]:
-        return
-    model.recipe = cast(Any, cast(Recipe, twin.recipe))
     for block in graphs:  # the same to the last digit
         anchor = cast(DynamicRegions, block.net.nodes).anchor
         anchor.copy_(start(len(anchor)))

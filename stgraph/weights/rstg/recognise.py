@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-import torch
 from torch import nn
 
 from stgraph.backbones import ConvStack, NonLocalBlock, c2d_resnet50_official, i3d_resnet50_official
-from stgraph.checks import InputError
 from stgraph.classifiers import CNNClassifier, GraphClassifier, VideoClassifier
 from stgraph.edges import EdgeBuilder, GridEdges
 from stgraph.layers import Broadcast, MLPUpdate, Update
@@ -24,8 +22,8 @@ from stgraph.recipes import (
     rstg_to_vec_official,
     rstg_to_vec_serial_official,
 )
-from stgraph.recipes.recorded import Recipe
 from stgraph.weights.rstg.ties import position_of, spans_time
+from stgraph.weights.twins import note_twin
 
 __all__ = ["note_recipe"]
 
@@ -39,16 +37,7 @@ def note_recipe(model: VideoClassifier) -> None:
         make, options = _of_cnn(model)
     else:
         return
-    try:
-        with torch.device("meta"):
-            twin = make(**options)
-    except InputError:  # of places or widths that the recipe's CNN does not have
-        return
-    mine, theirs = model.state_dict(), twin.state_dict()
-    shapes = [(name, value.shape) for name, value in mine.items()]
-    if repr(twin) != repr(model) or shapes != [(name, v.shape) for name, v in theirs.items()]:
-        return
-    model.recipe = cast(Any, cast(Recipe, twin.recipe))
+    note_twin(model, make, options)
 
 
 def _of_sync_mnist(model: GraphClassifier) -> dict[str, Any]:
