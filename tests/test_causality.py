@@ -172,7 +172,7 @@ def block() -> GraphBlock:
 
 WHOLES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
     **{
-        f"block, {name}": (lambda m=make: GraphBlock(m()), MAPS, f"net.{part}")
+        f"block, {name}": (lambda m=make: GraphBlock(m()), MAPS, part)  # the net says so
         for name, (make, part) in NETS.items()
     },
     "remap": (lambda: GraphBlock(net(), remap=Broadcast()), MAPS, "remap"),

@@ -193,7 +193,7 @@ def run(
         )
         short = name.split()[0]
         trainer.save_checkpoint(folder / f"{short}.ckpt", weights_only=True)
-        (folder / f"{short}.yaml").write_text(yaml.safe_dump(_described(nodes)), encoding="utf-8")
+        write_whole(folder / f"{short}.yaml", yaml.safe_dump(_described(nodes)).encode())
         print(
             f"   {100 * curve.accuracy[-1]:.1f} % of {test_clips} unseen clips, "
             f"{curve.seconds[-1]:.0f} s of training",

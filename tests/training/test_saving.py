@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,6 +43,7 @@ def test_a_fit_needs_no_folder_of_temporary_files(
 
 
 def test_a_ruin_is_no_best(config: Config, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "lightning.pytorch")  # the demo leaves it at warnings
     sgd = {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.3}}
     constant = {"class_path": "stgraph.training.Constant"}
     changes = {"model.optimizer": sgd, "model.schedule": constant, "seed_everything": 2}
