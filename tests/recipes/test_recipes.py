@@ -156,6 +156,16 @@ def test_the_ablations_of_rstg_are_schedules(name, positional):
     assert model(torch.rand(1, 2, 1, 64, 64)).logits.shape == (1, 46)
 
 
+def test_small_regions_start_on_a_grid_at_a_fifth_of_the_map():
+    nodes = recipes.small_regions()
+    assert nodes.alpha.tolist() == [0.0, 0.0, 0.5, 0.5]  # sizes gated off, places at half strength
+    torch.nn.init.zeros_(nodes.alpha)
+    graph, _ = nodes(torch.zeros(1, 1, 32, 8, 8))
+    torch.testing.assert_close(graph.window[0], torch.tensor([8 / 5, 8 / 5, 8 / 6, 8 / 6]))
+    thirds = torch.tensor([1, 3, 5]) / 6
+    torch.testing.assert_close(graph.window[:, 2:] / 8, torch.cartesian_prod(thirds, thirds))
+
+
 def test_an_unknown_stage_is_refused():
     with pytest.raises(InputError, match=r"schedule: expected names among .*got \['spice'\]"):
         recipes.rstg_sync_mnist(schedule=("spice",))
