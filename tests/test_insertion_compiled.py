@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from stgraph import GraphBlock, SpaceTimeGraph, insert
 from stgraph.edges import FullEdges
-from stgraph.insertion import Place
+from stgraph.insertion import Place, copies
 from stgraph.layers import SpaceLayer, TimeLayer
 from stgraph.nodes import GridNodes
 
@@ -78,6 +78,13 @@ def trains_as_uncompiled(cnn: nn.Module, place: str, backend: object) -> None:
             for out in (found, expected)
         ]
         torch.testing.assert_close(*grads, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("make", [copies._around, copies._steady])
+def test_copies_are_of_the_same_class_in_every_call(make):
+    """Compiled code is chosen by classes: with new ones every call would compile again."""
+    assert make(nn.Sequential) is make(nn.Sequential)
+    assert make(nn.Sequential) is not make(nn.Conv2d)
 
 
 @pytest.mark.slow
