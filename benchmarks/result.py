@@ -15,8 +15,8 @@ import torch
 from facts import collect, write
 from lightning.pytorch import Trainer
 
+from stgraph.runs.command import Command
 from stgraph.training.checkpoints import read
-from stgraph.training.command import Command
 
 
 def main() -> None:

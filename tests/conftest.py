@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import yaml
 
 # Tests that run beside others, and the processes that they start, take one core each.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -40,3 +44,43 @@ def device(request: pytest.FixtureRequest) -> torch.device:
     if request.param == "cuda" and not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     return torch.device(request.param)
+
+
+@pytest.fixture
+def config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[dict[str, Any] | None], str]:
+    """Write a small configuration of user-made parts, with changes, and return its path."""
+    shutil.copy(Path(__file__).with_name("parts_of_a_user.py"), tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    def write(changes: dict[str, Any] | None = None) -> str:
+        content: dict[str, Any] = {
+            "run": "small",
+            "trainer": {
+                "max_epochs": 2,
+                "accelerator": "cpu",
+                "enable_progress_bar": False,
+                "enable_model_summary": False,
+                "log_every_n_steps": 1,
+            },
+            "model": {"model": {"class_path": "parts_of_a_user.Tiny"}},
+            "data": {
+                "train": {"class_path": "parts_of_a_user.Noise"},
+                "val": {"class_path": "parts_of_a_user.Noise", "init_args": {"seed": 1}},
+                "test": {"class_path": "parts_of_a_user.Noise"},
+                "batch_size": 8,
+            },
+        }
+        for key, value in (changes or {}).items():
+            *path, last = key.split(".")
+            place = content
+            for part in path:
+                place = place[part]
+            place[last] = value
+        file = tmp_path / "config.yaml"
+        file.write_text(yaml.safe_dump(content), encoding="utf-8")
+        return str(file)
+
+    return write

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 import stgraph
+from stgraph.applications import demo, show
 from stgraph.cli import COMMANDS, main
 from stgraph.commands import demo as commands_demo
 from stgraph.commands import show as commands_show
 from stgraph.commands.overview import overview
-from stgraph.training import ClassificationModule, ClipData, demo, show
+from stgraph.training import ClassificationModule, ClipData
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,9 +139,10 @@ def test_an_unknown_command_is_told_with_the_choices(capsys: pytest.CaptureFixtu
 def test_a_missing_extra_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith("stgraph.training")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr(stgraph, "training", raising=False)
+    for room in ("training", "runs"):
+        for name in [name for name in sys.modules if name.startswith(f"stgraph.{room}")]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.delattr(stgraph, room, raising=False)
     monkeypatch.setitem(sys.modules, "lightning.pytorch", None)
     assert main(["fit"]) == 2
     assert "needs lightning.pytorch; pip install 'stgraph-video[train" in capsys.readouterr().err

@@ -44,15 +44,17 @@ MAY = {
     "metrics": CONTRACT,
     "viz": CONTRACT | {"writing"},
     "training": CORE | {"reading", "weights", "datasets", "metrics", "viz", "writing", "signals"},
-    "commands": {"training"},
+    "runs": {"checks", "reading", "writing", "datasets", "training"},
+    "applications": CORE | {"datasets", "training", "runs", "viz", "writing"},
+    "commands": {"runs", "applications"},
     "cli": {"checks", "signals", "commands", ""},
     "__main__": {"cli"},
     "": CORE,  # stgraph/__init__.py: the public face
 }
 # Optional packages, and the rooms that may import them when they are imported themselves.
 OPTIONAL = {
-    "lightning": {"training"},
-    "jsonargparse": {"training"},
+    "lightning": {"training", "runs", "applications"},
+    "jsonargparse": {"training", "runs"},
     "torchmetrics": {"training", "metrics"},
     "matplotlib": set(),
     "sklearn": set(),
@@ -130,7 +132,10 @@ def test_imports_of_the_package_point_one_way(path: str) -> None:
         ("checks.py", "from stgraph import SpaceTimeGraph"),
         ("model.py", "import lightning.pytorch as pl"),
         ("viz/report.py", "from matplotlib import pyplot"),
-        ("datasets/digits.py", "try:\n    import sklearn\nexcept ImportError:\n    sklearn = None"),
+        (
+            "datasets/digits/images.py",
+            "try:\n    import sklearn\nexcept ImportError:\n    sklearn = None",
+        ),
         ("cli.py", "from stgraph.nodes import GridNodes"),
         ("commands/show.py", "import jsonargparse"),
         ("helpers.py", "import torch"),

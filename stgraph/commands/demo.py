@@ -30,6 +30,6 @@ def demo(
     Returns:
         The page.
     """
-    from stgraph.training.demo import run
+    from stgraph.applications.demo import run
 
     return run(out, seed, steps, warmup, batch_size, test_clips, shown)

@@ -20,8 +20,8 @@ def run(command: str, options: Sequence[str]) -> None:
     if {"-h", "--help"} & set(options):
         print(overview(command))
         raise SystemExit(0)
-    from stgraph.training.command import Command
-    from stgraph.training.part_help import part_help
+    from stgraph.runs.command import Command
+    from stgraph.runs.part_help import part_help
 
     if "--help.all" in options:
         options = ["--help"]

@@ -30,6 +30,6 @@ def show(
     Returns:
         The page.
     """
-    from stgraph.training.show import run
+    from stgraph.applications.show import run
 
     return run(ckpt, config, split, index, count, out)

@@ -16,7 +16,7 @@ __all__ = ["BatchedClips", "ClipLoader"]
 
 
 class BatchedClips(Protocol):
-    """What a dataset must offer: :class:`stgraph.datasets.clips.DigitClips` does."""
+    """What a dataset must offer: :class:`stgraph.datasets.digits.clips.DigitClips` does."""
 
     def __len__(self) -> int: ...
 

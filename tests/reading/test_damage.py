@@ -21,7 +21,7 @@ from torch import nn
 from stgraph import recipes
 from stgraph.backbones import resnet18
 from stgraph.checks import InputError
-from stgraph.datasets import idx
+from stgraph.datasets.digits import idx
 from stgraph.reading import read_json, read_npz, read_safetensors, read_torch, read_yaml
 from stgraph.training import load_weights
 from stgraph.weights import from_pretrained, imagenet_weights, load_official, save_pretrained

@@ -13,13 +13,13 @@ import torch
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from stgraph.applications.show import view
 from stgraph.checks import InputError
 from stgraph.cli import main
 from stgraph.datasets import SyncMNIST, collate, sklearn_digits
 from stgraph.recipes import dyreg_small
 from stgraph.training import ClassificationModule, ClipData
 from stgraph.training.data import dataset_of, validates
-from stgraph.training.show import view
 
 PARTS = """
 import torch

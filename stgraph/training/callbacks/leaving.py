@@ -15,8 +15,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
 from stgraph.signals import ENDING, Interrupted, interrupt, listen
-from stgraph.training.keep_last import between_steps, stepped
-from stgraph.training.session_time import SessionOver, SessionTime
+from stgraph.training.callbacks.keep_last import between_steps, stepped
+from stgraph.training.callbacks.session_time import SessionOver, SessionTime
 
 __all__ = ["Leave"]
 
@@ -26,9 +26,9 @@ class Leave(Callback):
 
     SIGTERM or Ctrl-C are noted while a fit trains. At the end of the step, or of a validation's
     batch, all processes agree on whether one of them has noted a signal;
-    :class:`~stgraph.training.keep_last.KeepLast` writes its checkpoint; and the fit ends, without
-    what ends an epoch, since the epoch is not over. A second signal ends it at once, as does the
-    first one before the first step and outside of fits.
+    :class:`~stgraph.training.callbacks.keep_last.KeepLast` writes its checkpoint; and the fit ends,
+    without what ends an epoch, since the epoch is not over. A second signal ends it at once, as
+    does the first one before the first step and outside of fits.
 
     (Lightning's own handler of SIGTERM waits for other processes within the handler, saves nothing
     and lets the process exit with 0. What it does

@@ -9,7 +9,7 @@ from scipy import stats
 
 from stgraph.checks import InputError
 from stgraph.datasets import Digits, MultiSyncMNIST, SyncMNIST, none_label, pair_label
-from stgraph.datasets.oracle import label_chances, oracle_accuracy, oracle_answers
+from stgraph.datasets.digits.oracle import label_chances, oracle_accuracy, oracle_answers
 
 
 def test_chances_are_those_of_drawn_subsets():

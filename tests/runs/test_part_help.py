@@ -11,7 +11,7 @@ import pytest
 from stgraph import recipes
 from stgraph.checks import InputError
 from stgraph.cli import main
-from stgraph.training.part_help import part_help
+from stgraph.runs.part_help import part_help
 
 DEMO = str(Path(__file__).resolve().parents[2] / "configs" / "demo_dyreg.yaml")
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 
+from stgraph.applications.show import view
 from stgraph.checks import InputError
 from stgraph.cli import main
 from stgraph.datasets import SyncMNIST, sklearn_digits
@@ -15,7 +16,6 @@ from stgraph.edges import FullEdges
 from stgraph.nodes import BoxNodes
 from stgraph.recipes import dyreg_small
 from stgraph.training import ClassificationModule
-from stgraph.training.show import view
 
 
 def clips() -> SyncMNIST:

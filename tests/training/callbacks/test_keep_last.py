@@ -8,7 +8,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from stgraph.training.keep_last import KeepLast
+from stgraph.training.callbacks.keep_last import KeepLast
 
 
 @pytest.mark.parametrize("minutes", [0.5, 5.0])

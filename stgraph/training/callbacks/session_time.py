@@ -7,7 +7,7 @@ from typing import Any
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Timer
 
-from stgraph.training.keep_last import stepped
+from stgraph.training.callbacks.keep_last import stepped
 
 __all__ = ["SessionOver", "SessionTime"]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stgraph.checks import InputError
-from stgraph.datasets.labels import (
+from stgraph.datasets.digits.labels import (
     label_name,
     label_pair,
     none_label,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from stgraph.datasets.digits.motion import wander
 from stgraph.datasets.draws import bounded, stream_key, words
-from stgraph.datasets.motion import wander
 
 B, T, M, STEP, LIMIT = 2000, 10, 5, 10, 71
 

@@ -8,12 +8,12 @@ from typing import ClassVar
 import numpy as np
 
 from stgraph.checks import InputError, choice, fraction, integer, times
-from stgraph.datasets.clips import DigitClips, Scenes
-from stgraph.datasets.digits import Digits
+from stgraph.datasets.digits.clips import DigitClips, Scenes
+from stgraph.datasets.digits.images import Digits
+from stgraph.datasets.digits.labels import none_label, subset_labels
+from stgraph.datasets.digits.motion import wander
+from stgraph.datasets.digits.rendering import Contrast, keep_contrast, stretch_contrast
 from stgraph.datasets.draws import Ints, Words, bounded, order, stream_key, uniform, words
-from stgraph.datasets.labels import none_label, subset_labels
-from stgraph.datasets.motion import wander
-from stgraph.datasets.rendering import Contrast, keep_contrast, stretch_contrast
 
 __all__ = ["MultiSyncMNIST", "SyncMNIST"]
 
@@ -27,12 +27,12 @@ class SyncMNIST(DigitClips):
     Digit 0 is the running image (clip i: image i mod n, in file order); the others' classes are a
     random choice of the remaining ones, their images random ones of these classes. Digits 0 and
     1 move alike, except with probability ``p_none``. How digits move: see
-    :func:`stgraph.datasets.motion.wander`; how they are drawn: see
-    :class:`stgraph.datasets.rendering.Renderer`. The K (K - 1)/2 + 1 labels are numbered in
-    :mod:`stgraph.datasets.labels`; 3SyncMNIST is ``num_digits=3``.
+    :func:`stgraph.datasets.digits.motion.wander`; how they are drawn: see
+    :class:`stgraph.datasets.digits.rendering.Renderer`. The K (K - 1)/2 + 1 labels are numbered in
+    :mod:`stgraph.datasets.digits.labels`; 3SyncMNIST is ``num_digits=3``.
 
     A clip is a function of (seed, split, number): the same in any order, batch, worker and on any
-    device. What a clip holds: see :class:`stgraph.datasets.clips.DigitClips`.
+    device. What a clip holds: see :class:`stgraph.datasets.digits.clips.DigitClips`.
 
     Args:
         digits: the images; those of classes from ``num_classes`` on are left out.

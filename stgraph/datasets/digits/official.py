@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stgraph.checks import InputError
-from stgraph.datasets.clips import DigitClips, Scenes
-from stgraph.datasets.digits import Digits
+from stgraph.datasets.digits.clips import DigitClips, Scenes
+from stgraph.datasets.digits.images import Digits
+from stgraph.datasets.digits.labels import subset_labels
+from stgraph.datasets.digits.rendering import stretch_contrast
 from stgraph.datasets.draws import Ints
-from stgraph.datasets.labels import subset_labels
-from stgraph.datasets.rendering import stretch_contrast
 from stgraph.reading import read_npz
 
 __all__ = ["OfficialSyncMNIST"]

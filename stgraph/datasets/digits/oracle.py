@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stgraph.checks import InputError, fraction
+from stgraph.datasets.digits.labels import none_label, subset_labels
+from stgraph.datasets.digits.synchrony import MultiSyncMNIST, SyncMNIST
 from stgraph.datasets.draws import Ints
-from stgraph.datasets.labels import none_label, subset_labels
-from stgraph.datasets.synchrony import MultiSyncMNIST, SyncMNIST
 
 __all__ = ["label_chances", "oracle_accuracy", "oracle_answers"]
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from stgraph.datasets import Digits, keep_contrast, rendering, stretch_contrast
-from stgraph.datasets.rendering import Renderer
+from stgraph.datasets import Digits, keep_contrast, stretch_contrast
+from stgraph.datasets.digits import rendering
+from stgraph.datasets.digits.rendering import Renderer
 
 
 @pytest.fixture

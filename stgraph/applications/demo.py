@@ -25,6 +25,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from torch import Tensor
 
 from stgraph import recipes, viz
+from stgraph.applications.show import view
 from stgraph.checks import integer
 from stgraph.datasets import ClipLoader, SyncMNIST, sklearn_digits
 from stgraph.nodes import NodeExtractor
@@ -33,7 +34,6 @@ from stgraph.training.node_classes import NodeClasses
 from stgraph.training.quiet import quiet
 from stgraph.training.saving import save_whole
 from stgraph.training.schedules import WarmupCosine
-from stgraph.training.show import view
 from stgraph.writing import write_whole
 
 __all__ = ["Curve", "Warmup", "clips", "module", "run"]

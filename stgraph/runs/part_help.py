@@ -16,7 +16,7 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch import Trainer
 
 from stgraph.checks import InputError
-from stgraph.training.command import Command
+from stgraph.runs.command import Command
 from stgraph.training.module import ClassificationModule
 
 __all__ = ["part_help"]

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from stgraph.checks import InputError
-from stgraph.datasets import download
-from stgraph.datasets.download import RemoteFile, fetch
+from stgraph.datasets.digits import download
+from stgraph.datasets.digits.download import RemoteFile, fetch
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 EXPECTED = RemoteFile(len(CONTENT), hashlib.sha256(CONTENT).hexdigest())

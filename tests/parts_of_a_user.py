@@ -1,14 +1,5 @@
-from __future__ import annotations
+"""What a user may have in a file of their own: a model, a dataset, a callback."""
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
-import pytest
-import yaml
-
-# What a user may have in a file of their own: a model, a dataset, a callback.
-PARTS = '''
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -27,8 +18,12 @@ class Tiny(nn.Module):
     def __init__(self, width: int = 16, classes: int = 7, dropout: float = 0.0):
         super().__init__()
         self.net = nn.Sequential(
-            nn.Flatten(), nn.Linear(192, width), nn.BatchNorm1d(width), nn.ReLU(),
-            nn.Dropout(dropout), nn.Linear(width, classes),
+            nn.Flatten(),
+            nn.Linear(192, width),
+            nn.BatchNorm1d(width),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(width, classes),
         )
 
     def forward(self, video, state=None):
@@ -105,44 +100,3 @@ class Seen(Callback):
     def on_train_batch_start(self, trainer, module, batch, *_):
         with Path(f"seen_{trainer.global_rank}.txt").open("a") as file:
             print(trainer.current_epoch, *batch["index"].tolist(), file=file)
-'''
-
-
-@pytest.fixture
-def config(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[dict[str, Any] | None], str]:
-    """Write a small configuration of user-made parts, with changes, and return its path."""
-    (tmp_path / "parts_of_a_user.py").write_text(PARTS, encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.chdir(tmp_path)
-
-    def write(changes: dict[str, Any] | None = None) -> str:
-        content: dict[str, Any] = {
-            "run": "small",
-            "trainer": {
-                "max_epochs": 2,
-                "accelerator": "cpu",
-                "enable_progress_bar": False,
-                "enable_model_summary": False,
-                "log_every_n_steps": 1,
-            },
-            "model": {"model": {"class_path": "parts_of_a_user.Tiny"}},
-            "data": {
-                "train": {"class_path": "parts_of_a_user.Noise"},
-                "val": {"class_path": "parts_of_a_user.Noise", "init_args": {"seed": 1}},
-                "test": {"class_path": "parts_of_a_user.Noise"},
-                "batch_size": 8,
-            },
-        }
-        for key, value in (changes or {}).items():
-            *path, last = key.split(".")
-            place = content
-            for part in path:
-                place = place[part]
-            place[last] = value
-        file = tmp_path / "config.yaml"
-        file.write_text(yaml.safe_dump(content), encoding="utf-8")
-        return str(file)
-
-    return write

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from stgraph.checks import InputError
-from stgraph.datasets import Digits, download, mnist, sklearn_digits
-from stgraph.datasets.digits import default_root
+from stgraph.datasets import Digits, mnist, sklearn_digits
+from stgraph.datasets.digits import download
+from stgraph.datasets.digits.images import default_root
 
 IMAGES, LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stgraph.checks import InputError, choice
-from stgraph.datasets import download, idx
+from stgraph.datasets.digits import download, idx
 
 __all__ = ["SPLITS", "Digits", "mnist", "sklearn_digits"]
 

@@ -31,22 +31,22 @@ from torch import Tensor
 from stgraph.checks import InputError, integer
 from stgraph.datasets import Digits
 from stgraph.reading import within_memory
+from stgraph.runs.configuration import Parser, bounded_yaml
+from stgraph.runs.folder import locked, run_folder
+from stgraph.runs.options import check_numbers, options_of_lightning
+from stgraph.training.callbacks.keep_last import KeepLast
+from stgraph.training.callbacks.leaving import Leave
+from stgraph.training.callbacks.progress import Bar, Metrics, Size
+from stgraph.training.callbacks.random_state import RandomState
+from stgraph.training.callbacks.session_time import SessionOver, SessionTime
+from stgraph.training.callbacks.so_far import SoFar
 from stgraph.training.checkpoints import check_resumable, read
-from stgraph.training.configuration import Parser, bounded_yaml
 from stgraph.training.data import validates
-from stgraph.training.keep_last import KeepLast
-from stgraph.training.leaving import Leave
 from stgraph.training.module import ClassificationModule
-from stgraph.training.options import check_numbers, options_of_lightning
-from stgraph.training.progress import Bar, Metrics, Size
 from stgraph.training.quiet import quiet
-from stgraph.training.random_state import RandomState
 from stgraph.training.restoring import Restoring
 from stgraph.training.rows import RowLogger
-from stgraph.training.run_folder import locked, run_folder
 from stgraph.training.saving import save_whole
-from stgraph.training.session_time import SessionOver, SessionTime
-from stgraph.training.so_far import SoFar
 from stgraph.writing import whole, write_whole
 
 __all__ = ["Command"]

@@ -5,10 +5,11 @@ import json
 import pytest
 import torch
 
+from stgraph.applications import demo
 from stgraph.checks import InputError
 from stgraph.edges import FullEdges
 from stgraph.nodes import BoxNodes, DynamicRegions, GridNodes
-from stgraph.training import demo, model_of_run
+from stgraph.training import model_of_run
 
 
 def small(folder, seed: int = 0) -> dict:

@@ -13,7 +13,7 @@ import torch
 
 from stgraph.cli import main
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 RESULT = ROOT / "benchmarks" / "result.py"
 
 

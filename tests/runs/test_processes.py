@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from stgraph.cli import main
-from stgraph.training.keep_last import KeepLast
-from stgraph.training.random_state import RandomState
+from stgraph.training.callbacks.keep_last import KeepLast
+from stgraph.training.callbacks.random_state import RandomState
 
 GRAPH = """
 from torch import nn

@@ -14,14 +14,14 @@ import pytest
 
 from stgraph.checks import InputError
 from stgraph.cli import main
-from stgraph.training.run_folder import locked, run_folder
+from stgraph.runs.folder import locked, run_folder
 
 Config = Callable[..., str]
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from stgraph.training.run_folder import locked
+from stgraph.runs.folder import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)

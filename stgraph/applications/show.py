@@ -14,8 +14,8 @@ from stgraph.checks import InputError, integer
 from stgraph.datasets.items import PlainClips, one_clip
 from stgraph.datasets.loader import BatchedClips
 from stgraph.layers import SpaceLayer
+from stgraph.runs.command import Command
 from stgraph.training.checkpoints import load_weights
-from stgraph.training.command import Command
 from stgraph.training.data import dataset_of
 from stgraph.training.module import ClassificationModule
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stgraph.checks import InputError
-from stgraph.datasets import idx
+from stgraph.datasets.digits import idx
 
 VALUES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
 HEADER = struct.pack(">4B3I", 0, 0, 8, 3, 2, 3, 4)
