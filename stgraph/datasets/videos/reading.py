@@ -13,8 +13,9 @@ import math
 import re
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -235,11 +236,11 @@ class VideoFile(Video):
             order = order[done:]
         if not order:
             return
-        wanted, found = set(order), 0
+        wanted, found, colours = set(order), 0, _colours(self.threads)
         for number, frame in enumerate(self._counted()):
             if number in wanted:
                 found += 1
-                yield self._pixels(frame)
+                yield self._pixels(frame, colours)
                 if found == len(order):
                     return
         came = f"an end before frame {order[found]}"
@@ -250,6 +251,7 @@ class VideoFile(Video):
         with self._opened() as (container, stream):
             frames: Iterator[Any] = iter(())
             frame: Any = None
+            colours = _colours(self.threads)
             for stamp in stamps:
                 start = max(0, bisect_right(self._starts, (stamp, math.inf)) - 1)
                 if frame is None or self._starts[start][0] > frame.pts:
@@ -259,7 +261,7 @@ class VideoFile(Video):
                     frame = next(frames, None)
                 if frame is None or frame.pts != stamp:
                     return
-                yield self._pixels(frame)
+                yield self._pixels(frame, colours)
 
     def _decoded_from(self, container: Any, stream: Any, start: int, stamp: int) -> Iterator[Any]:
         """Decoded frames, the first of them no later than a stamp."""
@@ -277,11 +279,22 @@ class VideoFile(Video):
         with self._opened() as (container, stream):
             yield from container.decode(stream)
 
-    def _pixels(self, frame: Any) -> Pixels:
+    def _pixels(self, frame: Any, colours: Callable[[Any], Any]) -> Pixels:
         _bounded(self.path, frame.height, frame.width)
-        pixels = frame.to_ndarray(format="rgb24")
+        pixels = colours(frame).to_ndarray()
         turns = round(frame.rotation / 90) % 4  # counterclockwise, as the file's matrix says
         return np.rot90(pixels, turns) if turns else pixels
+
+
+def _colours(threads: int) -> Callable[[Any], Any]:
+    """What converts the frames of one read to red, green and blue.
+
+    A frame that converts itself makes the tables anew, and since PyAV 17 starts a thread a core,
+    which costs more than to decode a small one. The pixels are the same.
+    """
+    av = _av()
+    options = {"threads": threads} if int(av.__version__.partition(".")[0]) >= 17 else {}
+    return partial(av.video.reformatter.VideoReformatter().reformat, format="rgb24", **options)
 
 
 def _bounded(path: Path, height: int, width: int) -> None:
