@@ -27,7 +27,7 @@ from torch import Tensor
 
 from stgraph.checks import InputError, integer
 
-__all__ = ["FrameFolder", "Video", "VideoFile", "decoder", "open_video"]
+__all__ = ["FrameFolder", "Video", "VideoFile", "decoder", "open_video", "reformatter"]
 
 MOST_PIXELS = 1 << 26
 """Of one frame, 8192 × 8192; a file that claims more is refused before memory is taken."""
@@ -236,7 +236,7 @@ class VideoFile(Video):
             order = order[done:]
         if not order:
             return
-        wanted, found, colours = set(order), 0, _colours(self.threads)
+        wanted, found, colours = set(order), 0, reformatter(self.threads)
         for number, frame in enumerate(self._counted()):
             if number in wanted:
                 found += 1
@@ -251,7 +251,7 @@ class VideoFile(Video):
         with self._opened() as (container, stream):
             frames: Iterator[Any] = iter(())
             frame: Any = None
-            colours = _colours(self.threads)
+            colours = reformatter(self.threads)
             for stamp in stamps:
                 start = max(0, bisect_right(self._starts, (stamp, math.inf)) - 1)
                 if frame is None or self._starts[start][0] > frame.pts:
@@ -286,15 +286,15 @@ class VideoFile(Video):
         return np.rot90(pixels, turns) if turns else pixels
 
 
-def _colours(threads: int) -> Callable[[Any], Any]:
-    """What converts the frames of one read to red, green and blue.
+def reformatter(threads: int, form: str = "rgb24") -> Callable[[Any], Any]:
+    """What converts frames of PyAV to another form, all by the same tables.
 
     A frame that converts itself makes the tables anew, and since PyAV 17 starts a thread a core,
     which costs more than to decode a small one. The pixels are the same.
     """
     av = _av()
     options = {"threads": threads} if int(av.__version__.partition(".")[0]) >= 17 else {}
-    return partial(av.video.reformatter.VideoReformatter().reformat, format="rgb24", **options)
+    return partial(av.video.reformatter.VideoReformatter().reformat, format=form, **options)
 
 
 def _bounded(path: Path, height: int, width: int) -> None:
