@@ -12,7 +12,9 @@ from stgraph.nodes.generators import (
     official_small_generator,
 )
 from stgraph.nodes.grid import GridNodes
+from stgraph.nodes.mean_shift import MeanShiftRegions, MeanShiftState
 from stgraph.nodes.points import PointNodes
+from stgraph.nodes.saliency import Change, Energy, LearnedSaliency, Saliency
 from stgraph.nodes.semantic import HourGlass, SemanticNodes, spatial_softmax
 from stgraph.nodes.slots import SlotNodes
 from stgraph.nodes.static import StaticRegions
@@ -27,17 +29,23 @@ from stgraph.nodes.windows import (
 
 __all__ = [
     "BoxNodes",
+    "Change",
     "ConstantRegions",
     "DynamicRegions",
+    "Energy",
     "FixedRegions",
     "FixedSizeWindows",
     "GridNodes",
     "HourGlass",
     "LargeGenerator",
+    "LearnedSaliency",
+    "MeanShiftRegions",
+    "MeanShiftState",
     "NodeExtractor",
     "NodeState",
     "PointNodes",
     "Regions",
+    "Saliency",
     "SemanticNodes",
     "SlotNodes",
     "SmallGenerator",
