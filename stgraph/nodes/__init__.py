@@ -12,6 +12,7 @@ from stgraph.nodes.generators import (
     official_small_generator,
 )
 from stgraph.nodes.grid import GridNodes
+from stgraph.nodes.masks import MaskNodes
 from stgraph.nodes.mean_shift import MeanShiftRegions, MeanShiftState
 from stgraph.nodes.points import PointNodes
 from stgraph.nodes.saliency import Change, Energy, LearnedSaliency, Saliency
@@ -39,6 +40,7 @@ __all__ = [
     "HourGlass",
     "LargeGenerator",
     "LearnedSaliency",
+    "MaskNodes",
     "MeanShiftRegions",
     "MeanShiftState",
     "NodeExtractor",
