@@ -29,7 +29,8 @@ def object_metrics(found: Boxes, true: Boxes, threshold: float = 0.5) -> dict[st
     Examples:
         >>> import torch
         >>> from stgraph.metrics import boxes_of_batch, grid_baseline
-        >>> true = boxes_of_batch({"box": torch.tensor([[0.0, 0.0, 1 / 3, 1 / 3]]).expand(1, 2, 1, 4)})
+        >>> cell = torch.tensor([0.0, 0.0, 1 / 3, 1 / 3])
+        >>> true = boxes_of_batch({"box": cell.expand(1, 2, 1, 4)})
         >>> measured = object_metrics(grid_baseline(true), true)
         >>> round(measured["iou_p"].value, 4), measured["iou_r"].value
         (0.1111, 1.0)

@@ -76,11 +76,11 @@ class ClassificationModule(LightningModule):
             graphs, and :class:`~stgraph.metrics.running.Classes`. None with an empty list.
 
     Raises:
-        InputError: on an auxiliary or metrics that are none, and in a run: on hints that are no fields of the
-            clip batch or that the model does not take, groups that do not hold each parameter once,
-            a run without an end where the auxiliary has a share of it, a schedule that waits for a
-            value that is not logged, or another optimiser, schedule or groups than those that a
-            resumed run began with.
+        InputError: on an auxiliary or metrics that are none, and in a run: on hints that are no
+            fields of the clip batch or that the model does not take, groups that do not hold each
+            parameter once, a run without an end where the auxiliary has a share of it, a schedule
+            that waits for a value that is not logged, or another optimiser, schedule or groups than
+            those that a resumed run began with.
     """
 
     logged: tuple[str, ...] = ("loss", "top1", "top5")
