@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
-from torch_geometric.data import Batch
+from torch import Tensor, nn
 
 from stgraph import viz
 from stgraph.checks import InputError, integer
 from stgraph.datasets.items import PlainClips, one_clip
 from stgraph.datasets.loader import BatchedClips
-from stgraph.layers import SpaceLayer
+from stgraph.explain import attention
+from stgraph.layers import HomogeneousLayer, SpaceLayer
+from stgraph.model import Output, SpaceTimeGraph
 from stgraph.runs.command import Command
 from stgraph.training.checkpoints import load_weights
 from stgraph.training.data import dataset_of
@@ -84,39 +88,54 @@ def view(
         InputError: when there is no such clip, or the model makes no graphs.
     """
     batch = one_clip(clips, index, module.device)
-    rounds: list[tuple[SpaceLayer, Tensor, Batch]] = []
-
-    def keep(layer: SpaceLayer, arguments: tuple[Tensor, Batch]) -> None:
-        rounds.append((layer, *arguments))
-
-    layers = [layer for layer in module.modules() if isinstance(layer, SpaceLayer)]
-    hooks: list[Any] = [layer.register_forward_pre_hook(keep) for layer in layers]
     training = module.training
     try:
-        answer = module.eval().answer(batch)
+        with _heard(module) as rounds:
+            answer = module.eval().answer(batch)
     finally:
         module.train(training)
-        for hook in hooks:
-            hook.remove()
     if answer.graph is None:
         raise InputError("model", "one that makes graphs", type(module.model).__name__)
     probability, label = answer.logits[0].softmax(-1).max(-1)
     names = getattr(clips, "label_names", None) or [str(k) for k in range(answer.logits.shape[1])]
-    alpha = None
-    if rounds:  # the last round's, of the last graph
-        layer, x, graph = rounds[-1]
-        alpha = layer.attention(x, graph)
-    exists: Any = slice(None)  # of a padded clip, the frames that the graphs are of
-    if "frame_mask" in batch:
-        exists = batch["frame_mask"][0].cpu()
+    alpha = rounds[-1]() if rounds else None  # the last round's, of the last graph
     return viz.ClipView.cut(
         0,
-        batch["video"].cpu()[:, exists],
+        batch["video"].cpu(),
         answer.graph.cpu(),
         alpha=None if alpha is None else alpha.cpu(),
-        box=batch["box"].cpu()[:, exists] if "box" in batch else None,
+        box=batch["box"].cpu() if "box" in batch else None,
         marked=batch["synchronous"].cpu() if "synchronous" in batch else None,
         label=names[int(batch["label"][0])] if "label" in batch else "",
         prediction=names[int(label)],
         confidence=float(probability),
     )
+
+
+@contextmanager
+def _heard(module: nn.Module) -> Iterator[list[Callable[[], Tensor | None]]]:
+    """Note what weighs edges within the block, in the order in which it runs.
+
+    Yields:
+        Functions that return the weights of the last round of a space-time graph, or of a layer
+        that belongs to none.
+    """
+    rounds: list[Callable[[], Tensor | None]] = []
+
+    def of_layer(layer: Any, inputs: tuple[Any, ...]) -> None:
+        rounds.append(partial(layer.attention, *inputs))
+
+    def of_net(net: SpaceTimeGraph, inputs: tuple[Any, ...], out: Output) -> None:
+        rounds.append(lambda: next(reversed(attention(net, out.graph).values()), None))
+
+    hooks: list[Any] = []
+    for part in module.modules():
+        if isinstance(part, SpaceTimeGraph):  # whose layers run before it ends
+            hooks.append(part.register_forward_hook(of_net))
+        elif isinstance(part, (SpaceLayer, HomogeneousLayer)):
+            hooks.append(part.register_forward_pre_hook(of_layer))
+    try:
+        yield rounds
+    finally:
+        for hook in hooks:
+            hook.remove()
