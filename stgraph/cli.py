@@ -19,7 +19,10 @@ COMMANDS = {
     **PURPOSES,
     "demo": "train the demonstration on embedded digits and write its report",
     "show": "write a page of the regions that a model finds in a clip",
+    "inspect": "read every video of a folder, a list or a data set, and report what there is",
 }
+POSITIONAL = {"inspect"}
+"""Commands whose options without a default are given without their names."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -109,5 +112,6 @@ def _call(function: Callable[..., object], command: str, options: Sequence[str])
     parser = ArgumentParser(
         prog=f"stgraph {command}", description=COMMANDS[command], exit_on_error=False
     )
-    parser.add_function_arguments(function, as_group=False)
+    positional = command in POSITIONAL
+    parser.add_function_arguments(function, as_group=False, as_positional=positional)
     return function(**parser.parse_args(options).as_dict())
