@@ -37,7 +37,8 @@ def collate(clips: Sequence[Mapping[str, Any]]) -> ClipBatch:
     It is for any ``DataLoader`` (``collate_fn=collate``); :class:`ItemLoader` uses it by itself.
 
     Args:
-        clips: each with a ``video`` [T, C, H, W], and with the same fields of the same shapes.
+        clips: each with a ``video`` [T, C, H, W], or [V, T, C, H, W] of several views, and with
+            the same fields of the same shapes.
 
     Returns:
         The fields with a dimension more: ``video`` [B, T, C, H, W], ``label`` [B], …; what is no
@@ -63,9 +64,10 @@ def collate(clips: Sequence[Mapping[str, Any]]) -> ClipBatch:
         if "video" not in clip:
             raise InputError(f"clip {name}", "a dict with a video", f"one of {sorted(clip)}")
         sizes = _sizes(clip["video"])
-        if len(sizes) != 4:
+        if len(sizes) not in (4, 5):
             got = sizes or type(clip["video"]).__name__
-            raise InputError("video", "a tensor [T, C, H, W]", f"{got} of clip {name}")
+            expected = "a tensor [T, C, H, W], or [V, T, C, H, W] of several views"
+            raise InputError("video", expected, f"{got} of clip {name}")
         if clip.keys() != clips[0].keys():
             first = f"the fields of clip {_name(clips[0], 0)}, {sorted(clips[0])}"
             raise InputError(f"clip {name}", first, sorted(clip))

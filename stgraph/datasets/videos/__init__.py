@@ -1,6 +1,13 @@
 """Clips of real videos: reading frames, choosing them, and cutting views out of them."""
 
+from stgraph.datasets.videos.bad import raise_error, skip
 from stgraph.datasets.videos.crops import Crops, MultiScaleCrops, View
+from stgraph.datasets.videos.cuts import CentreClips, ClipRule, ProtocolClips, TrainClips, protocol
+from stgraph.datasets.videos.cutting import cut, seen
+from stgraph.datasets.videos.dataset import Annotations, OnError, VideoClips
+from stgraph.datasets.videos.entries import Entry, stretch
+from stgraph.datasets.videos.flips import Flips, mirrored_name
+from stgraph.datasets.videos.folder import VideoFolder, videos_in
 from stgraph.datasets.videos.reading import FrameFolder, Video, VideoFile, decoder, open_video
 from stgraph.datasets.videos.sampling import (
     DenseWindow,
@@ -11,17 +18,35 @@ from stgraph.datasets.videos.sampling import (
 )
 
 __all__ = [
+    "Annotations",
+    "CentreClips",
+    "ClipRule",
     "Crops",
     "DenseWindow",
+    "Entry",
     "EvenFrames",
+    "Flips",
     "FrameFolder",
     "FrameSampler",
     "MultiScaleCrops",
     "OfficialSegments",
+    "OnError",
+    "ProtocolClips",
     "Segments",
+    "TrainClips",
     "Video",
+    "VideoClips",
     "VideoFile",
+    "VideoFolder",
     "View",
+    "cut",
     "decoder",
+    "mirrored_name",
     "open_video",
+    "protocol",
+    "raise_error",
+    "seen",
+    "skip",
+    "stretch",
+    "videos_in",
 ]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from stgraph.checks import InputError, integer, positive
@@ -20,7 +21,7 @@ __all__ = ["Crops", "MultiScaleCrops", "View", "short_side"]
 
 @dataclass(frozen=True)
 class View:
-    """A part of a frame: resized to ``scaled``, cut out, and resized to ``size``.
+    """A part of a frame: resized to ``scaled``, cut out, resized to ``size``, mirrored or not.
 
     Args:
         scaled: height and width of the whole frame after the first resize.
@@ -28,6 +29,7 @@ class View:
         left: first column that is kept.
         cut: height and width that are kept.
         size: height and width of what is seen.
+        flip: whether left and right are exchanged in the end.
     """
 
     scaled: tuple[int, int]
@@ -35,6 +37,7 @@ class View:
     left: int
     cut: tuple[int, int]
     size: tuple[int, int]
+    flip: bool = False
 
     def boxes(self, box: Tensor) -> Tensor:
         """Boxes in 0..1 of the view ``[..., 4]``, of boxes (x1, y1, x2, y2) in 0..1 of the frame.
@@ -42,16 +45,22 @@ class View:
         What lies outside is cut off; a box that lies wholly outside becomes empty, on the edge.
 
         Examples:
-            >>> import torch
+            >>> from dataclasses import replace
             >>> half = View((4, 8), 0, 4, (4, 4), (2, 2))
             >>> half.boxes(torch.tensor([0.25, 0.0, 0.75, 0.5]))
             tensor([0.0000, 0.0000, 0.5000, 0.5000])
+            >>> replace(half, flip=True).boxes(torch.tensor([0.25, 0.0, 0.75, 0.5]))
+            tensor([0.5000, 0.0000, 1.0000, 0.5000])
         """
         (height, width), (rows, columns) = self.scaled, self.cut
         scale = box.new_tensor([width, height, width, height])
         start = box.new_tensor([self.left, self.top, self.left, self.top])
         kept = box.new_tensor([columns, rows, columns, rows])
-        return ((box * scale - start) / kept).clamp(0, 1)
+        inside = ((box * scale - start) / kept).clamp(0, 1)
+        if not self.flip:
+            return inside
+        x1, y1, x2, y2 = inside.unbind(-1)
+        return torch.stack([1 - x2, y1, 1 - x1, y2], dim=-1)
 
 
 def short_side(height: int, width: int, side: int) -> tuple[int, int]:
@@ -102,7 +111,7 @@ class MultiScaleCrops:
 
         Examples:
             >>> MultiScaleCrops()(240, 320, np.zeros(2, dtype=np.uint64))
-            View(scaled=(240, 320), top=0, left=0, cut=(240, 240), size=(224, 224))
+            View(scaled=(240, 320), top=0, left=0, cut=(240, 240), size=(224, 224), flip=False)
         """
         side = min(height, width)
         sides = [int(side * scale) for scale in self.scales]
