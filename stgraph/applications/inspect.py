@@ -10,12 +10,12 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stgraph.checks import InputError, choice
+from stgraph.checks import InputError
 from stgraph.datasets.videos import Entry, decoder
 from stgraph.datasets.videos.finding import find_videos
 from stgraph.datasets.videos.inspection import FileFacts, read_each
@@ -147,9 +147,7 @@ def inspect_videos(
             bad[entry.name or str(entry.path)] = reason
     labels = Counter(entry.label for entry in entries if entry.label is not None)
     known = range(max([len(label_names), *(label + 1 for label in labels)])) if labels else ()
-    classes = {
-        label_names[k] if k < len(label_names) else str(k): labels.get(k, 0) for k in known
-    }
+    classes = {label_names[k] if k < len(label_names) else str(k): labels.get(k, 0) for k in known}
     return Inspection([facts[p] for p in paths], bad, classes, len(entries), full, decoder())
 
 
@@ -193,8 +191,8 @@ def _most(counts: Mapping[str, int]) -> str:
 
 def run(
     root: str,
-    split: str = "train",
-    headers: bool = False,
+    split: Literal["train", "val", "test"] = "train",
+    decode: Literal["all", "first"] = "all",
     processes: int | None = None,
     limit: float = 60.0,
     out: str | None = None,
@@ -205,8 +203,8 @@ def run(
     Args:
         root: a folder of videos, a list of them, a manifest, one video; or a configuration
             (.yaml), of which the data set is read that ``split`` names.
-        split: of a configuration: train, val or test.
-        headers: read what the containers say and the first frames, in place of all frames.
+        split: which of the configuration's clips.
+        decode: all frames; or the first one of each video, beside what its container says.
         processes: that read at the same time; as many as there are cores when absent.
         limit: seconds after which a decoder that makes no progress is killed, and its file is bad.
         out: where to write all of it as JSON, a fact for each file too.
@@ -222,7 +220,9 @@ def run(
         entries, names = _of_configuration(root, split)
     else:
         entries, names = find_videos(root)
-    told = inspect_videos(entries, names, not headers, processes, limit, bar and _is_terminal())
+    told = inspect_videos(
+        entries, names, decode == "all", processes, limit, bar and sys.stderr.isatty()
+    )
     print(told.text())
     if out is not None:
         write_whole(out, json.dumps(told.json(), indent=1).encode())
@@ -230,15 +230,10 @@ def run(
     return len(told.bad)
 
 
-def _is_terminal() -> bool:
-    return sys.stderr.isatty()
-
-
 def _of_configuration(path: str, split: str) -> tuple[Sequence[Entry], Sequence[str]]:
     from stgraph.runs.command import Command
     from stgraph.training.data import dataset_of
 
-    choice("split", split, ("train", "val", "test"))
     options = ["--trainer.logger=false", "--trainer.enable_progress_bar=false"]
     command = Command(["fit", "--config", path, *options], run=False)
     dataset = dataset_of(command.datamodule, split)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 __all__ = ["inspect"]
 
 
 def inspect(
     root: str,
-    split: str = "train",
-    headers: bool = False,
+    split: Literal["train", "val", "test"] = "train",
+    decode: Literal["all", "first"] = "all",
     processes: int | None = None,
     limit: float = 60.0,
     out: str | None = None,
@@ -19,8 +21,8 @@ def inspect(
     Args:
         root: a folder of videos, a list of them, a manifest, one video; or a configuration
             (.yaml), of which the data set is read that ``split`` names.
-        split: of a configuration: train, val or test.
-        headers: read what the containers say and the first frames, in place of all frames.
+        split: which of the configuration's clips.
+        decode: all frames; or the first one of each video, beside what its container says.
         processes: that read at the same time; as many as there are cores when absent.
         limit: seconds after which a decoder that makes no progress is killed, and its file is bad.
         out: where to write all of it as JSON, a fact for each file too.
@@ -28,5 +30,5 @@ def inspect(
     """
     from stgraph.applications.inspect import run
 
-    if run(root, split, headers, processes, limit, out, bar):
+    if run(root, split, decode, processes, limit, out, bar):
         raise SystemExit(1)
