@@ -5,9 +5,10 @@ from stgraph.datasets.videos.crops import Crops, MultiScaleCrops, View
 from stgraph.datasets.videos.cuts import CentreClips, ClipRule, ProtocolClips, TrainClips, protocol
 from stgraph.datasets.videos.cutting import cut, seen
 from stgraph.datasets.videos.dataset import Annotations, OnError, VideoClips
-from stgraph.datasets.videos.entries import Entry, stretch
+from stgraph.datasets.videos.entries import Entry, long_enough, stretch
 from stgraph.datasets.videos.flips import Flips, mirrored_name
 from stgraph.datasets.videos.folder import VideoFolder, videos_in
+from stgraph.datasets.videos.manifest import VideoManifest
 from stgraph.datasets.videos.reading import FrameFolder, Video, VideoFile, decoder, open_video
 from stgraph.datasets.videos.sampling import (
     DenseWindow,
@@ -16,6 +17,7 @@ from stgraph.datasets.videos.sampling import (
     OfficialSegments,
     Segments,
 )
+from stgraph.datasets.videos.something import SomethingSomething
 
 __all__ = [
     "Annotations",
@@ -33,14 +35,17 @@ __all__ = [
     "OnError",
     "ProtocolClips",
     "Segments",
+    "SomethingSomething",
     "TrainClips",
     "Video",
     "VideoClips",
     "VideoFile",
     "VideoFolder",
+    "VideoManifest",
     "View",
     "cut",
     "decoder",
+    "long_enough",
     "mirrored_name",
     "open_video",
     "protocol",
