@@ -29,10 +29,10 @@ RUN = {
     "keep_minutes": "minutes of training between two checkpoints at most",
     "print_config": "print what all this amounts to, and stop",
 }
-VIDEOS = {
-    "--video PATH ...": "answer video files, folders, lists or a camera in place of data; "
-    "`stgraph predict --video --help` lists the options"
-}
+VIDEOS = (
+    "   or: stgraph predict --video PATH ... --ckpt FILE [--OPTION VALUE ...], for videos",
+    "       (`stgraph predict --video --help` lists the options of that)",
+)
 DATA = "any Lightning data module; stgraph.training.ClipData, with the options below, when absent"
 TRAINER = {
     "max_epochs": "passes over the training clips",
@@ -68,12 +68,12 @@ def overview(command: str) -> str:
         "the trainer (Lightning's)": _options("trainer.", TRAINER),
         "more": {
             "--help.all": "every option",
-            **(VIDEOS if command == "predict" else {}),
             "--PART.help [NAME]": "options of a part, for example "
             "--model.model.help stgraph.recipes.dyreg_small",
         },
     }
-    lines = [f"usage: stgraph {command} [--config FILE] [--OPTION VALUE ...]", ""]
+    lines = [f"usage: stgraph {command} [--config FILE] [--OPTION VALUE ...]"]
+    lines += [*(VIDEOS if command == "predict" else ()), ""]
     lines += [f"{PURPOSES[command]}", ""]
     for title, options in groups.items():
         lines += [f"{title}:", *(line for item in options.items() for line in _row(*item)), ""]

@@ -30,6 +30,7 @@ class ClipView:
         confidence: probability that the model gave its answer.
         box: true boxes ``[T, M, 4]`` (x1, y1, x2, y2 in 0..1).
         marked: which of the true boxes matter for the answer ``[M]`` (bool).
+        title: what the clip is called, for example the name of its file.
 
     Raises:
         InputError: when the sizes do not fit together.
@@ -43,6 +44,7 @@ class ClipView:
     confidence: float | None = None
     box: Tensor | None = None
     marked: Tensor | None = None
+    title: str = ""
 
     def __post_init__(self) -> None:
         frames = _frames_of("video", self.video)
