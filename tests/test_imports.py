@@ -46,7 +46,7 @@ MAY = {
     "training": CORE | {"reading", "weights", "datasets", "metrics", "viz", "writing", "signals"},
     "runs": {"checks", "reading", "writing", "datasets", "training"},
     "applications": CORE
-    | {"datasets", "explain", "reading", "training", "runs", "viz", "writing", ""},
+    | {"checks", "datasets", "explain", "reading", "training", "runs", "viz", "writing", ""},
     "commands": {"runs", "applications"},
     "cli": {"checks", "signals", "commands", ""},
     "__main__": {"cli"},

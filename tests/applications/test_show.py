@@ -7,13 +7,18 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from torch_geometric.nn import GATv2Conv
 
+from stgraph import SpaceTimeGraph
 from stgraph.applications.show import view
 from stgraph.checks import InputError
+from stgraph.classifiers import Answer, GraphClassifier
 from stgraph.cli import main
 from stgraph.datasets import SyncMNIST, sklearn_digits
 from stgraph.edges import FullEdges
-from stgraph.nodes import BoxNodes
+from stgraph.explain import attention
+from stgraph.layers import GraphConv, HomogeneousLayer, SpaceLayer
+from stgraph.nodes import BoxNodes, GridNodes
 from stgraph.recipes import dyreg_small
 from stgraph.training import ClassificationModule
 
@@ -43,6 +48,43 @@ def test_its_attention_is_that_of_the_last_round_and_sums_to_one() -> None:
     assert seen.alpha is not None
     sums = torch.zeros(seen.graph.num_nodes).index_add(0, seen.graph.edge_index[1], seen.alpha)
     torch.testing.assert_close(sums, torch.ones_like(sums))
+
+
+@pytest.mark.parametrize("kind", ["homogeneous", "gat"])
+def test_attention_of_every_kind_of_layer_is_shown(kind: str) -> None:
+    layers = {
+        "homogeneous": lambda: HomogeneousLayer(SpaceLayer(8)),
+        "gat": lambda: GraphConv(GATv2Conv(8, 8), 8),
+    }
+    net = SpaceTimeGraph(
+        GridNodes(8, (2,), edges=FullEdges()), {"own": layers[kind]()}, ("own",) * 2
+    )
+    model = GraphClassifier(torch.nn.Conv2d(1, 8, 3), net, 11)
+    seen = view(ClassificationModule(model), clips(), 0)
+    out = net.eval()
+    with torch.no_grad():
+        graph = model(ClassificationModule(model).scale(clips().batch([0])["video"])).graph
+        expected = attention(out, graph)[1]
+    assert seen.alpha is not None
+    torch.testing.assert_close(seen.alpha, expected)
+
+
+def test_a_layer_outside_of_any_graph_is_shown() -> None:
+    """A model of one's own may call a space layer itself."""
+
+    class Own(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.nodes = GridNodes(1, (2,), edges=FullEdges())
+            self.space = SpaceLayer(1)
+
+        def forward(self, video: torch.Tensor, state: Any = None) -> Any:
+            graph, _ = self.nodes(video)
+            x = self.space(graph.x, graph)
+            return Answer(x.view(len(video), -1)[:, :5], x, graph, None)
+
+    seen = view(ClassificationModule(Own()), clips(), 0)
+    assert seen.alpha is not None
 
 
 def test_a_view_leaves_the_model_as_it_was() -> None:
