@@ -35,6 +35,7 @@ from stgraph.recipes.rstg_official import (
     rstg_to_vec_serial_official,
 )
 from stgraph.recipes.small import dyreg_small, small_grid, small_regions
+from stgraph.recipes.small_video import following_regions, small_video, still_regions
 
 __all__ = [
     "c2d",
@@ -45,6 +46,7 @@ __all__ = [
     "dyreg_regions",
     "dyreg_small",
     "dyreg_tsm_resnet50",
+    "following_regions",
     "i3d",
     "i3d_official",
     "i3d_sync_mnist",
@@ -65,5 +67,7 @@ __all__ = [
     "rstg_to_vec_serial_official",
     "small_grid",
     "small_regions",
+    "small_video",
+    "still_regions",
     "tsm_resnet50",
 ]
