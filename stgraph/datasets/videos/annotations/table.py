@@ -50,9 +50,9 @@ class Table:
             ``start [videos + 1]``, where each video's rows begin; ``frame``, ``track``,
             ``category`` and ``score`` ``[rows]``, ``box [rows, 4]`` (x1, y1, x2, y2); and, where
             not all frames were looked at, ``seen_start [videos + 1]`` and ``seen``, those that
-            were, in order. Of masks ``mask_size [rows, 2]`` and, in ``runs``, the lengths of their runs (see
-            :func:`~stgraph.datasets.videos.annotations.runs_of_rle`), ``run_count [rows]`` of them
-            from ``run_start [rows]`` on.
+            were, in order. Of masks ``mask_size [rows, 2]`` and, in ``runs``, the lengths of their
+            runs (see :func:`~stgraph.datasets.videos.annotations.runs_of_rle`), ``run_count
+            [rows]`` of them from ``run_start [rows]`` on.
         pixels: whether boxes are in pixels of the frame; in 0..1 of it otherwise.
         source: where they come from, for messages.
 

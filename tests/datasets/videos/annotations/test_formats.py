@@ -107,7 +107,8 @@ def test_damage_of_something_else_is_told_with_its_field(files, change, message)
     files[1].write_text(json.dumps(content))
     with pytest.raises(InputError, match=message) as caught:
         SomethingElseBoxes(files)
-    assert "part1.json" in str(caught.value) and "'7'" in str(caught.value)
+    assert "part1.json" in str(caught.value)
+    assert "'7'" in str(caught.value)
 
 
 def test_a_video_stands_once_in_all_parts(files):
@@ -314,7 +315,10 @@ def test_boxes_in_a_column(tmp_path):
     assert of(boxes, boxes="[]")["annotated"].all()
     assert not of(boxes, boxes=" ")["annotated"].any()
     assert not of(boxes)["annotated"].any()
-    shares = [{**one, "box": [v / s for v, s in zip(one["box"], (16, 8) * 2)]} for one in COLUMN]
+    shares = [
+        {**one, "box": [v / s for v, s in zip(one["box"], (16, 8) * 2, strict=True)]}
+        for one in COLUMN
+    ]
     check(of(ColumnBoxes("other", 2, pixels=False), other=shares))
     late = [{**one, "frame": one["frame"] + 3} for one in COLUMN]
     check(of(ColumnBoxes(slots=2, first=3), boxes=late))
