@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from stgraph.checks import InputError
-from stgraph.datasets.videos.reading import Video
+from stgraph.datasets.videos.reading import Video, open_video
 
-__all__ = ["Entry", "stretch"]
+__all__ = ["LIST_BYTES", "Entry", "long_enough", "stretch"]
+
+LIST_BYTES = 1 << 30
+"""Of a file that lists clips; that of Something-Something's training split has 25 million."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,21 @@ def stretch(video: Video, entry: Entry) -> range:
     if first >= last:
         raise InputError(name, f"a part of its {times[-1]:.3f} seconds", _span(entry))
     return range(int(first), int(last))
+
+
+def long_enough(entries: Iterable[Entry], frames: int) -> list[Entry]:
+    """The entries whose videos have at least so many frames; each is looked at.
+
+    A video that cannot be read stays: what happens to it is for a data set's policy to say.
+    """
+
+    def length(entry: Entry) -> float:
+        try:
+            return len(stretch(open_video(entry.path), entry))
+        except (InputError, OSError):
+            return np.inf
+
+    return [entry for entry in entries if length(entry) >= frames]
 
 
 def _span(entry: Entry) -> str:
