@@ -28,8 +28,8 @@ __all__ = [
     "LogLinear",
     "area",
     "area_weights",
-    "enclosing_box",
     "boxcar",
+    "enclosing_box",
     "moment_box",
     "normalise",
     "pool",
@@ -255,12 +255,13 @@ def area_weights(
         tensor([[0.6667, 0.3333, 0.0000],
                 [0.0000, 0.3333, 0.6667]])
     """
-    options = {} if like is None else {"dtype": precise(like[:0]).dtype, "device": like.device}
-    step = torch.arange(target + 1, **options) / target
+    like = torch.empty(0) if like is None else precise(like)
+    step = torch.arange(target + 1, dtype=like.dtype, device=like.device) / target
     edge = (source * (low + (high - low) * step))[:, None]  # [target + 1, 1]
-    cell = torch.arange(source, **options)  # [source]
+    cell = torch.arange(source, dtype=like.dtype, device=like.device)  # [source]
     covered = torch.minimum(cell + 1, edge[1:]) - torch.maximum(cell, edge[:-1])
-    return covered.clamp_min(0) / (edge[1:] - edge[:-1])
+    weights: Tensor = covered.clamp_min(0) / (edge[1:] - edge[:-1])
+    return weights
 
 
 def window_box(centre: Tensor, size: Tensor, height: int, width: int) -> Tensor:

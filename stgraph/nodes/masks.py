@@ -27,9 +27,9 @@ class MaskNodes(NodeExtractor):
 
     .. math:: K(p) = \frac{1}{|p|} \int_p m(u)\,du,
 
-    the mean of the mask over each cell: for a mask of 0 and 1, the share that it covers. A mask that
-    fills a rectangle gives the node that :class:`BoxNodes` gives for the rectangle. The extractor
-    has no parameters. Its hints are
+    the mean of the mask over each cell: for a mask of 0 and 1, the share that it covers. A mask
+    that fills a rectangle gives the node that :class:`BoxNodes` gives for the rectangle. The
+    extractor has no parameters. Its hints are
 
     ===========  ===================  ===========================================================
     ``masks``    ``[B, T, M, h, w]``  bool, or numbers in 0..1, of any size, over the whole frame

@@ -14,6 +14,7 @@ PIECE = 1 << 23
 """Characters of one piece, such as all frames of a video; those of Something-Else have 25,000."""
 _BLOCK = 1 << 20
 _SPACE = re.compile(r"[ \t\n\r]*")
+_GOES_ON = re.compile(r"[-+.eE0-9]*\Z")  # what is read so far ends where a number may go on: 12|.5
 
 
 class JsonPieces:
@@ -80,12 +81,17 @@ class JsonPieces:
                 if self._over:
                     raise ValueError(f"{error.msg}, character {self._gone + error.pos}") from error
             else:
-                if end < len(self._text) or self._over:  # a number at the end may go on
+                if self._over or not _GOES_ON.match(self._text, end):
+                    if end - self._at > self._most:
+                        raise self._too_long()
                     self._at = end
                     return value
             if len(self._text) - self._at > self._most:
-                raise ValueError(f"no value of at most {self._most} characters at {self._place()}")
+                raise self._too_long()
             self._more()
+
+    def _too_long(self) -> ValueError:
+        return ValueError(f"no value of at most {self._most} characters at {self._place()}")
 
     def end(self) -> None:
         """Nothing stands behind what has been read."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stgraph.checks import InputError, choice, fraction, node_count, shape
 from stgraph.datasets.videos.annotations.slots import in_slots
-from stgraph.datasets.videos.annotations.table import Table
+from stgraph.datasets.videos.annotations.table import Columns, Table
 from stgraph.datasets.videos.crops import View
 from stgraph.datasets.videos.entries import Entry
 
@@ -103,7 +103,7 @@ def table_boxes(
     if table.pixels:
         box /= np.array([size[1], size[0], size[1], size[0]])
     inside, share = boxes_in_view(box, view)
-    values = {
+    values: Columns = {
         "box": inside,
         "category": columns["category"].astype(np.int64),
         "score": columns["score"],

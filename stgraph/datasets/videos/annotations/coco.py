@@ -40,10 +40,10 @@ class CocoBoxes(Boxes):
 
     An image has an ``id``, a ``file_name`` that tells its video and its frame, and ``width`` and
     ``height``. An annotation has an ``image_id``, a ``bbox`` (x, y, width, height) in pixels of
-    that image, and may have a ``category_id``, a ``score``, and a ``track_id`` (or ``instance_id``) that
-    is the same in all frames of a thing. Where no annotation has one, things are not followed: the
-    n-th box of each frame is track n. Images without annotations are frames without boxes; frames
-    that have no image are not annotated. Crowds (``iscrowd``) are no things, and left out.
+    that image, and may have a ``category_id``, a ``score``, and a ``track_id`` (or ``instance_id``)
+    that is the same in all frames of a thing. Where no annotation has one, things are not followed:
+    the n-th box of each frame is track n. Images without annotations are frames without boxes;
+    frames that have no image are not annotated. Crowds (``iscrowd``) are no things, and left out.
 
     Since an image says how large it is, boxes fit videos that were resized afterwards.
 

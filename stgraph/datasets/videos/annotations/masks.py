@@ -14,6 +14,7 @@ from torch import Tensor
 from stgraph.checks import InputError, choice, integer, node_count, shape
 from stgraph.datasets.videos.annotations.boxes import MISSING, boxes_in_view, check_looked_at
 from stgraph.datasets.videos.annotations.slots import in_slots
+from stgraph.datasets.videos.annotations.table import Columns
 from stgraph.datasets.videos.crops import View
 from stgraph.datasets.videos.entries import Entry
 from stgraph.kernels import area_weights
@@ -100,13 +101,13 @@ class Masks(ABC):
                 raise InputError(self.source, expected, came)
         box = np.array([_seen_box(mask.draw(), view) for mask in found]).reshape(-1, 4)
         inside, _ = boxes_in_view(box, view)
-        values = {
+        values: Columns = {
             "box": inside,
             "category": np.array([mask.category for mask in found], dtype=np.int64),
             "score": np.array([mask.score for mask in found], dtype=np.float32),
         }
         fields, cells = in_slots(
-            (inside[:, 2:] > inside[:, :2]).all(1),
+            np.asarray((inside[:, 2:] > inside[:, :2]).all(1)),
             np.array([mask.place for mask in found], dtype=np.int64),
             np.array([mask.track for mask in found], dtype=np.int64),
             values,

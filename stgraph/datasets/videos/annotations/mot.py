@@ -21,10 +21,11 @@ _LINE = 4096  # bytes
 class MotBoxes(Boxes):
     """Boxes of text files, one a video, as MOTChallenge and most trackers write them.
 
-    A line is ``frame,id,x,y,width,height`` in pixels, and may go on with ``confidence``, and in 8 or
-    9 numbers (as in ``gt.txt``) with ``class`` and visibility; of 10, the last three are a place in
-    the world, and left alone. Frames begin with ``first``. A frame without a line has no boxes. Where an ``id`` is −1, as detectors write it, things are not followed: the n-th such
-    box of a frame is track n.
+    A line is ``frame,id,x,y,width,height`` in pixels, and may go on with ``confidence``, and in 8
+    or 9 numbers (as in ``gt.txt``) with ``class`` and visibility; of 10, the last three are a place
+    in the world, and left alone. Frames begin with ``first``. A frame without a line has no boxes.
+    Where an ``id`` is −1, as detectors write it, things are not followed: the n-th such box of a
+    frame is track n.
 
     Args:
         root: folder of the files.
@@ -90,7 +91,8 @@ def _read(
     writer: TableWriter, name: str, path: Path, first: int, corner: float, least: float | None
 ) -> None:
     with opened(path, _EXPECTED) as file:
-        video, alone, at = writer.video(name), {}, 0
+        video, at = writer.video(name), 0
+        alone: dict[int, int] = {}
         while line := file.readline(_LINE):
             at += 1
             if len(line) == _LINE:

@@ -96,7 +96,8 @@ class PngMasks(Masks):
 
 
 def _where(values: NDArray[np.integer], thing: int) -> NDArray[np.uint8]:
-    return (values == thing).view(np.uint8)
+    here: NDArray[np.bool_] = values == thing
+    return here.view(np.uint8)
 
 
 def _indices(path: Path) -> NDArray[np.integer]:

@@ -82,7 +82,9 @@ def _decoded(text: str, most: int) -> array[int]:
     return runs
 
 
-def mask_of_runs(height: int, width: int, runs: Sequence[int]) -> NDArray[np.uint8]:
+def mask_of_runs(
+    height: int, width: int, runs: Sequence[int] | NDArray[np.int32]
+) -> NDArray[np.uint8]:
     """The mask ``[H, W]`` of 0 and 1 that has these runs: see :func:`runs_of_rle`.
 
     Raises:

@@ -26,9 +26,9 @@ class SomethingElseBoxes(Boxes):
     says that it is the first one of its video, whatever its place in the list, and ``labels``. A
     label has a ``box2d`` in pixels of the original frame, and a ``standard_category``: ``hand``, or
     the object's number, ``0000``, … That is what makes it the same thing in two frames; where it
-    stands again in a frame (a second hand), the second one is a thing of its own, and so on. Without
-    ``standard_category`` the ``category`` is taken. The field ``category`` of a clip is 1 for hands
-    and 2 for objects, as in the official code.
+    stands again in a frame (a second hand), the second one is a thing of its own, and so on.
+    Without ``standard_category`` the ``category`` is taken. The field ``category`` of a clip is 1
+    for hands and 2 for objects, as in the official code.
 
     Files are gone through video by video, so they may be larger than memory. All 180,049 videos are
     gigabytes of JSON that take minutes; give a ``cache`` to read them once.
@@ -46,8 +46,6 @@ class SomethingElseBoxes(Boxes):
             stands in two parts.
     """
 
-    categories = {HAND: "hand", OBJECT: "object"}
-
     def __init__(
         self,
         files: str | Path | Sequence[str | Path],
@@ -56,8 +54,8 @@ class SomethingElseBoxes(Boxes):
         visible: float = 0.0,
         cache: str | Path | None = None,
     ) -> None:
-        single = isinstance(files, str | Path)
-        paths = [Path(file) for file in ([files] if single else files)]  # type: ignore[list-item, union-attr]
+        several = [files] if isinstance(files, str | Path) else files
+        paths = [Path(file) for file in several]
         if not paths:
             raise InputError("files", "at least one file", "none")
         table = kept_table(cache, paths, lambda: _read(paths))

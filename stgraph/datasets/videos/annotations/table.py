@@ -48,11 +48,11 @@ class Table:
     Args:
         columns: ``names`` (bytes, the names of the videos, each with a line feed behind it);
             ``start [videos + 1]``, where each video's rows begin; ``frame``, ``track``,
-            ``category`` and ``score`` ``[rows]``, ``box [rows, 4]`` (x1, y1, x2, y2); and, where not all frames
-            were looked at, ``seen_start [videos + 1]`` and ``seen``, those that were, in order. Of
-            masks ``mask_size [rows, 2]`` and, in ``runs``, the lengths of their runs (see
-            :func:`~stgraph.datasets.videos.annotations.runs_of_rle`), ``run_count [rows]`` of them
-            from ``run_start [rows]`` on.
+            ``category`` and ``score`` ``[rows]``, ``box [rows, 4]`` (x1, y1, x2, y2); and, where
+            not all frames were looked at, ``seen_start [videos + 1]`` and ``seen``, those that
+            were, in order. Of masks ``mask_size [rows, 2]`` and, in ``runs``, the lengths of their
+            runs (see :func:`~stgraph.datasets.videos.annotations.runs_of_rle`), ``run_count
+            [rows]`` of them from ``run_start [rows]`` on.
         pixels: whether boxes are in pixels of the frame; in 0..1 of it otherwise.
         source: where they come from, for messages.
 
@@ -248,7 +248,7 @@ class TableWriter:
         names = list(self._videos)
         self._check(video, rows, names)
         self._check_once(key, video, rows, names)
-        columns = {
+        columns: Columns = {
             "names": np.frombuffer("".join(f"{name}\n" for name in names).encode(), np.uint8),
             "start": _starts(video, len(names)),
             **rows,
@@ -309,4 +309,5 @@ def _key(video: NDArray[Any], frame: NDArray[Any]) -> NDArray[np.int64]:
 
 def _starts(video: NDArray[Any], videos: int) -> NDArray[np.int64]:
     """Where each video's rows begin, of rows sorted by video."""
-    return np.searchsorted(video, np.arange(videos + 1)).astype(np.int64)
+    starts: NDArray[np.int64] = np.searchsorted(video, np.arange(videos + 1)).astype(np.int64)
+    return starts
