@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 import stgraph
-from stgraph.applications import demo, predict, show
+from stgraph.applications import demo, extract, predict, show
 from stgraph.applications import inspect as applications_inspect
 from stgraph.cli import COMMANDS, gathered, main
 from stgraph.commands import demo as commands_demo
+from stgraph.commands import extract as commands_extract
 from stgraph.commands import inspect as commands_inspect
 from stgraph.commands import predict as commands_predict
 from stgraph.commands import show as commands_show
@@ -82,7 +83,12 @@ def test_the_help_of_a_run_names_options_that_there_are(
 
 
 @pytest.mark.parametrize(
-    ("command", "function"), [(commands_demo.demo, demo.run), (commands_show.show, show.run)]
+    ("command", "function"),
+    [
+        (commands_demo.demo, demo.run),
+        (commands_show.show, show.run),
+        (commands_extract.extract, extract.run),
+    ],
 )
 def test_a_command_has_the_options_of_its_function(
     command: Callable[..., object], function: Callable[..., object]
@@ -144,6 +150,11 @@ def test_the_help_of_answers_to_videos(capsys: pytest.CaptureFixture[str]) -> No
         ["predict", "--video", "nowhere.mp4", "--ckpt", "x"],
         ["predict", "--video=camera:lavfi:testsrc", "--ckpt", "nowhere.ckpt"],
         ["show", "--ckpt=x", "--video=nowhere.mp4"],
+        ["extract"],
+        ["extract", "--ckpt=x"],
+        ["extract", "--ckpt=x", "--out=y", "--options=z"],
+        ["extract", "--ckpt=x", "--out=y", "--graphs=videos"],
+        ["extract", "--ckpt=x", "--out=y", "--data.root=z"],
     ],
     ids=" ".join,
 )

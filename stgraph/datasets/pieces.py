@@ -165,9 +165,11 @@ class _Reader(Dataset[Any]):
                 with _random_numbers(stream_key(self.clips.seed, "clip", 0, one)):
                     item = self.clips.dataset[one]
             except (InputError, OSError) as error:
-                if not self.skip:
-                    raise _told(self.clips.name(one), error) from error
-                piece.left_out.append((one, self.clips.name(one), _line(error)))
+                called = getattr(error, "clip", None)  # by a data set that leaves it out itself
+                name = self.clips.name(one) if called is None else str(called)
+                if called is None and not self.skip:
+                    raise _told(name, error) from error
+                piece.left_out.append((one, name, _line(error)))
                 continue
             piece.clips.append(one)
             items.append({"index": one, **item} if isinstance(item, Mapping) else item)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stgraph.checks import InputError, dense
 from stgraph.datasets.graphs.packing import LAYOUT, Packed
-from stgraph.reading import opened, read_torch
+from stgraph.reading import read_torch
 from stgraph.writing import write_whole
 
 __all__ = ["check_count", "read_shard", "write_shard"]
@@ -41,8 +41,10 @@ def read_shard(path: str | Path, lazily: bool = False) -> Packed:
         InputError: naming the file, when it is missing, damaged or no such file.
     """
     found = read_torch(path, _EXPECTED, lazily=lazily)
-    with opened(path, _EXPECTED):  # which tells what is wrong with it
+    try:
         return _checked(found)
+    except ValueError as error:  # that of a single field too, which does not name the file
+        raise InputError(str(path), _EXPECTED, f"a file that {error}") from error
 
 
 def _checked(found: Any) -> Packed:
@@ -72,7 +74,7 @@ def _rows(name: str, value: Any) -> int:
         if not all(isinstance(word, str) for word in value):
             raise ValueError(f"has other things than words in {name}")
         return len(value)
-    dense(name, value)
+    _dense(name, value)
     whole = not (value.is_floating_point() or value.is_complex())
     if name == "edge_index":
         if value.dim() != 2 or value.size(0) != 2 or value.dtype != torch.long:
@@ -83,10 +85,17 @@ def _rows(name: str, value: Any) -> int:
     return value.size(0)
 
 
+def _dense(name: str, value: Any) -> None:
+    try:
+        dense(name, value)
+    except InputError as error:
+        raise ValueError(f"has no dense numbers: {error}") from error
+
+
 def _check_bounds(name: str, rows: int, begin: Any) -> None:
     if not isinstance(begin, Tensor) or begin.dim() != 1 or begin.dtype != torch.long:
         raise ValueError(f"has no boundaries of {name}")
-    dense(name, begin)
+    _dense(name, begin)
     if int(begin[0]) != 0 or int(begin[-1]) != rows or bool((begin.diff() < 0).any()):
         raise ValueError(f"has boundaries of {name} that are not those of its {rows} rows")
 

@@ -59,6 +59,22 @@ class _Described:
         """
         return read_skipped(self.sheet.root)
 
+    def frames_of_clips(self) -> list[range]:
+        """Numbers of the graphs of each clip, in order: what a loader of whole clips asks for.
+
+        ``DataLoader(dataset, batch_sampler=…)`` over lists of these gives clips to layers along
+        time. In a set of space-time graphs each clip has one.
+        """
+        found: list[range] = []
+        begin = 0
+        for shard in self.sheet.shards:
+            fields = _read(self.sheet, shard, lazily=True).fields
+            first = [0] * shard.graphs if LAYOUT not in fields else fields[LAYOUT][:, 0].tolist()
+            starts = [begin + at for at, frame in enumerate(first) if frame == 0]
+            begin += shard.graphs
+            found += map(range, starts, [*starts[1:], begin])
+        return found
+
     def check(self) -> None:
         """Compare all shards with the digests of the datasheet.
 
@@ -98,6 +114,8 @@ class InMemoryGraphs(_Described, InMemoryDataset):
         force_reload: bool = False,
     ) -> None:
         self.sheet = Sheet.read(root)
+        # asked once: what a function has seen may be part of it
+        self._kept = _kept(self.sheet, pre_transform, pre_filter)
         super().__init__(str(root), transform, pre_transform, pre_filter, False, force_reload)
         packed = self._read()
         self._data, self.slices = Data.from_dict(packed.fields), packed.slices
@@ -105,11 +123,7 @@ class InMemoryGraphs(_Described, InMemoryDataset):
     @property
     def processed_file_names(self) -> list[str]:
         """What is kept of filter and transform; nothing without them."""
-        if self.pre_transform is None and self.pre_filter is None:
-            return []
-        told = (digest(self.sheet.root / SHEET), self.pre_transform, self.pre_filter)
-        key = hashlib.sha256("\n".join(map(_told, told)).encode()).hexdigest()
-        return [f"graphs_{key[:16]}.pt"]
+        return self._kept
 
     def _process(self) -> None:
         """Filter and transform, where that is asked for and was not done before.
@@ -252,6 +266,14 @@ def _plain(graph: Data) -> Data:
         row = [[frame, frames, layout.nodes, layout.height, layout.width]]
         graph[LAYOUT] = torch.tensor(row)
     return graph
+
+
+def _kept(sheet: Sheet, pre_transform: object, pre_filter: object) -> list[str]:
+    """Name of the file of what a filter and a transform make of a data set."""
+    if pre_transform is None and pre_filter is None:
+        return []
+    told = (digest(sheet.root / SHEET), _told(pre_transform), _told(pre_filter))
+    return [f"graphs_{hashlib.sha256(chr(10).join(told).encode()).hexdigest()[:16]}.pt"]
 
 
 def _told(part: object) -> str:
