@@ -1,7 +1,8 @@
 """Clips of real videos: reading frames, choosing them, and cutting views out of them."""
 
 from stgraph.datasets.videos.bad import raise_error, skip
-from stgraph.datasets.videos.crops import Crops, MultiScaleCrops, View
+from stgraph.datasets.videos.colours import ColourStatistics, colour_statistics
+from stgraph.datasets.videos.crops import Crops, MultiScaleCrops, RandomCrops, TrainCrops, View
 from stgraph.datasets.videos.cuts import CentreClips, ClipRule, ProtocolClips, TrainClips, protocol
 from stgraph.datasets.videos.cutting import cut, seen
 from stgraph.datasets.videos.dataset import Annotations, OnError, VideoClips
@@ -23,6 +24,7 @@ __all__ = [
     "Annotations",
     "CentreClips",
     "ClipRule",
+    "ColourStatistics",
     "Crops",
     "DenseWindow",
     "Entry",
@@ -34,15 +36,18 @@ __all__ = [
     "OfficialSegments",
     "OnError",
     "ProtocolClips",
+    "RandomCrops",
     "Segments",
     "SomethingSomething",
     "TrainClips",
+    "TrainCrops",
     "Video",
     "VideoClips",
     "VideoFile",
     "VideoFolder",
     "VideoManifest",
     "View",
+    "colour_statistics",
     "cut",
     "decoder",
     "long_enough",

@@ -6,6 +6,7 @@ size of the frames alone, so that boxes and masks follow the pixels through the 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from stgraph.checks import InputError, integer, positive
 from stgraph.datasets.draws import Words, bounded
 
-__all__ = ["Crops", "MultiScaleCrops", "View", "short_side"]
+__all__ = ["Crops", "MultiScaleCrops", "RandomCrops", "TrainCrops", "View", "short_side"]
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,16 @@ def short_side(height: int, width: int, side: int) -> tuple[int, int]:
     return side, side * width // height
 
 
+class TrainCrops(ABC):
+    """What draws a view of frames to train on."""
+
+    @abstractmethod
+    def __call__(self, height: int, width: int, words: Words) -> View:
+        """A view of frames of this size, chosen by the first two of some random words."""
+
+
 @dataclass(frozen=True)
-class MultiScaleCrops:
+class MultiScaleCrops(TrainCrops):
     """Random cuts of several sizes and shapes at fixed places, for training (TSN, TSM, DyReG).
 
     The sides of a cut are scales of the frame's short side, one for the height and one for the
@@ -138,6 +147,46 @@ def _places(rows: int, columns: int) -> list[tuple[int, int]]:
 
 
 @dataclass(frozen=True)
+class RandomCrops(TrainCrops):
+    """Random square cuts of frames whose short side is resized first, for training (RSTG).
+
+    The official code draws one cut for each video, once for all; here each epoch draws another.
+
+    Args:
+        size: side of a cut, in pixels.
+        side: short side of the frame before the cut; ``size`` if None.
+
+    Raises:
+        InputError: on a side below the size.
+    """
+
+    size: int = 224
+    side: int | None = 256
+
+    def __post_init__(self) -> None:
+        _check_sides(self.size, self.side)
+
+    def __call__(self, height: int, width: int, words: Words) -> View:
+        """A view of frames of this size, chosen by the first two of some random words.
+
+        Examples:
+            >>> RandomCrops()(240, 320, np.zeros(2, dtype=np.uint64))
+            View(scaled=(256, 341), top=0, left=0, cut=(224, 224), size=(224, 224), flip=False)
+        """
+        scaled = short_side(height, width, self.size if self.side is None else self.side)
+        room = np.array(scaled) - self.size + 1
+        top, left = bounded(words[:2], room).tolist()
+        cut = (self.size, self.size)
+        return View(scaled, top, left, cut, cut)
+
+
+def _check_sides(size: int, side: int | None) -> None:
+    integer("size", size)
+    if side is not None and integer("side", side) < size:
+        raise InputError("side", f"at least the size, {size}", side)
+
+
+@dataclass(frozen=True)
 class Crops:
     """Square cuts of a frame, the same in every run, for validation and tests.
 
@@ -162,9 +211,7 @@ class Crops:
     def __post_init__(self) -> None:
         if integer("count", self.count) == 2:
             raise InputError("count", "1, 3 or more", 2)
-        integer("size", self.size)
-        if self.side is not None and integer("side", self.side) < self.size:
-            raise InputError("side", f"at least the size, {self.size}", self.side)
+        _check_sides(self.size, self.side)
 
     def __call__(self, height: int, width: int) -> list[View]:
         """The views of frames of this size.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from stgraph.checks import InputError, choice, integer
 from stgraph.datasets.draws import Ints, Words
-from stgraph.datasets.videos.crops import Crops, MultiScaleCrops, View
+from stgraph.datasets.videos.crops import Crops, MultiScaleCrops, TrainCrops, View
 from stgraph.datasets.videos.flips import Flips
 from stgraph.datasets.videos.sampling import EvenFrames, FrameSampler, Segments
 
@@ -56,7 +56,7 @@ class TrainClips(ClipRule):
     """
 
     sampler: FrameSampler = field(default_factory=Segments)
-    crops: MultiScaleCrops = field(default_factory=MultiScaleCrops)
+    crops: TrainCrops = field(default_factory=MultiScaleCrops)
     flips: Flips | None = None
 
     @property

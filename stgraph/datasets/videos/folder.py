@@ -78,7 +78,7 @@ def videos_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise InputError("path", "a folder of videos", f"{folder}, which is none")
     found: list[Path] = []
-    known: set[Path] = set()  # a link may lead to what it is in
+    known = {folder.resolve()}  # a link may lead to what it is in
     for place, folders, files in os.walk(folder, followlinks=True):
         here = Path(place)
         kept = sorted(name for name in folders if name[0] != ".")
