@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import repeat
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -106,7 +107,11 @@ def entries_of(words: Sequence[str]) -> list[Entry]:
     Raises:
         InputError: when there is nothing where one of them leads to.
     """
-    return list({(e.path, e.start, e.end): e for w in words for e in find_videos(w)[0]}.values())
+    found: dict[Any, Entry] = {}
+    for word in words:
+        for entry in find_videos(word)[0]:
+            found.setdefault((entry.path, entry.start, entry.end), entry)
+    return list(found.values())
 
 
 def predict_videos(
@@ -185,6 +190,7 @@ def predict_live(
     """
     if seconds is not None:
         positive("seconds", seconds)
+    _warm_up(one, piece)
     latency, seen, begun = Latency(), 0, time.monotonic()
     with ExitStack() as stack:
         write = stack.enter_context(_lines(out, kind, LIVE))
@@ -200,6 +206,12 @@ def predict_live(
                 f"{seen} frames, {pace:.1f} a second, {live.dropped} dropped; {_latencies(latency)}"
             )
     return live
+
+
+def _warm_up(one: Trained, piece: int) -> None:
+    """Answer a black clip first: the first call of a model is slow, and would cost frames."""
+    black = torch.zeros(3, 480, 640, dtype=torch.uint8)
+    next(answer_frames(one, repeat((black, None)), piece))
 
 
 def _newest(live: LiveVideo, seconds: float | None) -> Iterator[tuple[torch.Tensor, float]]:

@@ -20,13 +20,15 @@ pytest.importorskip("PIL.Image")
 FAKE = """
 import os, re, signal, time
 __version__ = "0"
+formats_available = ()
 library_versions = {"libavcodec": (1,), "libswscale": (1,)}
 
 class error:
     class FFmpegError(Exception):
         pass
 
-def open(path):
+def open(path, options):
+    path = path.removeprefix("file:")
     open_file = __builtins__["open"] if isinstance(__builtins__, dict) else __builtins__.open
     open_file(f"{path}.pid", "w").write(str(os.getpid()))
     if "sleep" in path:
