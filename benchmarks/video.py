@@ -3,7 +3,8 @@
     python benchmarks/video.py --json benchmarks/results/video-cpu.json
 
 The videos are made first: two digits over a moving texture, 48 frames, in several codecs and sizes.
-What costs is measured in turn, so that drift meets all alike, on one core where not said otherwise:
+What costs is measured in turn, so that drift meets all alike, in seconds of a core, which other
+processes of the machine hardly change; loaders with workers by the clock:
 
 ``decode``  PyAV alone, every frame of the file, left as the codec has it
 ``colour``  the same, turned into red, green and blue
@@ -22,7 +23,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -49,6 +50,15 @@ SETS = {"Something-Something v2": 220_847, "100 million clips": 100_000_000}
 """Clips of the data sets that the page plans for."""
 
 
+class Rate(NamedTuple):
+    """Units a second."""
+
+    clock: float
+    """By the clock."""
+    core: float
+    """Of a core of this process; workers are others."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--videos", type=int, default=8, help="files of each codec and size")
@@ -73,9 +83,20 @@ def main() -> None:
     facts = collect(
         device, options.seed, cores=os.cpu_count(), threads=options.threads, **decoder()
     )
-    facts |= {"files": of_files, "loader": loader, "train": train, "entry": entry}
+    facts |= {
+        "files": of_files,
+        "loader": {workers: rate.clock for workers, rate in loader.items()},
+        "train": train.clock,
+        "a core": {"loader": loader["0"].core, "train": train.core},
+        "entry": entry,
+    }
+    alone = of_files["vp9 240 × 320"]
     facts["ratios"] = {
-        f"loader, {workers} workers / train": rate / train for workers, rate in loader.items()
+        "in colour / PyAV alone": alone["colour"] / alone["decode"],
+        "frames read / PyAV alone": alone["read"] / alone["decode"],
+        "loader / clips read, a core": loader["0"].core / alone["clips"],
+        "loader / train, a core": loader["0"].core / train.core,
+        **{f"loader, {w} workers / train": rate.clock / train.clock for w, rate in loader.items()},
     }
     print("\n".join(table(facts)))
     if options.json:
@@ -132,12 +153,12 @@ def measure_files(paths: Sequence[Path], repeat: int) -> dict[str, float]:
         return CLIP * len(paths)
 
     parts = {"decode": lambda: decode(False), "colour": lambda: decode(True), "read": read}
-    rates = _in_turn(parts, repeat)
+    rates = {name: rate.core for name, rate in _in_turn(parts, repeat).items()}
     size = statistics.mean(path.stat().st_size for path in paths)
     return rates | {"clips": rates["read"] / CLIP, "bytes": size}
 
 
-def measure_loader(paths: Sequence[Path], clips: int, repeat: int) -> dict[str, float]:
+def measure_loader(paths: Sequence[Path], clips: int, repeat: int) -> dict[str, Rate]:
     """Clips a second with 0, 1 and 2 workers, once they have started."""
     entries = [Entry(paths[number % len(paths)], 0) for number in range(clips)]
     data = VideoClips(entries, ["digits"], TrainClips())  # TSM's and DyReG's cuts
@@ -149,7 +170,7 @@ def measure_loader(paths: Sequence[Path], clips: int, repeat: int) -> dict[str, 
     return _in_turn({name: epoch(loader) for name, loader in loaders.items()}, repeat)
 
 
-def measure_training(device: torch.device, repeat: int) -> float:
+def measure_training(device: torch.device, repeat: int) -> Rate:
     """Clips a second of forward, backward and step, on clips that are on the device."""
     model = recipes.dyreg_tsm_resnet18(174).to(device).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
@@ -178,16 +199,20 @@ def bytes_of_entry(path: Path, count: int = 20_000) -> float:
     return taken / len(entries)
 
 
-def _in_turn(parts: dict[str, Callable[[], int]], repeat: int) -> dict[str, float]:
+def _in_turn(parts: dict[str, Callable[[], int]], repeat: int) -> dict[str, Rate]:
     """Units a second of each part, the median of several turns after one that does not count."""
-    rates: dict[str, list[float]] = {name: [] for name in parts}
+    seen: dict[str, list[Rate]] = {name: [] for name in parts}
     for turn in range(repeat + 1):
         for name, part in parts.items():
-            start = time.perf_counter()
+            clock, core = time.perf_counter(), time.process_time()
             count = part()
+            clock, core = time.perf_counter() - clock, time.process_time() - core
             if turn:
-                rates[name].append(count / (time.perf_counter() - start))
-    return {name: statistics.median(values) for name, values in rates.items()}
+                seen[name].append(Rate(count / clock, count / core))
+    return {
+        name: Rate(*(statistics.median(values) for values in zip(*rates, strict=True)))
+        for name, rates in seen.items()
+    }
 
 
 def table(facts: dict[str, Any]) -> list[str]:
@@ -201,17 +226,20 @@ def table(facts: dict[str, Any]) -> list[str]:
             f"| {name} | {one['decode']:,.0f} | {one['colour']:,.0f} | {one['read']:,.0f} "
             f"| {one['clips']:,.1f} | {one['bytes']:,.0f} |"
         )
-    lines += ["", "| | clips a second | to training |", "| --- | --- | --- |"]
-    train = facts["train"]
+    lines += ["", "| | clips a second |", "| --- | --- |"]
     for workers, rate in facts["loader"].items():
-        lines.append(f"| loader, {workers} workers | {rate:,.1f} | {rate / train:,.1f} |")
-    lines.append(f"| training | {train:,.2f} | 1 |")
-    return lines
+        lines.append(f"| loader, {workers} workers | {rate:,.2f} |")
+    lines.append(f"| training, {facts['threads']} threads | {facts['train']:,.2f} |")
+    of_core = facts["a core"]
+    lines.append(f"| loader, of a core | {of_core['loader']:,.2f} |")
+    lines.append(f"| training, of a core | {of_core['train']:,.2f} |")
+    lines += ["", "| ratio | |", "| --- | --- |"]
+    return lines + [f"| {name} | {value:,.2f} |" for name, value in facts["ratios"].items()]
 
 
 def plan(facts: dict[str, Any]) -> list[str]:
     """What the data sets take, by the measured rates and by the sizes of the arrays."""
-    rate, size = facts["loader"]["0"], facts["files"]["vp9 240 × 320"]["bytes"]
+    rate, size = facts["a core"]["loader"], facts["files"]["vp9 240 × 320"]["bytes"]
     frames = CLIP * 3 * SIDE * SIDE
     graph = CLIP * NODES * (2 * CHANNELS + 2 * NODES + 4 * 4)  # half precision, boxes in single
     rows = {
@@ -223,7 +251,9 @@ def plan(facts: dict[str, Any]) -> list[str]:
         "order of an epoch, GB a process": lambda n: f"{n * 8 / 1e9:,.3f}",
         "an epoch's decoding, hours of a core": lambda n: f"{n / rate / 3600:,.1f}",
         "… hours of 1,024 cores": lambda n: f"{n / rate / 3600 / 1024:,.2f}",
-        "an epoch's training here, hours": lambda n: f"{n / facts['train'] / 3600:,.0f}",
+        "an epoch's training, hours of a core": lambda n: (
+            f"{n / facts['a core']['train'] / 3600:,.0f}"
+        ),
     }
     lines = [f"| | {' | '.join(SETS)} |", "| --- | --- | --- |"]
     return lines + [
@@ -234,7 +264,7 @@ def plan(facts: dict[str, Any]) -> list[str]:
 def feeding(facts: dict[str, Any], rates: Sequence[int] = (100, 1000, 10_000)) -> list[str]:
     """How many cores load as many clips as are trained on."""
     lines = ["| clips trained on a second | cores that load them |", "| --- | --- |"]
-    return lines + [f"| {rate:,} | {rate / facts['loader']['0']:,.0f} |" for rate in rates]
+    return lines + [f"| {rate:,} | {rate / facts['a core']['loader']:,.0f} |" for rate in rates]
 
 
 if __name__ == "__main__":
