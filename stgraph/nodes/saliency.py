@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stgraph.checks import InputError, integer, shape
+from stgraph.checks import InputError, integer, positive, shape
 from stgraph.kernels import precise
 
-__all__ = ["Change", "Energy", "LearnedSaliency", "Saliency"]
+__all__ = ["Change", "Energy", "FilterEnergy", "LearnedSaliency", "Saliency"]
 
 
 class Saliency(nn.Module, ABC):
-    """How much a cell draws windows to itself: ``(features, state, frame_mask) → (a, state)``."""
+    """How much a cell draws windows to itself: ``(maps, state, frame_mask) → (a, state)``."""
+
+    of_frames: ClassVar[bool] = False
+    """Whether it looks at the frames of the video, and not at the features."""
 
     @abstractmethod
     def forward(
@@ -25,13 +28,14 @@ class Saliency(nn.Module, ABC):
         """Weigh the cells of clips.
 
         Args:
-            features: maps ``[B, T, C, H, W]``.
+            features: maps ``[B, T, C, H, W]``, or frames.
             state: what an earlier piece of the same clips returned.
             frame_mask: which frames exist ``[B, T]`` (bool, on the CPU), first ones first; all
                 by default. For the others anything may be returned.
 
         Returns:
-            Weights ≥ 0 ``[B, T, H, W]``, in single precision at least, and the state to go on with.
+            Weights ≥ 0 ``[B, T, h, w]``, in single precision at least, and the state to go on with.
+            A saliency of features has their cells; one of frames may have any.
         """
 
 
@@ -65,6 +69,61 @@ class LearnedSaliency(Saliency):
         """See the class."""
         score = self.score(features.movedim(2, -1)).squeeze(-1)  # [B, T, H, W]
         return F.softplus(precise(score)), None
+
+
+class FilterEnergy(Saliency):
+    r"""What filters that are learned respond to in the frames themselves.
+
+    .. math:: a = \sqrt{\mathrm{pool}\Bigl(\frac{1}{C} \sum_c (w_c * x)^2\Bigr)}
+
+    The last maps of a CNN are coarse: what they respond to jumps from cell to cell while an object
+    moves by less, and their centroid with it. Energies of a few filters on the frames, squared
+    before they are pooled to larger cells, say far more exactly where it is.
+
+    Args:
+        in_channels: channels of the frames.
+        filters: C.
+        side: cells of a filter on an axis, an odd number.
+        stride: pixels of a cell of the map on an axis.
+        eps: what is added inside the root and taken off behind it, for finite gradients.
+
+    Shapes:
+        frames ``[B, T, c, H', W']`` → ``[B, T, H'/stride, W'/stride]``.
+
+    Raises:
+        InputError: on filters of an even side.
+    """
+
+    of_frames: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        filters: int = 8,
+        side: int = 3,
+        stride: int = 2,
+        eps: float = 1e-6,
+    ) -> None:
+        super().__init__()
+        if integer("side", side) % 2 == 0:
+            raise InputError("side", "an odd number", side)
+        self.in_channels = integer("in_channels", in_channels)
+        self.stride, self.eps = integer("stride", stride), positive("eps", eps)
+        filters = integer("filters", filters)
+        self.filter = nn.Conv2d(in_channels, filters, side, padding=side // 2, bias=False)
+
+    def forward(
+        self, features: Tensor, state: None = None, frame_mask: Tensor | None = None
+    ) -> tuple[Tensor, None]:
+        """See the class."""
+        clips, _, _, height, width = shape("frames", features, f"B T {self.in_channels} H W")
+        if min(height, width) < self.stride:
+            raise InputError("frames", f"at least {self.stride} pixels a side", (height, width))
+        frames = features.flatten(0, 1).to(self.filter.weight.dtype)  # of bytes, perhaps
+        energy = precise(self.filter(frames)).square().mean(dim=1, keepdim=True)
+        energy = F.avg_pool2d(energy, self.stride)[:, 0]  # [B·T, h, w]
+        amplitude = (energy + self.eps).sqrt() - self.eps**0.5
+        return amplitude.unflatten(0, (clips, -1)), None
 
 
 class Change(Saliency):

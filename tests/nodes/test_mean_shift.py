@@ -6,8 +6,16 @@ import torch
 from stgraph.checks import InputError
 from stgraph.edges import FullEdges
 from stgraph.graph import to_dense
-from stgraph.kernels import normalise, separable, tent
-from stgraph.nodes import Change, Energy, LearnedSaliency, MeanShiftRegions
+from stgraph.kernels import Bilinear, moment_box, normalise, separable, tent
+from stgraph.nodes import (
+    Change,
+    Competition,
+    Energy,
+    FilterEnergy,
+    FixedSizeWindows,
+    LearnedSaliency,
+    MeanShiftRegions,
+)
 from stgraph.testing import check_extractor
 
 
@@ -24,18 +32,27 @@ def centres(nodes, features, state=None):
 
 
 @pytest.mark.parametrize(
-    "saliency", [Energy(), LearnedSaliency(4), Change()], ids=lambda part: type(part).__name__
+    "saliency",
+    [Energy(), LearnedSaliency(4), Change(), FilterEnergy(2, 3)],
+    ids=lambda part: type(part).__name__,
 )
-def test_with_any_saliency_it_is_an_extractor(saliency):
-    check_extractor(MeanShiftRegions(4, 4, edges=FullEdges(), saliency=saliency))
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"competition": Competition(), "settling": (1.3, 1.0)}, {"sampling": Bilinear()}],
+    ids=str,
+)
+def test_with_any_parts_it_is_an_extractor(saliency, options):
+    check_extractor(MeanShiftRegions(4, 4, FullEdges(), saliency, **options))
 
 
 def test_a_move_goes_to_the_mean_of_the_kernel_times_the_saliency():
     torch.manual_seed(0)
     saliency = torch.rand(2, 7, 9, dtype=torch.float64)
-    centre = torch.rand(2, 5, 2, dtype=torch.float64) * 6
-    size = torch.full((5, 2), 2.0, dtype=torch.float64)
-    moved = MeanShiftRegions(1).shift(centre, size, saliency)
+    centre = torch.rand(2, 9, 2, dtype=torch.float64) * 6
+    size = torch.full((9, 2), 2.0, dtype=torch.float64)
+    moved = MeanShiftRegions(1, 5, anchors=lambda n: torch.full((n, 2), 0.5)).shift(
+        centre, size, saliency
+    )
     kernel, _ = normalise(separable(tent, centre, size, 7, 9) * saliency[:, None])
     row, column = torch.meshgrid(torch.arange(7.0), torch.arange(9.0), indexing="ij")
     place = torch.stack([row, column], dim=-1).double()
@@ -89,10 +106,52 @@ def test_what_does_not_fit_is_refused():
     nodes = MeanShiftRegions(2, 4)
     with pytest.raises(InputError, match="saliency: expected a Saliency such as Energy"):
         MeanShiftRegions(2, saliency=torch.nn.ReLU())
-    with pytest.raises(InputError, match="iterations"):
-        MeanShiftRegions(2, iterations=0)
+    with pytest.raises(InputError, match="moves"):
+        MeanShiftRegions(2, moves=())
     _, state = nodes(torch.rand(1, 1, 2, 6, 6))
     with pytest.raises(InputError, match=r"state\.centre: expected"):
         nodes(torch.rand(2, 1, 2, 6, 6), state)
     with pytest.raises(InputError, match="the MeanShiftState of an earlier call"):
         nodes(torch.rand(1, 1, 2, 6, 6), state._replace(regions=torch.zeros(1, 4, 2)))
+
+
+def test_the_box_is_that_of_the_kernel():
+    torch.manual_seed(0)
+    graph, _ = MeanShiftRegions(3, 4, competition=Competition())(torch.rand(2, 2, 3, 9, 7))
+    torch.testing.assert_close(graph.box, moment_box(graph.kernel), atol=1e-5, rtol=0)
+
+
+def test_windows_that_compete_keep_apart_what_others_mix_up():
+    """Two spots meet, stay side by side for a while and part again."""
+    apart = torch.tensor([6.0, 4.0, 3.0, 3.0, 4.0, 6.0])
+    path = torch.stack([8 - apart / 2, 8 + apart / 2], dim=1)
+    path = torch.stack([torch.full_like(path, 8.0), path], dim=-1)  # [T, 2, 2]
+
+    def error(**options):
+        def anchors(_):
+            return path[0] / 16
+
+        nodes = MeanShiftRegions(
+            1, 2, windows=FixedSizeWindows.of(4.0), anchors=anchors, moves=(1.0,) * 5, **options
+        )
+        seen, _ = centres(nodes, blobs(path))
+        return (seen[0] - path).norm(dim=-1)[-1].max()
+
+    assert error(competition=Competition()) < 0.5 < 1.5 < error()
+
+
+def test_a_saliency_of_the_frames_says_more_exactly_where_things_are():
+    torch.manual_seed(0)
+    start, steps = torch.tensor([[24.0, 24.0]]), torch.randint(-3, 4, (12, 1, 2)).cumsum(0)
+    frames = blobs(start + steps.clamp(-12, 12).float(), 48)
+    features = torch.nn.functional.avg_pool2d(frames[0], 4)[None]
+    nodes = MeanShiftRegions(1, 9, saliency=FilterEnergy(), moves=(1.0,) * 5)
+    assert nodes.of_frames
+    assert not MeanShiftRegions(1, 9).of_frames
+    graph, _ = nodes(features, frames=frames)
+    assert graph.kernel.shape[1:] == features.shape[-2:]
+    pos = to_dense(graph.pos, graph)[0] * 48 - 0.5
+    off = (pos.flip(-1) - (start + steps.clamp(-12, 12))).norm(dim=-1)  # [T, N]
+    assert off[:, off.mean(0).argmin()].max() < 0.5
+    with pytest.raises(InputError, match="frames: expected the video"):
+        nodes(features)
