@@ -93,7 +93,7 @@ def test_eleven_crops_of_rstg() -> None:
         views = eleven.views(height, width, NO_WORDS)
         assert all(sizes(view) == (w, h) for view in views)
         room = max(w, h) - 256
-        along = [int(math.floor(i * room / 10 + 1e-9)) for i in range(11)]
+        along = [math.floor(i * room / 10 + 1e-9) for i in range(11)]
         expected = [(0, x) if h > w else (x, 0) for x in along]
         assert boxes(views) == [(x, y, 256, 256) for x, y in expected]
 
