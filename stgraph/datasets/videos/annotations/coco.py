@@ -52,7 +52,7 @@ class CocoBoxes(Boxes):
         slots: M, as of :class:`Boxes`.
         missing: as of :class:`Boxes`.
         visible: as of :class:`Boxes`.
-        frame_of: tells video and frame by a ``file_name``.
+        frame_of: tells video and frame by a ``file_name``. A cache knows it by its ``repr``.
         least_score: annotations with a smaller ``score`` are left out.
         cache: as of :class:`~stgraph.datasets.videos.annotations.SomethingElseBoxes`.
 

@@ -155,12 +155,13 @@ def _seen_box(mask: NDArray[np.uint8], view: View) -> tuple[float, ...]:
 def _in_view(mask: NDArray[np.uint8], view: View, height: int, width: int) -> Tensor:
     """A mask as a view shows it, resized by area ``[h, w]``."""
     (y1, y2), (x1, x2) = _ends(mask, 0), _ends(mask, 1)  # the rest is 0
+    exact = torch.empty(0, dtype=torch.float64)  # so that what is in view weighs something
     rows, columns = (
-        area_weights(source, target, low, high)
+        area_weights(source, target, low, high, like=exact)
         for source, target, (low, high) in zip(
             mask.shape, (height, width), _windows(view), strict=True
         )
     )
-    part = torch.from_numpy(mask[y1:y2, x1:x2].astype(np.float32))
-    shown = rows[:, y1:y2] @ part @ columns[:, x1:x2].T
+    part = torch.from_numpy(mask[y1:y2, x1:x2].astype(np.float64))
+    shown = (rows[:, y1:y2] @ part @ columns[:, x1:x2].T).clamp(0, 1).float()
     return shown.flip(-1) if view.flip else shown

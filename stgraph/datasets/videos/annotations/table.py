@@ -304,7 +304,8 @@ def _column(values: array[Any], kind: str) -> NDArray[Any]:
 
 
 def _key(video: NDArray[Any], frame: NDArray[Any]) -> NDArray[np.int64]:
-    return (video.astype(np.int64) << 32) | frame
+    key: NDArray[np.int64] = (video.astype(np.int64) << 32) | frame
+    return key
 
 
 def _starts(video: NDArray[Any], videos: int) -> NDArray[np.int64]:
