@@ -17,7 +17,6 @@ from typing import Any, Literal
 
 import yaml
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_info
 
 from stgraph.applications import sheets
 from stgraph.applications.graphing import Wanted, graphs_of
@@ -174,7 +173,7 @@ def extract(
             trainer.predict(work, work.pieces(trainer), return_predictions=False)
         if trainer.is_global_zero:
             sheets.tidy(folder)
-    rank_zero_info(sheets.summary(folder))
+            print(f"wrote {sheets.summary(folder)}")
     return folder / sheets.SHEET
 
 
