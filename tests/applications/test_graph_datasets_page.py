@@ -1,0 +1,42 @@
+"""docs/tutorials/graph_datasets.md: its commands and its program reach what the page says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from stgraph.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs/tutorials/graph_datasets.md").read_text("utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_plain_classifier_reaches_the_models_own_readout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page's commands with less training and fewer clips, and its program as it stands."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    (block,) = re.findall(r"```console\n(stgraph demo\n.*?)```", PAGE, re.DOTALL)
+    (program,) = re.findall(r"```py\n(# classify\.py\n.*?)```", PAGE, re.DOTALL)
+    lines = [shlex.split(line)[1:] for line in block.splitlines()]
+    assert [line[0] for line in lines] == ["demo", "extract", "extract"]
+    less = [
+        ["--steps=200", "--warmup=100", "--test_clips=200", "--shown=1"],
+        ["--data.train.init_args.length=4000", "--trainer.enable_progress_bar=false"],
+        ["--data.test.init_args.length=1000", "--trainer.enable_progress_bar=false"],
+    ]
+    for line, options in zip(lines, less, strict=True):
+        assert main([*line, *options]) == 0
+    found: dict[str, object] = {"__name__": "page"}
+    exec(compile(program, "classify.py", "exec"), found)
+    own, reached = found["own"], found["reached"]
+    assert isinstance(own, float)
+    assert isinstance(reached, float)
+    assert own > 0.2  # the model has learnt something: labels are guessed in a tenth of the clips
+    assert reached >= own
