@@ -101,6 +101,7 @@ def start(trained: list[str], out: str, processes: int, stop: int) -> subprocess
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_killed_runs_and_two_processes_end_where_one_run_ends(
     trained: list[str], same: Callable[..., bool]
 ) -> None:
