@@ -29,6 +29,7 @@ from stgraph.runs.folder import locked
 from stgraph.training.checkpoints import check_keys, read
 from stgraph.training.data import clips_of_stage
 from stgraph.training.module import ClassificationModule
+from stgraph.training.quiet import quiet
 
 __all__ = ["extract", "run"]
 
@@ -270,6 +271,7 @@ def _numbers(shard: int, plan: Mapping[str, Any]) -> range:
 
 
 def _trainer() -> Trainer:
+    quiet()
     return Trainer(
         accelerator="auto",
         devices=1,

@@ -15,7 +15,7 @@ PAGE = (ROOT / "docs/tutorials/graph_datasets.md").read_text("utf-8")
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_a_plain_classifier_reaches_the_models_own_readout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -27,9 +27,9 @@ def test_a_plain_classifier_reaches_the_models_own_readout(
     lines = [shlex.split(line)[1:] for line in block.splitlines()]
     assert [line[0] for line in lines] == ["demo", "extract", "extract"]
     less = [
-        ["--steps=200", "--warmup=100", "--test_clips=200", "--shown=1"],
-        ["--data.train.init_args.length=4000", "--trainer.enable_progress_bar=false"],
-        ["--data.test.init_args.length=1000", "--trainer.enable_progress_bar=false"],
+        ["--steps=300", "--warmup=150", "--test_clips=400"],
+        ["--data.train.init_args.length=6000", "--trainer.enable_progress_bar=false"],
+        ["--trainer.enable_progress_bar=false"],
     ]
     for line, options in zip(lines, less, strict=True):
         assert main([*line, *options]) == 0
@@ -38,5 +38,5 @@ def test_a_plain_classifier_reaches_the_models_own_readout(
     own, reached = found["own"], found["reached"]
     assert isinstance(own, float)
     assert isinstance(reached, float)
-    assert own > 0.2  # the model has learnt something: labels are guessed in a tenth of the clips
-    assert reached >= own
+    assert own > 0.25  # the model has learnt something: 9 % of the labels are guessed
+    assert reached >= own  # 34.05 % and 37.75 % when this was written
