@@ -17,7 +17,6 @@ from typing import Any, Literal
 
 import yaml
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_info
 
 from stgraph.applications import sheets
 from stgraph.applications.graphing import Wanted, graphs_of
@@ -30,6 +29,7 @@ from stgraph.runs.folder import locked
 from stgraph.training.checkpoints import check_keys, read
 from stgraph.training.data import clips_of_stage
 from stgraph.training.module import ClassificationModule
+from stgraph.training.quiet import quiet
 
 __all__ = ["extract", "run"]
 
@@ -174,7 +174,7 @@ def extract(
             trainer.predict(work, work.pieces(trainer), return_predictions=False)
         if trainer.is_global_zero:
             sheets.tidy(folder)
-    rank_zero_info(sheets.summary(folder))
+            print(f"wrote {sheets.summary(folder)}")
     return folder / sheets.SHEET
 
 
@@ -271,6 +271,7 @@ def _numbers(shard: int, plan: Mapping[str, Any]) -> range:
 
 
 def _trainer() -> Trainer:
+    quiet()
     return Trainer(
         accelerator="auto",
         devices=1,

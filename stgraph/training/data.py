@@ -158,7 +158,8 @@ def dataset_of(data: LightningDataModule, stage: str) -> Any:
     Raises:
         InputError: when there is none.
     """
-    dataset = getattr(data, stage) if isinstance(data, ClipData) else _loader_of(data, stage)[0]
+    source = data if isinstance(data, ClipData) else _loader_of(data, stage)
+    dataset = getattr(source, stage if isinstance(data, ClipData) else "dataset", None)
     if dataset is None:
         raise InputError(f"data.{stage}", "a dataset", "none")
     return dataset
@@ -170,26 +171,27 @@ def clips_of_stage(data: LightningDataModule, stage: str) -> Clips:
     Raises:
         InputError: when there are none, or they cannot be had by their numbers.
     """
-    dataset = dataset_of(data, stage)
+    loader = None if isinstance(data, ClipData) else _loader_of(data, stage)
+    dataset = getattr(data, stage) if loader is None else getattr(loader, "dataset", None)
+    if dataset is None:
+        raise InputError(f"data.{stage}", "a dataset", "none")
     if not (_makes_batches(dataset) or _is_plain(dataset)):
         expected = "a dataset with __len__, and batch(indices, device) or __getitem__"
         raise InputError(f"data.{stage}", expected, type(dataset).__name__)
     if isinstance(data, ClipData):
         return Clips(dataset, data.eval_batch_size, data.num_workers)
-    dataset, loader = _loader_of(data, stage)
     batch_size = getattr(loader, "batch_size", None) or 1
     made = getattr(loader, "collate_fn", None)
     join = collate if made in (None, default_collate) else made
     return Clips(dataset, batch_size, getattr(loader, "num_workers", 0), join)
 
 
-def _loader_of(data: LightningDataModule, stage: str) -> tuple[Any, Any]:
-    """Dataset and loader of a stage of somebody's data module, or none."""
+def _loader_of(data: LightningDataModule, stage: str) -> Any:
+    """The loader of a stage of somebody's data module; an object without a dataset if none."""
     data.prepare_data()
     data.setup(stage if stage in ("test", "predict") else "fit")
     has = is_overridden(f"{stage}_dataloader", data, LightningDataModule)
-    loader = getattr(data, f"{stage}_dataloader")() if has else None
-    return getattr(loader, "dataset", None), loader
+    return getattr(data, f"{stage}_dataloader")() if has else object()
 
 
 def validates(data: LightningDataModule) -> bool:

@@ -17,8 +17,11 @@ import pytest
 from stgraph.checks import InputError
 from stgraph.cli import main
 from stgraph.datasets.graphs import InMemoryGraphs
-from tests.applications.test_extract import contents
-from tests.datasets.graphs.test_stored import same
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in root.glob("raw/*")}
+
 
 WAITING = """
 import os, time
@@ -38,11 +41,11 @@ class Waiting(SyncMNIST):
 @pytest.fixture
 def trained(config: Callable[..., str], tmp_path: Path) -> list[str]:
     """The options of an extraction from a run of a small model, and of its data."""
-    (tmp_path / "waiting_clips.py").write_text(WAITING, encoding="utf-8")
+    (tmp_path / "clips_of_a_user.py").write_text(WAITING, encoding="utf-8")
     digits = {"class_path": "stgraph.datasets.sklearn_digits"}
     sizes = {"num_digits": 3, "num_classes": 5, "frames": 4, "canvas": 32, "size": 32}
     arguments = {"digits": digits, **sizes, "length": 30}
-    dataset = {"class_path": "waiting_clips.Waiting", "init_args": arguments}
+    dataset = {"class_path": "clips_of_a_user.Waiting", "init_args": arguments}
     changes = {f"data.{stage}": dataset for stage in ("train", "val", "test")}
     path = config({**changes, "model.model": {"class_path": "stgraph.recipes.dyreg_small"}})
     assert main(["fit", "--config", path, "--trainer.max_epochs=1"]) == 0
@@ -54,7 +57,7 @@ def test_the_command(
     trained: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["extract", *trained, "--out", "graphs/test"]) == 0
-    assert "graphs/test: 30 graphs of 30 clips" in capsys.readouterr().err
+    assert "wrote graphs/test: 30 graphs of 30 clips\n" in capsys.readouterr().out
     facts = json.loads(Path("graphs/test/datasheet.json").read_text())
     made = facts["made"]
     assert made["command"].startswith("stgraph extract --ckpt runs/small/checkpoints/last.ckpt")
@@ -98,7 +101,10 @@ def start(trained: list[str], out: str, processes: int, stop: int) -> subprocess
 
 
 @pytest.mark.slow
-def test_killed_runs_and_two_processes_end_where_one_run_ends(trained: list[str]) -> None:
+@pytest.mark.timeout(900)
+def test_killed_runs_and_two_processes_end_where_one_run_ends(
+    trained: list[str], same: Callable[..., bool]
+) -> None:
     """SIGKILL to one process, to two, to one again; then two of them go on to the end."""
     for processes, stop in ((1, 9), (2, 15), (1, 20)):
         with start(trained, "graphs/parts", processes, stop) as running:

@@ -17,8 +17,7 @@ from stgraph.graph import Layout, frame_graphs
 from stgraph.reading import digest
 
 
-def packer(clips: int, seed: int = 0, frames: int = 3) -> Packer:
-    """Frame graphs of clips in which a node is absent now and then."""
+def _packer(clips: int, seed: int = 0, frames: int = 3) -> Packer:
     random = torch.Generator().manual_seed(seed)
     x = torch.randn(clips, frames, 2, 4, generator=random)
     mask = torch.rand(clips, frames, 2, generator=random) < 0.8
@@ -34,12 +33,24 @@ def packer(clips: int, seed: int = 0, frames: int = 3) -> Packer:
 
 
 @pytest.fixture
+def packer() -> Callable[..., Packer]:
+    """Frame graphs of clips in which a node is absent now and then."""
+    return _packer
+
+
+@pytest.fixture
+def write_set() -> Callable[..., Path]:
+    """Write a data set of a shard for each packer, and return its folder."""
+    return _write_set
+
+
+@pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A data set of 2 shards, of 2 and of 3 clips of 3 frames."""
-    return write_set(tmp_path / "graphs", [packer(2), packer(3, seed=1)])
+    return _write_set(tmp_path / "graphs", [_packer(2), _packer(3, seed=1)])
 
 
-def write_set(root: Path, packers: list[Packer]) -> Path:
+def _write_set(root: Path, packers: list[Packer]) -> Path:
     (root / "raw").mkdir(parents=True)
     rows = []
     for number, one in enumerate(packers):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,18 +15,11 @@ from stgraph.checks import InputError
 from stgraph.datasets.graphs import InMemoryGraphs, OnDiskGraphs, Skipped
 from stgraph.datasets.graphs.packing import Packer
 from stgraph.graph import layout_of
-from tests.datasets.graphs.conftest import packer, write_set
 
 FORMS = [InMemoryGraphs, OnDiskGraphs]
-
-
-def same(one: Data, other: Data) -> bool:
-    """Whether two graphs have equal fields, bit by bit."""
-    a, b = one.to_dict(), other.to_dict()
-    return a.keys() == b.keys() and all(
-        torch.equal(value, b[name]) if isinstance(value, torch.Tensor) else value == b[name]
-        for name, value in a.items()
-    )
+Same = Callable[[Data, Data], bool]
+Write = Callable[..., Path]
+Pack = Callable[..., Packer]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -45,7 +39,7 @@ def test_it_is_a_data_set_of_pyg(form: type, root: Path) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_graphs_are_those_that_were_packed(form: type, root: Path) -> None:
+def test_graphs_are_those_that_were_packed(form: type, root: Path, same: Same) -> None:
     dataset, plain = form(root), InMemoryDataset()
     for shard, at in ((0, 0), (1, 6)):
         plain.load(str(root / f"raw/graphs_{shard:06d}.pt"))  # PyG's own, and safely
@@ -57,7 +51,7 @@ def test_graphs_are_those_that_were_packed(form: type, root: Path) -> None:
             assert same(mine, theirs)
 
 
-def test_both_forms_give_the_same_graphs(root: Path) -> None:
+def test_both_forms_give_the_same_graphs(root: Path, same: Same) -> None:
     memory, disk = InMemoryGraphs(root), OnDiskGraphs(root)
     for number in (14, 0, 6, 5, 3):
         assert same(memory[number], disk[number])
@@ -85,7 +79,7 @@ def test_transforms_and_filters(form: type, root: Path) -> None:
         form(root, pre_filter=lambda graph: False)[0]
 
 
-def test_what_a_transform_makes_is_kept_for_it_alone(root: Path) -> None:
+def test_what_a_transform_makes_is_kept_for_it_alone(root: Path, same: Same) -> None:
     class Count(T.BaseTransform):
         calls = 0
 
@@ -115,7 +109,7 @@ def test_functions_that_differ_are_told_apart(root: Path) -> None:
     assert sizes == {6, 3}
 
 
-def test_one_graph_and_none(tmp_path: Path) -> None:
+def test_one_graph_and_none(tmp_path: Path, same: Same, packer: Pack, write_set: Write) -> None:
     single = packer(1, frames=1)
     root = write_set(tmp_path / "one", [single])
     memory, disk = InMemoryGraphs(root), OnDiskGraphs(root)
@@ -134,7 +128,9 @@ def test_what_is_done_to_a_graph_on_the_disk_does_not_last(root: Path) -> None:
     dataset.check()
 
 
-def test_few_shards_are_open_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_shards_are_open_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same: Same, packer: Pack, write_set: Write
+) -> None:
     root = write_set(tmp_path / "many", [packer(1, seed) for seed in range(5)])
     monkeypatch.setattr("stgraph.datasets.graphs.stored._OPEN", 2)
     dataset = OnDiskGraphs(root)
@@ -154,7 +150,7 @@ def test_workers_read_for_themselves(root: Path) -> None:
     assert all(torch.equal(a.x, b.x) for a, b in zip(loaded, dataset, strict=True))
 
 
-def test_halves_are_given_as_floats(tmp_path: Path) -> None:
+def test_halves_are_given_as_floats(tmp_path: Path, packer: Pack, write_set: Write) -> None:
     made = packer(2)
     for name in ("x", "pos"):
         made._values[name] = [value.half() for value in made._values[name]]
@@ -166,7 +162,7 @@ def test_halves_are_given_as_floats(tmp_path: Path) -> None:
         assert torch.equal(found, exact)
 
 
-def test_equal_graphs_make_equal_files(tmp_path: Path) -> None:
+def test_equal_graphs_make_equal_files(tmp_path: Path, packer: Pack, write_set: Write) -> None:
     one, other = (write_set(tmp_path / name, [packer(2)]) for name in ("a", "b"))
     for path in one.rglob("*"):
         if path.is_file():
