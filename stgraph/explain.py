@@ -84,7 +84,8 @@ def attention(net: SpaceTimeGraph, graph: Batch, reduce: str = "mean") -> dict[i
         heard.clear()
         leaks = isinstance(layer, SpaceLayer) and layer.gather.leaks
         if leaks or isinstance(layer, HomogeneousLayer):
-            heard.append(layer.weights(x, graph))
+            weighs: Any = layer
+            heard.append(weighs.weights(x, graph))
         x = layer(x, graph)[0] if isinstance(layer, TemporalLayer) else layer(x, graph)
         if heard:
             found[place] = over_heads(torch.stack(heard).mean(0))

@@ -66,7 +66,7 @@ def answer_clips(trained: Trained, entry: Entry) -> Iterator[Answered]:
         InputError: when the video cannot be read.
     """
     video = trained.clips(entry)  # [V, T, c, h, w]
-    pieces = video.split(1, dim=1) if streams(trained)[0] else (video,)
+    pieces = torch.split(video, 1, dim=1) if streams(trained)[0] else (video,)
     yield from _answers(trained, ((piece, None) for piece in pieces))
 
 

@@ -89,9 +89,8 @@ def run(
             raise InputError(
                 "piece", "1, for the few frames of a test (--rate asks for all)", piece
             )
-    device = _device(device)
     entries = [] if any(found) else entries_of(words)
-    one = trained(ckpt, config, frames, size, device)
+    one = trained(ckpt, config, frames, size, _device(device))
     _tell(_how(one, rate is None and not any(found)))
     live = found[0]
     if live is None:

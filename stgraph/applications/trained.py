@@ -20,6 +20,7 @@ from stgraph.datasets.videos import (
     ClipRule,
     Crops,
     Entry,
+    MultiScaleCrops,
     ProtocolClips,
     Segments,
     TrainClips,
@@ -252,7 +253,8 @@ def _changed(rule: ClipRule | None, frames: int | None, size: int | None) -> Cli
         crops: Any = Covering(integer("size", size), size)
         rule = ProtocolClips(Segments(frames), crops)
     if isinstance(rule, TrainClips):
-        side = rule.crops.size
+        known: Any = _known(rule, "crops", MultiScaleCrops)
+        side = known.size
         rule = ProtocolClips(rule.sampler, Crops(1, side, round(side * 256 / 224)))
     changes: dict[str, Any] = {}
     if frames is not None:

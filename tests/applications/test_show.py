@@ -9,8 +9,8 @@ import torch
 import yaml
 from torch_geometric.nn import GATv2Conv
 
-from stgraph import SpaceTimeGraph
-from stgraph.applications.show import view
+from stgraph import SpaceTimeGraph, viz
+from stgraph.applications.show import view, view_of
 from stgraph.checks import InputError
 from stgraph.classifiers import Answer, GraphClassifier
 from stgraph.cli import main
@@ -135,3 +135,55 @@ def test_a_model_that_wants_hints_is_shown_with_them() -> None:
     module = ClassificationModule(dyreg_small(nodes=nodes), hints={"boxes": "box"})
     seen = view(module, clips(), 1)
     assert seen.alpha is not None
+
+
+class Photographs(torch.nn.Module):
+    """A model of coloured frames of 224 pixels, with a graph of 17 nodes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        nodes = GridNodes(8, (4, 1), edges=FullEdges())
+        net = SpaceTimeGraph(nodes, {"space": SpaceLayer(8)}, ("space",))
+        self.inner = GraphClassifier(torch.nn.Conv2d(3, 8, 16, 16), net, 5)
+
+    def forward(self, video: torch.Tensor, state: Any = None) -> Any:
+        return self.inner(video, state)
+
+
+def test_a_page_of_coloured_frames_is_bounded(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    noise = torch.randint(0, 256, (1, 32, 3, 224, 224), dtype=torch.uint8)
+    seen = view_of(ClassificationModule(Photographs()), {"video": noise}, list("abcde"))
+    assert seen.label == ""
+    assert seen.prediction in "abcde"
+    page = viz.show(tmp_path / "page.html", [seen])
+    assert page.stat().st_size < 5_000_000  # 32 frames of noise without losses take 20
+
+
+def test_show_writes_a_page_of_a_video(
+    config: Callable[..., str], video_file: Callable[..., Path], capsys
+) -> None:
+    digits = {"class_path": "stgraph.datasets.sklearn_digits"}
+    sizes = {"num_digits": 3, "num_classes": 5, "frames": 4, "canvas": 32, "size": 32, "length": 8}
+    test = {"class_path": "stgraph.datasets.SyncMNIST", "init_args": {"digits": digits, **sizes}}
+    model = {"class_path": "stgraph.recipes.dyreg_small"}
+    folder = Path(config({"data.test": test, "model.model": model})).parent
+    (folder / "checkpoints").mkdir()
+    torch.manual_seed(0)
+    saved = {"state_dict": ClassificationModule(dyreg_small()).state_dict()}
+    torch.save(saved, folder / "checkpoints" / "last.ckpt")
+    for number in range(2):
+        video_file(folder / "clips" / f"{number}.mp4")
+    options = ["--video", "clips", "--ckpt", ".", "--out", "page.html"]
+    assert main(["show", *options, "--count", "2", "--frames", "6"]) == 0
+    page = Path("page.html").read_text()
+    assert "Clip 1: 0.mp4" in page
+    assert "Clip 2: 1.mp4" in page
+    assert "6 frames" in page
+    assert "--video clips --frames 6" in page
+    assert "PyAV" in page
+    capsys.readouterr()
+    assert main(["show", *options, "--index", "2"]) == 2
+    assert "clip numbers from 0 to 1, got 2" in capsys.readouterr().err
+    assert main(["show", "--ckpt", ".", "--frames", "3"]) == 2
+    assert "none without --video" in capsys.readouterr().err
