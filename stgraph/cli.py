@@ -138,7 +138,8 @@ def _call(function: Callable[..., object], command: str, options: Sequence[str])
     """Call a function with options that its signature and docstring describe."""
     from jsonargparse import ArgumentParser
 
-    description, more, skip = COMMANDS[command], {}, set()
+    description, more = COMMANDS[command], {}
+    skip: set[str | int] = set()
     if "options" in signature(function).parameters:
         options, rest = _apart(options)
         more, skip = {"options": rest}, {"options"}
