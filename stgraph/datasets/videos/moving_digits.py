@@ -185,7 +185,7 @@ class MovingDigits:
 
 def _way(label: int, start: Floats, room: float) -> float:
     """How far both digits can go on an axis before one of them has to turn, from end to end."""
-    a, b = start.tolist()
+    a, b = map(float, start)
     if label == SAME:
         return room - abs(a - b)
     return room - abs(a + b - room) if label == OPPOSITE else room
@@ -250,5 +250,4 @@ def _box(ink: Floats, place: NDArray[np.int64]) -> Floats:
     seen = ink >= 0.25
     rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
     corners: Sequence[int] = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
-    box: Floats = place[:, [1, 0, 1, 0]] + np.array(corners, dtype=np.float64)
-    return box
+    return place[:, [1, 0, 1, 0]].astype(np.float64) + np.array(corners)
