@@ -446,7 +446,5 @@ def test_a_name_on_the_hub_is_fetched(folder: Path, monkeypatch):
         raise OSError(f"404: there is no {repo_id}")
 
     hub.hf_hub_download = missing
-    with pytest.raises(
-        InputError, match=r"of someone/else on the hub, got OSError: 404"
-    ):
+    with pytest.raises(InputError, match=r"of someone/else on the hub, got OSError: 404"):
         from_pretrained("someone/else")
