@@ -12,6 +12,7 @@ from stgraph.nodes.generators import (
     official_small_generator,
 )
 from stgraph.nodes.grid import GridNodes
+from stgraph.nodes.masks import MaskNodes
 from stgraph.nodes.points import PointNodes
 from stgraph.nodes.semantic import HourGlass, SemanticNodes, spatial_softmax
 from stgraph.nodes.slots import SlotNodes
@@ -34,6 +35,7 @@ __all__ = [
     "GridNodes",
     "HourGlass",
     "LargeGenerator",
+    "MaskNodes",
     "NodeExtractor",
     "NodeState",
     "PointNodes",

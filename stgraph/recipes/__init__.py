@@ -9,6 +9,7 @@ from stgraph.recipes.dyreg import (
     dyreg_block,
     dyreg_multi_sync_mnist,
     dyreg_regions,
+    dyreg_tsm_resnet18,
     dyreg_tsm_resnet50,
 )
 from stgraph.recipes.plain import (
@@ -44,6 +45,7 @@ __all__ = [
     "dyreg_multi_sync_mnist",
     "dyreg_regions",
     "dyreg_small",
+    "dyreg_tsm_resnet18",
     "dyreg_tsm_resnet50",
     "i3d",
     "i3d_official",

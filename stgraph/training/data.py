@@ -115,6 +115,7 @@ class ClipData(LightningDataModule):
             all_of_it = state["position"] >= trainer.num_training_batches
             if all_of_it or epoch.processed >= epoch.ready:
                 state |= {"epoch": state["epoch"] + 1, "position": 0}
+                state.pop("left_out", None)  # it was the epoch's
         return {"train": state}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

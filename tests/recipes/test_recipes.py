@@ -254,6 +254,7 @@ STEPS = {
     ),
     "dyreg_small": (recipes.dyreg_small, (2, 3, 1, 32, 32)),
     "tsm_resnet50": (recipes.tsm_resnet50, (2, 2, 3, 64, 64)),
+    "dyreg_tsm_resnet18": (recipes.dyreg_tsm_resnet18, (2, 2, 3, 64, 64)),
     "dyreg_tsm_resnet50": (recipes.dyreg_tsm_resnet50, (2, 2, 3, 64, 64)),
     "r4, lite, online": (
         lambda: recipes.dyreg_tsm_resnet50(

@@ -33,7 +33,7 @@ MOST_PIXELS = 1 << 26
 """Of one frame, 8192 × 8192; a file that claims more is refused before memory is taken."""
 MOST_FRAMES = 1 << 22
 """Of one video, more than a day at 30 a second."""
-_IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 _LEADING_ELSEWHERE = frozenset(
     {"concat", "dash", "hls", "imf", "rtp", "rtsp", "sap", "sdp", "webm_dash_manifest"}
 )
@@ -129,11 +129,11 @@ class FrameFolder(Video):
         self.path = Path(path)
         if not self.path.is_dir():
             raise InputError("path", "a folder of images", f"{self.path}, which is none")
-        found = [file for file in self.path.iterdir() if file.suffix.lower() in _IMAGES]
+        found = [file for file in self.path.iterdir() if file.suffix.lower() in IMAGES]
         self.files = sorted((file for file in found if file.name[0] != "."), key=_natural)
         self.length = len(self.files)
         if not self.files:
-            raise InputError("path", f"a folder of {', '.join(sorted(_IMAGES))}", self.path)
+            raise InputError("path", f"a folder of {', '.join(sorted(IMAGES))}", self.path)
 
     @property
     def times(self) -> None:
