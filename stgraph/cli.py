@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,7 +21,10 @@ COMMANDS = {
     **PURPOSES,
     "demo": "train the demonstration on embedded digits and write its report",
     "show": "write a page of the regions that a model finds in a clip",
+    "extract": "write a data set of the graphs that a model makes of clips",
 }
+RUN_PARTS = ("data", "model", "trainer")
+"""Parts of a run whose options a command hands on, if it has an argument ``options``."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -106,8 +111,26 @@ def _call(function: Callable[..., object], command: str, options: Sequence[str])
     """Call a function with options that its signature and docstring describe."""
     from jsonargparse import ArgumentParser
 
-    parser = ArgumentParser(
-        prog=f"stgraph {command}", description=COMMANDS[command], exit_on_error=False
-    )
-    parser.add_function_arguments(function, as_group=False)
-    return function(**parser.parse_args(options).as_dict())
+    description = COMMANDS[command]
+    more: dict[str, list[str]] = {}
+    skip: set[str | int] = set()
+    if "options" in signature(function).parameters:
+        options, rest = _apart(options)
+        more, skip = {"options": rest}, {"options"}
+        description += "; it takes the options of a run too: --data…, --model… and --trainer…"
+    parser = ArgumentParser(prog=f"stgraph {command}", description=description, exit_on_error=False)
+    parser.add_function_arguments(function, as_group=False, skip=skip)
+    return function(**parser.parse_args(options).as_dict(), **more)
+
+
+def _apart(options: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Tell the options of a command from those of the run that it is about."""
+    mine: list[str] = []
+    of_run: list[str] = []
+    into = mine
+    for word in options:
+        if word.startswith("--"):
+            head = re.split(r"[.=+]", word.removeprefix("--"), maxsplit=1)[0]
+            into = of_run if head in RUN_PARTS else mine
+        into.append(word)
+    return mine, of_run

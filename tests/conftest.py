@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from torch_geometric.data import Data
 
 # Tests that run beside others, and the processes that they start, take one core each.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -27,6 +28,20 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def same() -> Callable[[Data, Data], bool]:
+    """Tell whether two graphs have equal fields, bit by bit."""
+
+    def equal(one: Data, other: Data) -> bool:
+        a, b = one.to_dict(), other.to_dict()
+        return a.keys() == b.keys() and all(
+            torch.equal(value, b[name]) if isinstance(value, torch.Tensor) else value == b[name]
+            for name, value in a.items()
+        )
+
+    return equal
 
 
 @pytest.fixture(scope="session")

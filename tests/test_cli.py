@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 import stgraph
-from stgraph.applications import demo, show
+from stgraph.applications import demo, extract, show
 from stgraph.cli import COMMANDS, main
 from stgraph.commands import demo as commands_demo
+from stgraph.commands import extract as commands_extract
 from stgraph.commands import show as commands_show
 from stgraph.commands.overview import overview
 from stgraph.training import ClassificationModule, ClipData
@@ -79,7 +80,12 @@ def test_the_help_of_a_run_names_options_that_there_are(
 
 
 @pytest.mark.parametrize(
-    ("command", "function"), [(commands_demo.demo, demo.run), (commands_show.show, show.run)]
+    ("command", "function"),
+    [
+        (commands_demo.demo, demo.run),
+        (commands_show.show, show.run),
+        (commands_extract.extract, extract.run),
+    ],
 )
 def test_a_command_has_the_options_of_its_function(
     command: Callable[..., object], function: Callable[..., object]
@@ -104,6 +110,11 @@ def test_a_command_has_the_options_of_its_function(
         ["show", "--ckpt=x", "--index=first"],
         ["show", "--ckpt=x", "--split=all"],
         ["demo", "--steps=many"],
+        ["extract"],
+        ["extract", "--ckpt=x"],
+        ["extract", "--ckpt=x", "--out=y", "--options=z"],
+        ["extract", "--ckpt=x", "--out=y", "--graphs=videos"],
+        ["extract", "--ckpt=x", "--out=y", "--data.root=z"],
     ],
     ids=" ".join,
 )

@@ -45,7 +45,8 @@ MAY = {
     "viz": CONTRACT | {"writing"},
     "training": CORE | {"reading", "weights", "datasets", "metrics", "viz", "writing", "signals"},
     "runs": {"checks", "reading", "writing", "datasets", "training"},
-    "applications": CORE | {"datasets", "training", "runs", "viz", "writing"},
+    "applications": CORE
+    | {"datasets", "explain", "reading", "training", "runs", "viz", "writing", ""},
     "commands": {"runs", "applications"},
     "cli": {"checks", "signals", "commands", ""},
     "__main__": {"cli"},
