@@ -176,7 +176,9 @@ class ItemLoader(ClipLoader):
         super().load_state_dict(state)
         kept = state.get("left_out", [])
         try:
-            self.left_out = [LeftOut(int(index), str(clip), str(why)) for index, clip, why in kept]
+            self.left_out = [
+                LeftOut(int(number), str(clip), str(why)) for number, clip, why in kept
+            ]
         except (TypeError, ValueError) as error:
             raise InputError("state['left_out']", "clips that were left out", repr(kept)) from error
 

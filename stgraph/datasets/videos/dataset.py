@@ -77,8 +77,8 @@ class VideoClips(Dataset[dict[str, Any]]):
         if None in labels and len(labels) > 1:
             bare = next(entry for entry in self.entries if entry.label is None)
             raise InputError("entries", "a label for each clip, or for none", _name(bare))
-        for label in labels - {None}:
-            if not 0 <= label < len(self.label_names):
+        for label in labels:
+            if label is not None and not 0 <= label < len(self.label_names):
                 raise InputError("entries", f"labels below {len(self.label_names)}", label)
         flips = self.clips.flips
         self._mirrors = [] if flips is None else flips.table(self.label_names)
@@ -104,7 +104,7 @@ class VideoClips(Dataset[dict[str, Any]]):
         views = [replace(view, flip=flip) for view in self.clips.views(*size, drawn)]
         shown = [seen(pixels, view) for view in views]
         order = torch.from_numpy(frames)
-        place = torch.searchsorted(order.unique(), order)
+        place = torch.searchsorted(torch.from_numpy(np.unique(frames)), order)
         clips = [
             {"video": video[rows], **self._annotated(entry, numbers, size, view)}
             for numbers, rows in zip(order, place, strict=True)
