@@ -34,7 +34,8 @@ def attention(net: SpaceTimeGraph, graph: Batch, reduce: str = "mean") -> dict[i
     The graph holds what went into the layers, so nothing has to be recorded on the way: they run
     once more, from no memory, on a graph that the network made of whole clips. Weights are found
     where PyG's ``AttentionExplainer`` looks for them, in ``alpha`` of what messages are made of: in
-    space layers, and in convolutions such as ``GATv2Conv`` or ``TransformerConv``. Those of loops
+    space layers, and in convolutions such as ``GATv2Conv`` or ``TransformerConv``; and in
+    homogeneous layers, of which it cannot ask. Those of loops
     that a convolution adds, and of edges that the graph has not, are left out. A convolution with
     dropout drops weights too, unless it is in evaluation mode.
 
@@ -81,8 +82,10 @@ def attention(net: SpaceTimeGraph, graph: Batch, reduce: str = "mean") -> dict[i
     for place, name in enumerate(net.schedule):
         layer = layers[name]
         heard.clear()
-        if isinstance(layer, SpaceLayer) and layer.gather.leaks:
-            heard.append(layer.weights(x, graph))
+        leaks = isinstance(layer, SpaceLayer) and layer.gather.leaks
+        if leaks or isinstance(layer, HomogeneousLayer):
+            weighs: Any = layer
+            heard.append(weighs.weights(x, graph))
         x = layer(x, graph)[0] if isinstance(layer, TemporalLayer) else layer(x, graph)
         if heard:
             found[place] = over_heads(torch.stack(heard).mean(0))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -97,5 +98,48 @@ def config(
         file = tmp_path / "config.yaml"
         file.write_text(yaml.safe_dump(content), encoding="utf-8")
         return str(file)
+
+    return write
+
+
+@pytest.fixture
+def video_file() -> Callable[..., Path]:
+    """Write a video of stripes that move, at 25 frames a second."""
+    av = pytest.importorskip("av")
+
+    def write(
+        path: Path,
+        frames: int = 20,
+        size: tuple[int, int] = (64, 48),
+        codec: str = "libx264",
+        rate: int = 25,
+    ) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=rate)
+            stream.width, stream.height = size
+            stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+            for number in range(frames):
+                pixels = np.full((size[1], size[0], 3), 40, np.uint8)
+                pixels[:, 3 * number % size[0], 2] = 255
+                pixels[2 * number % size[1]] = 200
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+            container.mux(stream.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture
+def frame_folder() -> Callable[..., Path]:
+    """Write a folder of images, a frame each."""
+    image = pytest.importorskip("PIL.Image")
+
+    def write(folder: Path, frames: int = 8, size: tuple[int, int] = (64, 48)) -> Path:
+        folder.mkdir(parents=True)
+        for number in range(frames):
+            pixels = np.full((size[1], size[0], 3), 10 * number % 256, np.uint8)
+            image.fromarray(pixels).save(folder / f"{number + 1:05d}.png")
+        return folder
 
     return write

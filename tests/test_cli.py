@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 
 import stgraph
-from stgraph.applications import demo, extract, show
-from stgraph.cli import COMMANDS, main
+from stgraph.applications import demo, extract, predict, show
+from stgraph.applications import inspect as applications_inspect
+from stgraph.cli import COMMANDS, gathered, main
 from stgraph.commands import demo as commands_demo
 from stgraph.commands import extract as commands_extract
+from stgraph.commands import inspect as commands_inspect
+from stgraph.commands import predict as commands_predict
 from stgraph.commands import show as commands_show
 from stgraph.commands.overview import overview
 from stgraph.training import ClassificationModule, ClipData
@@ -94,6 +97,36 @@ def test_a_command_has_the_options_of_its_function(
 
 
 @pytest.mark.parametrize(
+    ("command", "function"),
+    [
+        (commands_inspect.inspect, applications_inspect.run),
+        (commands_predict.predict, predict.run),
+    ],
+)
+def test_a_command_that_turns_a_count_into_a_status_has_the_options_of_its_function(
+    command: Callable[..., object], function: Callable[..., object]
+) -> None:
+    assert inspect.signature(command).parameters == inspect.signature(function).parameters
+
+
+def test_words_that_a_shell_writes_out_are_one_option() -> None:
+    words = ["--ckpt", "x", "--video", "a.mp4", "-", "b.mp4", "--out=y"]
+    assert gathered(words) == ["--ckpt", "x", '--video=["a.mp4", "-", "b.mp4"]', "--out=y"]
+    assert gathered(["--video=a.mp4", "--ckpt", "x"]) == ["--video=a.mp4", "--ckpt", "x"]
+    assert gathered(["--video", "--help"]) == ["--help"]
+
+
+def test_the_help_of_answers_to_videos(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["predict", "--video", "--help"])
+    assert stop.value.code == 0
+    assert "--piece PIECE" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["predict", "--help"])
+    assert "stgraph predict --video --help" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ["train"],
@@ -110,6 +143,13 @@ def test_a_command_has_the_options_of_its_function(
         ["show", "--ckpt=x", "--index=first"],
         ["show", "--ckpt=x", "--split=all"],
         ["demo", "--steps=many"],
+        ["inspect"],
+        ["inspect", "nowhere"],
+        ["inspect", ".", "--decode=some"],
+        ["predict", "--video"],
+        ["predict", "--video", "nowhere.mp4", "--ckpt", "x"],
+        ["predict", "--video=camera:lavfi:testsrc", "--ckpt", "nowhere.ckpt"],
+        ["show", "--ckpt=x", "--video=nowhere.mp4"],
         ["extract"],
         ["extract", "--ckpt=x"],
         ["extract", "--ckpt=x", "--out=y", "--options=z"],

@@ -46,7 +46,7 @@ MAY = {
     "training": CORE | {"reading", "weights", "datasets", "metrics", "viz", "writing", "signals"},
     "runs": {"checks", "reading", "writing", "datasets", "training"},
     "applications": CORE
-    | {"datasets", "explain", "reading", "training", "runs", "viz", "writing", ""},
+    | {"explain", "reading", "datasets", "training", "runs", "viz", "writing", "signals", ""},
     "commands": {"runs", "applications"},
     "cli": {"checks", "signals", "commands", ""},
     "__main__": {"cli"},
@@ -55,7 +55,7 @@ MAY = {
 # Optional packages, and the rooms that may import them when they are imported themselves.
 OPTIONAL = {
     "lightning": {"training", "runs", "applications"},
-    "jsonargparse": {"training", "runs"},
+    "jsonargparse": {"training", "runs", "applications"},
     "torchmetrics": {"training", "metrics"},
     "matplotlib": set(),
     "sklearn": set(),

@@ -47,7 +47,7 @@ def decoder() -> dict[str, str]:
         >>> sorted(decoder())
         ['Pillow', 'PyAV', 'libavcodec', 'libswscale']
     """
-    av, pillow = _av(), _pillow()
+    av, pillow = open_library(), _pillow()
     libraries = {
         name: ".".join(map(str, av.library_versions[name])) for name in ("libavcodec", "libswscale")
     }
@@ -107,9 +107,30 @@ class Video(ABC):
         places = torch.tensor([order.index(number) for number in wanted])
         return torch.from_numpy(stack).permute(0, 3, 1, 2).contiguous()[places]
 
+    def frames(self) -> Iterator[Tensor]:
+        """Return all frames in the order of display, of which one at a time is in memory.
+
+        Yields:
+            ``uint8 [3, H, W]``.
+
+        Raises:
+            InputError: as of :meth:`read`, and when there are fewer or more than :attr:`length`.
+        """
+        size: tuple[int, ...] | None = None
+        for number, pixels in enumerate(self._all()):
+            size = pixels.shape if size is None else size
+            if pixels.shape != size:
+                came = f"{pixels.shape[0]} × {pixels.shape[1]} in frame {number}"
+                raise InputError(str(self.path), f"frames of {size[0]} × {size[1]} pixels", came)
+            yield torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
     @abstractmethod
     def _frames(self, order: Sequence[int]) -> Iterator[Pixels]:
         """Frames ``[H, W, 3]`` of rising numbers."""
+
+    def _all(self) -> Iterator[Pixels]:
+        """All frames ``[H, W, 3]``."""
+        return self._frames(range(self.length))
 
 
 class FrameFolder(Video):
@@ -214,7 +235,7 @@ class VideoFile(Video):
     @contextmanager
     def _opened(self) -> Iterator[tuple[Any, Any]]:
         """The file and its video stream; errors of FFmpeg name the file."""
-        av = _av()
+        av = open_library()
         try:
             # So named, a colon in it is no protocol.
             with av.open(f"file:{self.path}", options=dict(_files_alone())) as container:
@@ -225,7 +246,7 @@ class VideoFile(Video):
                     raise InputError(str(self.path), "a codec that FFmpeg knows", "another")
                 stream.thread_type = "AUTO" if self.threads > 1 else "NONE"
                 stream.codec_context.thread_count = self.threads
-                _bounded(self.path, stream.codec_context.height, stream.codec_context.width)
+                bounded(self.path, stream.codec_context.height, stream.codec_context.width)
                 yield container, stream
         except (av.error.FFmpegError, UnicodeError, EOFError) as error:
             raise InputError(str(self.path), "a video that FFmpeg reads", _reason(error)) from error
@@ -249,6 +270,17 @@ class VideoFile(Video):
                     return
         came = f"an end before frame {order[found]}"
         raise InputError(str(self.path), f"{self.length} frames that decode", came)
+
+    def _all(self) -> Iterator[Pixels]:
+        """All frames, without a seek."""
+        number = 0
+        for number, frame in enumerate(self._counted(), 1):
+            if number > self.length:
+                break
+            yield self._pixels(frame)
+        if number != self.length:
+            came = "more" if number > self.length else f"an end before frame {number}"
+            raise InputError(str(self.path), f"{self.length} frames that decode", came)
 
     def _sought(self, stamps: Sequence[int]) -> Iterator[Pixels]:
         """Frames of rising time stamps, up to the first that is not where the file says."""
@@ -283,10 +315,15 @@ class VideoFile(Video):
             yield from container.decode(stream)
 
     def _pixels(self, frame: Any) -> Pixels:
-        _bounded(self.path, frame.height, frame.width)
-        pixels = frame.to_ndarray(format="rgb24")
-        turns = round(frame.rotation / 90) % 4  # counterclockwise, as the file's matrix says
-        return np.rot90(pixels, turns) if turns else pixels
+        bounded(self.path, frame.height, frame.width)
+        return upright(frame)
+
+
+def upright(frame: Any) -> Pixels:
+    """The pixels ``[H, W, 3]`` of a decoded frame, turned as its file says."""
+    pixels: Pixels = frame.to_ndarray(format="rgb24")
+    turns = round(frame.rotation / 90) % 4  # counterclockwise, as the file's matrix says
+    return np.rot90(pixels, turns) if turns else pixels
 
 
 @cache
@@ -295,7 +332,7 @@ def _files_alone() -> Mapping[str, str]:
 
     A playlist or a description of a session would lead to other files and machines, and wait there.
     """
-    av = _av()
+    av = open_library()
     formats = []
     for name in sorted(av.formats_available):
         with suppress(ValueError):  # one to write alone
@@ -305,7 +342,8 @@ def _files_alone() -> Mapping[str, str]:
     return {"protocol_whitelist": "file", "format_whitelist": ",".join(formats)}
 
 
-def _bounded(path: Path, height: int, width: int) -> None:
+def bounded(path: str | Path, height: int, width: int) -> None:
+    """Refuse frames of more pixels than :data:`MOST_PIXELS`."""
     if height * width > MOST_PIXELS:
         raise InputError(str(path), f"at most {MOST_PIXELS} pixels", f"{height} × {width}")
 
@@ -315,7 +353,8 @@ def _reason(error: Exception) -> str:
     return str(error).partition("\n")[0] or type(error).__name__
 
 
-def _av() -> Any:
+def open_library() -> Any:
+    """PyAV, or how to install it."""
     try:
         import av
     except ModuleNotFoundError as error:
