@@ -56,6 +56,8 @@ class VideoClassifier(nn.Module):
 class GraphClassifier(VideoClassifier):
     """CNN → space-time graph → vector → classes (RSTG-to-vec, the "serial" form).
 
+    An extractor that needs the frames beside the features gets the video as its hint ``frames``.
+
     Args:
         backbone: image module ``[F, c, H', W'] → [F, C, H, W]``.
         net: the space-time graph.
@@ -89,6 +91,8 @@ class GraphClassifier(VideoClassifier):
         inner, mean = (None, None) if state is None else state
         mask = check_frame_mask(frame_mask, clips, frames)
         maps = put_frames(self.backbone(take_frames(video, mask)), mask, clips)
+        if self.net.nodes.of_frames:
+            hints = {"frames": video, **hints}
         x, graph, after = self.net(maps, inner, mask, **hints)
         vector, mean = self.readout.accumulate(x, graph, mean)
         return Answer(self.classifier(vector), x, graph, (after, mean))

@@ -21,6 +21,7 @@ __all__ = ["main"]
 COMMANDS = {
     **PURPOSES,
     "demo": "train the demonstration on embedded digits and write its report",
+    "demo-video": "make videos, train on them, and do all that there is to do with videos",
     "show": "write a page of the regions that a model finds in a clip",
     "extract": "write a data set of the graphs that a model makes of clips",
     "inspect": "read every video of a folder, a list or a data set, and report what there is",
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="stgraph",
         description="Space-time graphs over video features.",
         epilog="commands:\n"
-        + "\n".join(f"  {name:10}{summary}" for name, summary in COMMANDS.items())
+        + "\n".join(f"  {name:12}{summary}" for name, summary in COMMANDS.items())
         + "\n\n`stgraph COMMAND --help` lists the options of one.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -109,7 +110,8 @@ def _find(command: str, options: Sequence[str]) -> Callable[[Sequence[str]], obj
         from stgraph.commands.runs import run
 
         return lambda options: run(command, options)
-    function = getattr(import_module(f"stgraph.commands.{command}"), command)
+    name = command.replace("-", "_")
+    function = getattr(import_module(f"stgraph.commands.{name}"), name)
     return lambda options: _call(function, command, options)
 
 

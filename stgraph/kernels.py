@@ -34,6 +34,7 @@ __all__ = [
     "normalise",
     "pool",
     "precise",
+    "profiles",
     "separable",
     "spread",
     "tent",
@@ -169,6 +170,22 @@ def separable(
     Returns:
         Weights ``[..., H, W]``, not normalised.
     """
+    rows, columns = profiles(profile, centre, size, height, width)
+    return rows[..., :, None] * columns[..., None, :]  # [..., H, W]
+
+
+def profiles(
+    profile: AxisProfile, centre: Tensor, size: Tensor, height: int, width: int
+) -> tuple[Tensor, Tensor]:
+    """The two factors of :func:`separable`: weights of rows ``[..., H]`` and columns ``[..., W]``.
+
+    Args:
+        profile: profile of an axis.
+        centre: centres (row, column) ``[..., 2]`` in cells.
+        size: half-sizes (rows, columns) ``[..., 2]`` in cells.
+        height: rows H of the map.
+        width: columns W of the map.
+    """
     rows, columns = (
         profile(
             torch.arange(cells, device=centre.device, dtype=centre.dtype)
@@ -177,7 +194,7 @@ def separable(
         )
         for axis, cells in enumerate((height, width))
     )
-    return rows[..., :, None] * columns[..., None, :]  # [..., H, W]
+    return rows, columns
 
 
 def area(box: Tensor, height: int, width: int) -> Tensor:

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 import stgraph
-from stgraph.applications import demo, extract, predict, show
+from stgraph.applications import demo, demo_video, extract, predict, show
 from stgraph.applications import inspect as applications_inspect
 from stgraph.cli import COMMANDS, gathered, main
 from stgraph.commands import demo as commands_demo
+from stgraph.commands import demo_video as commands_demo_video
 from stgraph.commands import extract as commands_extract
 from stgraph.commands import inspect as commands_inspect
 from stgraph.commands import predict as commands_predict
@@ -86,6 +87,7 @@ def test_the_help_of_a_run_names_options_that_there_are(
     ("command", "function"),
     [
         (commands_demo.demo, demo.run),
+        (commands_demo_video.demo_video, demo_video.run),
         (commands_show.show, show.run),
         (commands_extract.extract, extract.run),
     ],
@@ -143,6 +145,7 @@ def test_the_help_of_answers_to_videos(capsys: pytest.CaptureFixture[str]) -> No
         ["show", "--ckpt=x", "--index=first"],
         ["show", "--ckpt=x", "--split=all"],
         ["demo", "--steps=many"],
+        ["demo-video", "--digits=letters"],
         ["inspect"],
         ["inspect", "nowhere"],
         ["inspect", ".", "--decode=some"],
@@ -169,7 +172,7 @@ def test_what_is_wrong_is_told_in_one_line(
     printed, said = capsys.readouterr()
     assert printed == ""
     assert len(said.splitlines()) == 1
-    assert re.match(r"stgraph( \w+)?: error: ", said)
+    assert re.match(r"stgraph( [\w-]+)?: error: ", said)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -4,6 +4,7 @@ from stgraph.layers.adapters import GraphConv, PerNode
 from stgraph.layers.attention_time import AttentionTime, Recent
 from stgraph.layers.base import TemporalLayer
 from stgraph.layers.broadcast import Broadcast
+from stgraph.layers.displacement import Displacement, LastSeen
 from stgraph.layers.gather import (
     AdditiveAttention,
     DotAttention,
@@ -44,6 +45,7 @@ __all__ = [
     "ClipMeanTime",
     "ClipNorm",
     "ConcatSend",
+    "Displacement",
     "DotAttention",
     "FrameMapNorm",
     "FrameNorm",
@@ -53,6 +55,7 @@ __all__ = [
     "HomogeneousLayer",
     "KernelEmbedding",
     "KernelPosition",
+    "LastSeen",
     "LeakingAdditiveAttention",
     "LeakingDotAttention",
     "MLPUpdate",

@@ -2,6 +2,7 @@
 
 from stgraph.nodes.base import NodeExtractor, NodeState, Regions
 from stgraph.nodes.boxes import BoxNodes, WindowKernel
+from stgraph.nodes.competition import Competition
 from stgraph.nodes.constant import ConstantRegions
 from stgraph.nodes.detections import Tracks, pad_detections, relative_boxes, track_slots
 from stgraph.nodes.dynamic import DynamicRegions
@@ -13,7 +14,9 @@ from stgraph.nodes.generators import (
 )
 from stgraph.nodes.grid import GridNodes
 from stgraph.nodes.masks import MaskNodes
+from stgraph.nodes.mean_shift import MeanShiftRegions, MeanShiftState
 from stgraph.nodes.points import PointNodes
+from stgraph.nodes.saliency import Change, Energy, FilterEnergy, LearnedSaliency, Saliency
 from stgraph.nodes.semantic import HourGlass, SemanticNodes, spatial_softmax
 from stgraph.nodes.slots import SlotNodes
 from stgraph.nodes.static import StaticRegions
@@ -28,18 +31,26 @@ from stgraph.nodes.windows import (
 
 __all__ = [
     "BoxNodes",
+    "Change",
+    "Competition",
     "ConstantRegions",
     "DynamicRegions",
+    "Energy",
+    "FilterEnergy",
     "FixedRegions",
     "FixedSizeWindows",
     "GridNodes",
     "HourGlass",
     "LargeGenerator",
+    "LearnedSaliency",
     "MaskNodes",
+    "MeanShiftRegions",
+    "MeanShiftState",
     "NodeExtractor",
     "NodeState",
     "PointNodes",
     "Regions",
+    "Saliency",
     "SemanticNodes",
     "SlotNodes",
     "SmallGenerator",

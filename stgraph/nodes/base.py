@@ -90,6 +90,11 @@ class NodeExtractor(nn.Module, ABC):
         """Width D of the node features that come out."""
         return self.channels
 
+    @property
+    def of_frames(self) -> bool:
+        """Whether :meth:`regions` needs the frames of the video, as the hint ``frames``."""
+        return False
+
     def takes(self, hint: str) -> bool:
         """Whether :meth:`regions` takes an argument of this name."""
         return accepts(self.regions, hint)

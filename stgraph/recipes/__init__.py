@@ -36,6 +36,7 @@ from stgraph.recipes.rstg_official import (
     rstg_to_vec_serial_official,
 )
 from stgraph.recipes.small import dyreg_small, small_grid, small_regions
+from stgraph.recipes.small_video import following_regions, small_video, still_regions
 
 __all__ = [
     "c2d",
@@ -47,6 +48,7 @@ __all__ = [
     "dyreg_small",
     "dyreg_tsm_resnet18",
     "dyreg_tsm_resnet50",
+    "following_regions",
     "i3d",
     "i3d_official",
     "i3d_sync_mnist",
@@ -67,5 +69,7 @@ __all__ = [
     "rstg_to_vec_serial_official",
     "small_grid",
     "small_regions",
+    "small_video",
+    "still_regions",
     "tsm_resnet50",
 ]

@@ -220,6 +220,7 @@ class Scene(NamedTuple):
             "kernel": self.rand("kernel", *lead, H, W),
             "mass": self.rand("mass", *lead),
         }
+        fields["pos"] = (fields["box"][..., :2] + fields["box"][..., 2:]) / 2
         fields["kernel"] = fields["kernel"] / fields["kernel"].sum((-1, -2), keepdim=True)
         chosen = {name: cut(value).to(dtype) for name, value in fields.items()}
         mask = None

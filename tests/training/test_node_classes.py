@@ -29,17 +29,32 @@ def test_the_best_node_of_every_frame_must_know_each_class():
     torch.testing.assert_close(part(given, batch()), expected)
 
 
-def test_absent_nodes_and_empty_frames_do_not_count():
+def test_a_soft_maximum_is_the_mean_of_exponentials_of_the_nodes_that_are_there():
+    mask = torch.ones(2, 3, 4, dtype=torch.bool)
+    mask[1, :, 2:] = False
+    part, given = NodeClasses(8, 3, over="softmax"), answer(mask)
+    losses = []
+    for clip, present in enumerate(([1.0, 0, 1], [0, 1.0, 0])):
+        for frame in range(3):
+            here = given.graph.x[given.graph.batch == clip * 3 + frame]
+            best = part.head(here).exp().mean(0).log()
+            losses.append(F.binary_cross_entropy_with_logits(best, torch.tensor(present)))
+    torch.testing.assert_close(part(given, batch()), torch.stack(losses).mean())
+
+
+@pytest.mark.parametrize("over", ["max", "softmax"])
+def test_absent_nodes_and_empty_frames_do_not_count(over):
     mask = torch.ones(2, 3, 4, dtype=torch.bool)
     mask[0, 1] = False
     mask[1, :, 2:] = False
-    part, given = NodeClasses(8, 3), answer(mask)
+    part, given = NodeClasses(8, 3, over=over), answer(mask)
     losses = []
     for clip, present in enumerate(([1.0, 0, 1], [0, 1.0, 0])):
         for frame in range(3):
             here = given.graph.x[given.graph.batch == clip * 3 + frame]
             if len(here):
-                best = part.head(here).amax(0)
+                logits = part.head(here)
+                best = logits.amax(0) if over == "max" else logits.exp().mean(0).log()
                 losses.append(F.binary_cross_entropy_with_logits(best, torch.tensor(present)))
     torch.testing.assert_close(part(given, batch()), torch.stack(losses).mean())
 
@@ -47,3 +62,5 @@ def test_absent_nodes_and_empty_frames_do_not_count():
 def test_a_model_without_graphs_is_refused():
     with pytest.raises(InputError, match="model: expected one that makes graphs"):
         NodeClasses(8, 3)(Answer(torch.zeros(2, 5), None, None, None), batch())
+    with pytest.raises(InputError, match="over: expected"):
+        NodeClasses(8, 3, over="mean")

@@ -9,7 +9,9 @@ from stgraph.datasets.videos.dataset import Annotations, OnError, VideoClips
 from stgraph.datasets.videos.entries import Entry, long_enough, stretch
 from stgraph.datasets.videos.flips import Flips, mirrored_name
 from stgraph.datasets.videos.folder import VideoFolder, videos_in
+from stgraph.datasets.videos.made_something import make_something
 from stgraph.datasets.videos.manifest import VideoManifest
+from stgraph.datasets.videos.moving_digits import MovingDigits
 from stgraph.datasets.videos.reading import FrameFolder, Video, VideoFile, decoder, open_video
 from stgraph.datasets.videos.sampling import (
     DenseWindow,
@@ -32,6 +34,7 @@ __all__ = [
     "Flips",
     "FrameFolder",
     "FrameSampler",
+    "MovingDigits",
     "MultiScaleCrops",
     "OfficialSegments",
     "OnError",
@@ -51,6 +54,7 @@ __all__ = [
     "cut",
     "decoder",
     "long_enough",
+    "make_something",
     "mirrored_name",
     "open_video",
     "protocol",

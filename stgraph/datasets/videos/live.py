@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from stgraph.checks import InputError, positive
-from stgraph.datasets.videos.reading import bounded, open_library, upright
+from stgraph.datasets.videos.reading import bounded, open_library, reformatter, upright
 from stgraph.reading import reason
 
 __all__ = ["LiveFrame", "LiveVideo", "Pace", "live_video"]
@@ -167,6 +167,7 @@ class LiveVideo:
     def __iter__(self) -> Iterator[LiveFrame]:
         if self._thread is None:
             raise InputError("video", "a live video within its with block", "one outside")
+        colours = reformatter(threads=1)
         while True:
             with self._news:
                 self._news.wait_for(lambda: self._newest is not None or self._ended)
@@ -176,7 +177,7 @@ class LiveVideo:
                     raise InputError(self.source, "a stream that goes on", self._error)
                 return
             frame, seconds, number = taken
-            pixels = np.ascontiguousarray(upright(frame).transpose(2, 0, 1))
+            pixels = np.ascontiguousarray(upright(frame, colours).transpose(2, 0, 1))
             yield LiveFrame(torch.from_numpy(pixels), seconds, number)
 
     def _read(self) -> None:

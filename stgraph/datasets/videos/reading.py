@@ -13,9 +13,9 @@ import math
 import re
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from torch import Tensor
 
 from stgraph.checks import InputError, integer
 
-__all__ = ["FrameFolder", "Video", "VideoFile", "decoder", "open_video"]
+__all__ = ["FrameFolder", "Video", "VideoFile", "decoder", "open_video", "reformatter"]
 
 MOST_PIXELS = 1 << 26
 """Of one frame, 8192 × 8192; a file that claims more is refused before memory is taken."""
@@ -261,11 +261,11 @@ class VideoFile(Video):
             order = order[done:]
         if not order:
             return
-        wanted, found = set(order), 0
+        wanted, found, colours = set(order), 0, reformatter(self.threads)
         for number, frame in enumerate(self._counted()):
             if number in wanted:
                 found += 1
-                yield self._pixels(frame)
+                yield self._pixels(frame, colours)
                 if found == len(order):
                     return
         came = f"an end before frame {order[found]}"
@@ -273,11 +273,11 @@ class VideoFile(Video):
 
     def _all(self) -> Iterator[Pixels]:
         """All frames, without a seek."""
-        number = 0
+        number, colours = 0, reformatter(self.threads)
         for number, frame in enumerate(self._counted(), 1):
             if number > self.length:
                 break
-            yield self._pixels(frame)
+            yield self._pixels(frame, colours)
         if number != self.length:
             came = "more" if number > self.length else f"an end before frame {number}"
             raise InputError(str(self.path), f"{self.length} frames that decode", came)
@@ -287,6 +287,7 @@ class VideoFile(Video):
         with self._opened() as (container, stream):
             frames: Iterator[Any] = iter(())
             frame: Any = None
+            colours = reformatter(self.threads)
             for stamp in stamps:
                 start = max(0, bisect_right(self._starts, (stamp, math.inf)) - 1)
                 if frame is None or self._starts[start][0] > frame.pts:
@@ -296,7 +297,7 @@ class VideoFile(Video):
                     frame = next(frames, None)
                 if frame is None or frame.pts != stamp:
                     return
-                yield self._pixels(frame)
+                yield self._pixels(frame, colours)
 
     def _decoded_from(self, container: Any, stream: Any, start: int, stamp: int) -> Iterator[Any]:
         """Decoded frames, the first of them no later than a stamp."""
@@ -314,16 +315,32 @@ class VideoFile(Video):
         with self._opened() as (container, stream):
             yield from container.decode(stream)
 
-    def _pixels(self, frame: Any) -> Pixels:
+    def _pixels(self, frame: Any, colours: Callable[[Any], Any]) -> Pixels:
         bounded(self.path, frame.height, frame.width)
-        return upright(frame)
+        return upright(frame, colours)
 
 
-def upright(frame: Any) -> Pixels:
-    """The pixels ``[H, W, 3]`` of a decoded frame, turned as its file says."""
-    pixels: Pixels = frame.to_ndarray(format="rgb24")
+def upright(frame: Any, colours: Callable[[Any], Any]) -> Pixels:
+    """The pixels ``[H, W, 3]`` of a decoded frame, turned as its file says.
+
+    Args:
+        frame: the frame.
+        colours: what converts it, see :func:`reformatter`.
+    """
+    pixels: Pixels = colours(frame).to_ndarray()
     turns = round(frame.rotation / 90) % 4  # counterclockwise, as the file's matrix says
     return np.rot90(pixels, turns) if turns else pixels
+
+
+def reformatter(threads: int, form: str = "rgb24") -> Callable[[Any], Any]:
+    """What converts frames of PyAV to another form, all by the same tables.
+
+    A frame that converts itself makes the tables anew, and since PyAV 17 starts a thread a core,
+    which costs more than to decode a small one. The pixels are the same.
+    """
+    av = open_library()
+    options = {"threads": threads} if int(av.__version__.partition(".")[0]) >= 17 else {}
+    return partial(av.video.reformatter.VideoReformatter().reformat, format=form, **options)
 
 
 @cache

@@ -197,6 +197,17 @@ def test_only_what_is_near_a_wanted_frame_is_decoded(
     assert len(decoded) <= 30
 
 
+def test_frames_of_a_read_share_their_colour_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "video.mp4", "libx264", {"g": "10", "keyint_min": "10"}, 40, (64, 48))
+    made, make = [], av.video.reformatter.VideoReformatter
+    monkeypatch.setattr(av.video.reformatter, "VideoReformatter", lambda: made.append(1) or make())
+    frames = VideoFile(path).read(range(1, 40, 2))
+    assert len(made) == 1
+    np.testing.assert_array_equal(frames.permute(0, 2, 3, 1).numpy(), everything(path)[1::2])
+
+
 @pytest.mark.parametrize("name", ["{:05d}.jpg", "{:06d}.jpg", "img_{}.png", "frame {}.bmp"])
 def test_a_folder_of_images_is_a_video(name: str, tmp_path: Path) -> None:
     for number in range(1, 13):
