@@ -138,7 +138,8 @@ def _call(function: Callable[..., object], command: str, options: Sequence[str])
     """Call a function with options that its signature and docstring describe."""
     from jsonargparse import ArgumentParser
 
-    description, more = COMMANDS[command], {}
+    description = COMMANDS[command]
+    more: dict[str, list[str]] = {}
     skip: set[str | int] = set()
     if "options" in signature(function).parameters:
         options, rest = _apart(options)

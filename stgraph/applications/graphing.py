@@ -242,8 +242,10 @@ def _rows(
     graphs = lengths if wanted.graphs == "frames" else torch.ones_like(lengths)
     one = torch.ones(int(graphs.sum()), dtype=torch.long)
     index = batch.get("index")
-    whole = isinstance(index, Tensor) and index.dim() == 1 and not index.is_floating_point()
-    known = {"clip": index.cpu().long() if whole else torch.tensor(clips), "logits": logits.cpu()}
+    number = torch.tensor(clips)
+    if isinstance(index, Tensor) and index.dim() == 1 and not index.is_floating_point():
+        number = index.cpu().long()
+    known = {"clip": number, "logits": logits.cpu()}
     if "label" in batch:
         known["y"] = batch["label"].cpu().long()
     rows: dict[str, tuple[Any, Tensor]] = {

@@ -21,7 +21,7 @@ Indices: TypeAlias = Sequence[int] | Ints | Tensor
 class LeftOut(NamedTuple):
     """A clip that is not in its batch."""
 
-    index: int
+    number: int
     clip: str
     why: str
 

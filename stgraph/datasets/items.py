@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import random
-import signal
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -19,6 +14,7 @@ from stgraph.checks import InputError, integer
 from stgraph.datasets.clips import ClipBatch, LeftOut, LeftOutError
 from stgraph.datasets.draws import Ints, stream_key
 from stgraph.datasets.loader import ClipLoader
+from stgraph.datasets.workers import as_it_is, leave_signals, random_numbers
 
 __all__ = ["ItemLoader", "PlainClips", "collate", "one_clip"]
 
@@ -142,10 +138,10 @@ class ItemLoader(ClipLoader):
         self._loader: DataLoader[Any] = DataLoader(
             _Batches(dataset, self.seed),
             batch_sampler=self._numbers,
-            collate_fn=_as_it_is,
+            collate_fn=as_it_is,
             num_workers=workers,
             persistent_workers=workers > 0,
-            worker_init_fn=_leave_signals,
+            worker_init_fn=leave_signals,
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # a loader that begins leaves the run's numbers alone
         )
@@ -176,7 +172,9 @@ class ItemLoader(ClipLoader):
         super().load_state_dict(state)
         kept = state.get("left_out", [])
         try:
-            self.left_out = [LeftOut(int(index), str(clip), str(why)) for index, clip, why in kept]
+            self.left_out = [
+                LeftOut(int(number), str(clip), str(why)) for number, clip, why in kept
+            ]
         except (TypeError, ValueError) as error:
             raise InputError("state['left_out']", "clips that were left out", repr(kept)) from error
 
@@ -245,47 +243,8 @@ class _Batches(Dataset[Any]):
             return error, left_out
 
     def _clip(self, epoch: int, number: int) -> Mapping[str, Any]:
-        with _random_numbers(stream_key(self.seed, "clip", epoch, number)):
+        with random_numbers(stream_key(self.seed, "clip", epoch, number)):
             clip = self.dataset[number]
         if not isinstance(clip, Mapping):
             raise InputError(f"clip {number}", "a dict with a video", type(clip).__name__)
         return {"index": number, **clip}
-
-
-def _leave_signals(worker: int) -> None:
-    """Leave signals to the first process, which ends the workers.
-
-    Terminals and schedulers send them to all processes of a command. A worker that ended would take
-    the first one down before it has saved anything.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):  # on Linux, which tells who sent it
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_end_with_the_loader, daemon=True).start()
-
-
-def _end_with_the_loader() -> None:
-    """Wait for the SIGTERM of the loader's process; others are not meant for a worker."""
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
-        pass
-    os._exit(0)
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
-
-
-@contextmanager
-def _random_numbers(seed: int) -> Iterator[None]:
-    """Let torch, NumPy and Python draw from a seed, and afterwards as if nothing had been."""
-    generator = torch.default_generator
-    states = generator.get_state(), np.random.get_state(), random.getstate()
-    generator.manual_seed(seed)
-    np.random.seed(seed % 2**32)
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        generator.set_state(states[0])
-        np.random.set_state(states[1])
-        random.setstate(states[2])

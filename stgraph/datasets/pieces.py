@@ -15,9 +15,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from stgraph.checks import InputError
-from stgraph.datasets.clips import ClipBatch
+from stgraph.datasets.clips import ClipBatch, LeftOutError
 from stgraph.datasets.draws import stream_key
-from stgraph.datasets.items import _as_it_is, _leave_signals, _random_numbers, collate
+from stgraph.datasets.items import collate
+from stgraph.datasets.workers import as_it_is, leave_signals, random_numbers
 
 __all__ = ["Clips", "Piece", "Pieces"]
 
@@ -101,9 +102,9 @@ class Pieces:
         loader: DataLoader[Any] = DataLoader(
             self._reader,
             batch_size=None,
-            collate_fn=_as_it_is,
+            collate_fn=as_it_is,
             num_workers=self._workers,
-            worker_init_fn=_leave_signals,
+            worker_init_fn=leave_signals,
             generator=torch.Generator(),  # which leaves the numbers of others alone
         )
         iterator: Any = iter(loader)
@@ -162,12 +163,14 @@ class _Reader(Dataset[Any]):
         piece, items = Piece(number, [], None), []
         for one in numbers:
             try:
-                with _random_numbers(stream_key(self.clips.seed, "clip", 0, one)):
+                with random_numbers(stream_key(self.clips.seed, "clip", 0, one)):
                     item = self.clips.dataset[one]
+            except LeftOutError as error:
+                piece.left_out.append((one, error.clip, _line(error)))
+                continue
             except (InputError, OSError) as error:
-                called = getattr(error, "clip", None)  # by a data set that leaves it out itself
-                name = self.clips.name(one) if called is None else str(called)
-                if called is None and not self.skip:
+                name = self.clips.name(one)
+                if not self.skip:
                     raise _told(name, error) from error
                 piece.left_out.append((one, name, _line(error)))
                 continue

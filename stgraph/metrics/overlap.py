@@ -126,7 +126,8 @@ def _distances(found: Boxes, true: Boxes) -> Tensor:
     """Distances of the centres of all pairs ``[B, T, N, M]``."""
     check_pair(found, true)
     apart = found.centre[..., :, None, :] - true.centre[..., None, :, :]
-    return torch.linalg.vector_norm(apart, dim=-1)
+    distance: Tensor = torch.linalg.vector_norm(apart, dim=-1)
+    return distance
 
 
 def _best(values: Tensor, dim: int) -> Tensor:

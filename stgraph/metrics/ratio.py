@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,7 +10,8 @@ from torch import Tensor
 __all__ = ["Ratio", "harmonic_mean"]
 
 
-class Ratio(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Ratio:
     """A mean, as the sum and what it is over; or several, one an entry.
 
     Examples:
@@ -43,7 +44,7 @@ class Ratio(NamedTuple):
         pairs = zip(self.total.tolist(), self.count.tolist(), strict=True)
         return [total / count if count else None for total, count in pairs]
 
-    def __add__(self, other: object) -> Ratio:  # type: ignore[override]
+    def __add__(self, other: object) -> Ratio:
         """Mean over both."""
         if not isinstance(other, Ratio):
             return NotImplemented

@@ -104,7 +104,7 @@ def one_view_each(batch: Mapping[str, Tensor]) -> tuple[dict[str, Any], int]:
 
 def mean_of_views(logits: Tensor, views: int) -> Tensor:
     """Logits of clips [B, K], the mean over their views [B·V, K]."""
-    return logits if views == 1 else logits.unflatten(0, (-1, views)).mean(1)
+    return logits if views == 1 else logits.view(-1, views, logits.size(1)).mean(1)
 
 
 def check_classes(data: Any, model: nn.Module, stage: str) -> None:

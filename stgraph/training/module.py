@@ -221,7 +221,8 @@ class ClassificationModule(LightningModule):
                 )
         if not fitting:
             for measure in self._measures(stage):
-                measure.update(logits.detach(), answer, batch)
+                # Answers and boxes are those of views, logits and labels those of clips.
+                measure.update(logits.detach(), answer, {**flat, "label": label})
         return total
 
     def _measures(self, stage: str) -> list[ClipMetric]:

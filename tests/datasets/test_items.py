@@ -192,7 +192,7 @@ def test_a_clip_that_is_left_out_makes_its_batch_smaller_and_is_listed(workers: 
     for _ in range(2):
         seen = [batch.get("label", torch.zeros(0)).tolist() for batch in loader]
         assert seen == [[0], [2, 3], [], [6, 7], [8, 9]]
-        assert [one.index for one in loader.left_out] == [1, 4, 5]
+        assert [one.number for one in loader.left_out] == [1, 4, 5]
     assert loader.left_out[0] == (1, "clip 1", "a file: expected a video, got none")
     # where batches are only looked at, there is none without clips
     loader = ItemLoader(SomeLeftOut({1, 4, 5}), 2, repeats=True, num_workers=workers)

@@ -9,6 +9,7 @@ from torch.utils.data import Dataset
 
 from stgraph.checks import InputError
 from stgraph.datasets import ItemLoader, SyncMNIST, sklearn_digits
+from stgraph.datasets.clips import LeftOutError
 from stgraph.datasets.pieces import Clips, Pieces
 
 
@@ -63,11 +64,9 @@ def test_or_it_is_told(error: type[Exception], workers: int) -> None:
 
 
 def test_a_data_set_that_leaves_clips_out_itself_is_listened_to() -> None:
-    class WishError(InputError):
-        clip = "class/a.mp4"
-
+    class WishError(LeftOutError):
         def __init__(self, message: str) -> None:
-            super().__init__("a.mp4", "a video", message)
+            super().__init__("class/a.mp4", InputError("a.mp4", "a video", message))
 
     pieces = list(Pieces(Clips(Drawn((4,), WishError), 4), HALVES))
     assert [left[:2] for piece in pieces for left in piece.left_out] == [(4, "class/a.mp4")]

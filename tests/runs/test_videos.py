@@ -107,7 +107,7 @@ def test_a_run_leaves_what_decoded_it_and_what_it_left_out(
     noted = json.loads(Path("runs/small/decoder.json").read_text())
     assert noted == {"fit": decoder(), "test": decoder(), "predict": decoder()}
     titles, *rows = left_out("small")
-    assert titles == ["stage", "epoch", "index", "clip", "why"]
+    assert titles == ["stage", "epoch", "number", "clip", "why"]
     stages = [["val", "0"], ["train", "0"], ["val", "1"], ["train", "1"], ["test", ""]]
     assert sorted(row[:2] for row in rows) == sorted([*stages, ["predict", ""]])
     assert {tuple(row[2:4]) for row in rows} == {("7", "turn right/03.mp4")}

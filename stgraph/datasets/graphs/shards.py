@@ -79,10 +79,10 @@ def _rows(name: str, value: Any) -> int:
     if name == "edge_index":
         if value.dim() != 2 or value.size(0) != 2 or value.dtype != torch.long:
             raise ValueError(f"has an edge_index {list(value.shape)} of {value.dtype}")
-        return value.size(1)
+        return int(value.size(1))
     if value.dim() == 0 or (name == LAYOUT and not whole):
         raise ValueError(f"has no rows in {name}")
-    return value.size(0)
+    return int(value.size(0))
 
 
 def _dense(name: str, value: Any) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -50,7 +51,7 @@ class VideoClips(Dataset[dict[str, Any]]):
             :class:`~stgraph.datasets.videos.CentreClips`,
             :func:`~stgraph.datasets.videos.protocol` …
         annotations: boxes, masks and whatever else belongs to the frames of a clip.
-        on_error: what happens to a clip that cannot be read:
+        on_error: what happens to a clip whose video or annotations cannot be read:
             :func:`~stgraph.datasets.videos.raise_error` or :func:`~stgraph.datasets.videos.skip`.
 
     Raises:
@@ -77,8 +78,8 @@ class VideoClips(Dataset[dict[str, Any]]):
         if None in labels and len(labels) > 1:
             bare = next(entry for entry in self.entries if entry.label is None)
             raise InputError("entries", "a label for each clip, or for none", _name(bare))
-        for label in labels - {None}:
-            if not 0 <= label < len(self.label_names):
+        for label in labels:
+            if label is not None and not 0 <= label < len(self.label_names):
                 raise InputError("entries", f"labels below {len(self.label_names)}", label)
         flips = self.clips.flips
         self._mirrors = [] if flips is None else flips.table(self.label_names)
@@ -98,18 +99,20 @@ class VideoClips(Dataset[dict[str, Any]]):
         entry = self.entries[number]
         key = int(torch.randint(1 << 62, ()))
         drawn = words(key, np.array([0]), self.clips.draws)[0]
-        frames, pixels = self._read(entry, drawn)  # [S, T], of each number once
+        with self._readable(entry):
+            frames, pixels = self._read(entry, drawn)  # [S, T], of each number once
         label, flip = self._mirror(entry.label, drawn)
         size = (pixels.shape[-2], pixels.shape[-1])
         views = [replace(view, flip=flip) for view in self.clips.views(*size, drawn)]
         shown = [seen(pixels, view) for view in views]
         order = torch.from_numpy(frames)
-        place = torch.searchsorted(order.unique(), order)
-        clips = [
-            {"video": video[rows], **self._annotated(entry, numbers, size, view)}
-            for numbers, rows in zip(order, place, strict=True)
-            for view, video in zip(views, shown, strict=True)
-        ]
+        place = torch.searchsorted(torch.from_numpy(np.unique(frames)), order)
+        with self._readable(entry):
+            clips = [
+                {"video": video[rows], **self._annotated(entry, numbers, size, view)}
+                for numbers, rows in zip(order, place, strict=True)
+                for view, video in zip(views, shown, strict=True)
+            ]
         clip: dict[str, Any] = clips[0]
         if len(clips) > 1:
             clip = {field: torch.stack([one[field] for one in clips]) for field in clip}
@@ -117,11 +120,17 @@ class VideoClips(Dataset[dict[str, Any]]):
 
     def _read(self, entry: Entry, drawn: Words) -> tuple[Ints, Tensor]:
         """Numbers of the frames ``[S, T]``, and the pixels of each of them once, in order."""
+        video = open_video(entry.path)
+        part = stretch(video, entry)
+        frames = self.clips.frames(len(part), drawn) + part.start
+        return frames, video.read(np.unique(frames))
+
+    @contextmanager
+    def _readable(self, entry: Entry) -> Iterator[None]:
+        """Leave it to the policy what happens where the files of a clip cannot be read."""
         try:
-            video = open_video(entry.path)
-            part = stretch(video, entry)
-            frames = self.clips.frames(len(part), drawn) + part.start
-            return frames, video.read(np.unique(frames))
+            yield
+            return
         except InputError as error:
             bad = error
         except OSError as error:  # no right to read, a disk that fails

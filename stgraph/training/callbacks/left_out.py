@@ -18,7 +18,7 @@ from stgraph.writing import write_whole
 
 __all__ = ["Decoded", "LeftOutClips"]
 
-_TITLES = ("stage", "epoch", "index", "clip", "why")
+_TITLES = ("stage", "epoch", "number", "clip", "why")
 _TOLD = 5  # clips that are named at the end of an epoch; the file has all
 
 
@@ -56,8 +56,8 @@ class LeftOutClips(Callback):
         found = _of_all([one for loader in _each(loaders) for one in _left_out(loader)])
         if not trainer.is_global_zero or not found:
             return
-        several = {one.index: one for one in found}  # the last ranks may see clips again
-        clips = [several[index] for index in sorted(several)]
+        several = {one.number: one for one in found}  # the last ranks may see clips again
+        clips = [several[number] for number in sorted(several)]
         names = ", ".join(one.clip for one in clips[:_TOLD])
         more = f" and {len(clips) - _TOLD} more" if len(clips) > _TOLD else ""
         count = f"{len(clips)} clip{'s' if len(clips) > 1 else ''}"
@@ -112,7 +112,7 @@ class Decoded(Callback):
     def _note(self, trainer: Trainer, command: str, loaders: Any) -> None:
         if not trainer.is_global_zero or getattr(trainer, "fast_dev_run", False):
             return
-        datasets = (getattr(loader, "dataset", None) for loader in _each(loaders))
+        datasets: list[Any] = [getattr(loader, "dataset", None) for loader in _each(loaders)]
         found = next((one.decoder for one in datasets if hasattr(one, "decoder")), None)
         if found is None:
             return

@@ -183,3 +183,17 @@ def test_protocols_are_those_of_the_papers() -> None:
     assert (view.scaled, view.size) == ((256, 455), (224, 224))
     assert [view.size for view in three.views(240, 427, words)] == 3 * [(256, 256)]
     assert len(eleven.views(240, 427, words)) == 11
+
+
+@pytest.mark.parametrize("error", [InputError("mask.png", "an image", "noise"), OSError("a disk")])
+def test_annotations_that_cannot_be_read_are_the_policys_too(
+    classes: Path, error: Exception
+) -> None:
+    def damaged(*_: object) -> dict[str, torch.Tensor]:
+        raise error
+
+    clips = CentreClips(**SMALL)
+    with pytest.raises(InputError, match=r"mask\.png|a disk"):
+        VideoFolder(classes, clips, annotations=damaged)[0]
+    with pytest.raises(LeftOutError):
+        VideoFolder(classes, clips, annotations=damaged, on_error=skip)[0]
