@@ -44,6 +44,10 @@ MODELS = {
         (2, 2, 1, 32, 32),
     ),
     "tsm_resnet50": (lambda: recipes.tsm_resnet50(4, online=True), (1, 2, 3, 32, 32)),
+    "dyreg_tsm_resnet18": (
+        lambda: recipes.dyreg_tsm_resnet18(4, num_nodes=4, rounds=1, online=True, frame_size=64),
+        (1, 2, 3, 64, 64),
+    ),
     "dyreg_tsm_resnet50": (
         lambda: recipes.dyreg_tsm_resnet50(
             4,
