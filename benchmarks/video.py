@@ -229,10 +229,10 @@ def table(facts: dict[str, Any]) -> list[str]:
     lines += ["", "| | clips a second |", "| --- | --- |"]
     for workers, rate in facts["loader"].items():
         lines.append(f"| loader, {workers} workers | {rate:,.2f} |")
-    lines.append(f"| training, {facts['threads']} threads | {facts['train']:,.2f} |")
+    lines.append(f"| training, {facts['threads']} threads | {facts['train']:,.3f} |")
     of_core = facts["a core"]
     lines.append(f"| loader, of a core | {of_core['loader']:,.2f} |")
-    lines.append(f"| training, of a core | {of_core['train']:,.2f} |")
+    lines.append(f"| training, of a core | {of_core['train']:,.3f} |")
     lines += ["", "| ratio | |", "| --- | --- |"]
     return lines + [f"| {name} | {value:,.2f} |" for name, value in facts["ratios"].items()]
 
@@ -244,13 +244,13 @@ def plan(facts: dict[str, Any]) -> list[str]:
     graph = CLIP * NODES * (2 * CHANNELS + 2 * NODES + 4 * 4)  # half precision, boxes in single
     rows = {
         "clips": lambda n: f"{n:,}",
-        "videos, TB": lambda n: f"{n * size / 1e12:,.2f}",
-        "one view of each decoded, TB": lambda n: f"{n * frames / 1e12:,.1f}",
-        "graphs of each, TB": lambda n: f"{n * graph / 1e12:,.2f}",
+        "videos, GB": lambda n: f"{n * size / 1e9:,.0f}",
+        "one view of each decoded, GB": lambda n: f"{n * frames / 1e9:,.0f}",
+        "graphs of each, GB": lambda n: f"{n * graph / 1e9:,.0f}",
         "list of the clips, GB a process": lambda n: f"{n * facts['entry'] / 1e9:,.2f}",
         "order of an epoch, GB a process": lambda n: f"{n * 8 / 1e9:,.3f}",
         "an epoch's decoding, hours of a core": lambda n: f"{n / rate / 3600:,.1f}",
-        "… hours of 1,024 cores": lambda n: f"{n / rate / 3600 / 1024:,.2f}",
+        "… minutes of 1,024 cores": lambda n: f"{n / rate / 60 / 1024:,.1f}",
         "an epoch's training, hours of a core": lambda n: (
             f"{n / facts['a core']['train'] / 3600:,.0f}"
         ),

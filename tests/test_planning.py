@@ -43,12 +43,12 @@ def test_the_plan_is_arithmetic(video: ModuleType) -> None:
     }
     rows = [line.split(" | ") for line in video.plan(facts)]
     told = {row[0].removeprefix("| "): row[2].removesuffix(" |") for row in rows}
-    assert told["videos, TB"] == "10.00"
-    assert told["one view of each decoded, TB"] == f"{16 * 3 * 224 * 224 / 1e4:,.1f}"
+    assert told["videos, GB"] == "10,000"
+    assert told["one view of each decoded, GB"] == f"{16 * 3 * 224 * 224 / 10:,.0f}"
     assert told["list of the clips, GB a process"] == "50.00"
     assert told["order of an epoch, GB a process"] == "0.800"
     assert told["an epoch's decoding, hours of a core"] == "2,777.8"
-    assert told["… hours of 1,024 cores"] == "2.71"
+    assert told["… minutes of 1,024 cores"] == "162.8"
     assert told["an epoch's training, hours of a core"] == "27,778"
     assert video.feeding(facts)[-1] == "| 10,000 | 1,000 |"
 

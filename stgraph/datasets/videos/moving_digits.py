@@ -143,7 +143,8 @@ class MovingDigits:
     def _drawn(self, number: int) -> Words:
         """The random words of a video: its length, 11 of places, 2 of digits, and so on."""
         key = stream_key(self.seed, "moving", self.digits.split)
-        return words(key, np.array([number]), _DRAWN)[0]
+        drawn: Words = words(key, np.array([number]), _DRAWN)[0]
+        return drawn
 
     def _places(self, label: int, drawn: Words) -> NDArray[np.int64]:
         least, most = self.frames
@@ -158,7 +159,7 @@ class MovingDigits:
         angle = np.pi / 8 * uniform(drawn[9])
         # An axis with some way to go, if there is one. How far a pair can go does not change while
         # it moves, so choosing by it leaves places uniform.
-        ways = [_way(label, *start[:, axis], room[axis]) / room[axis] for axis in (0, 1)]
+        ways = [_way(label, start[:, axis], room[axis]) / room[axis] for axis in (0, 1)]
         free = [axis for axis in (0, 1) if ways[axis] > 1 / 3] or [0, 1]
         along = free[int(bounded(drawn[10], len(free)))]
         pace = speed * np.array([np.sin(angle), np.sin(angle)])  # of the first digit, by axis
@@ -178,11 +179,13 @@ class MovingDigits:
         offset = np.rint(np.arange(frames)[:, None] * pace).astype(np.int64)  # [T, (row, column)]
         rows = (np.arange(self.height) + offset[:, :1]) % _TEXTURE  # [T, H]
         columns = (np.arange(self.width) + offset[:, 1:]) % _TEXTURE  # [T, W]
-        return texture[rows[:, :, None], columns[:, None, :]]
+        moving: Floats = texture[rows[:, :, None], columns[:, None, :]]
+        return moving
 
 
-def _way(label: int, a: float, b: float, room: float) -> float:
+def _way(label: int, start: Floats, room: float) -> float:
     """How far both digits can go on an axis before one of them has to turn, from end to end."""
+    a, b = map(float, start)
     if label == SAME:
         return room - abs(a - b)
     return room - abs(a + b - room) if label == OPPOSITE else room
@@ -247,4 +250,4 @@ def _box(ink: Floats, place: NDArray[np.int64]) -> Floats:
     seen = ink >= 0.25
     rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
     corners: Sequence[int] = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
-    return place[:, [1, 0, 1, 0]] + np.array(corners, dtype=np.float64)
+    return place[:, [1, 0, 1, 0]].astype(np.float64) + np.array(corners)
