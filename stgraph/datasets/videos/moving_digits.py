@@ -250,4 +250,5 @@ def _box(ink: Floats, place: NDArray[np.int64]) -> Floats:
     seen = ink >= 0.25
     rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
     corners: Sequence[int] = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
-    return place[:, [1, 0, 1, 0]].astype(np.float64) + np.array(corners)
+    box: Floats = place[:, [1, 0, 1, 0]].astype(np.float64) + np.array(corners)
+    return box
