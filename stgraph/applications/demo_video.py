@@ -45,7 +45,8 @@ def run(
 
     Beside ``results.json`` lie the data set (``something``), the folders of the runs, graphs of the
     unseen videos (``graphs``), and a page about one of them (``video.html``). What is there already
-    is made on, or made again where it costs little.
+    goes on where it stood, or is made again where it costs little; for other models in the same folder
+    the graphs of the former ones have to be removed first.
 
     Args:
         out: folder of all that.
@@ -74,10 +75,14 @@ def run(
         described = yaml.safe_dump(configuration(root, nodes, epochs, seed), sort_keys=False)
         write_whole(folder / f"{model}.yaml", described.encode())
     of_run = {model: ["--runs", out, "--run", model] for model in MODELS}
+
+    def go_on(model: str) -> list[str]:
+        begun = (folder / model / "checkpoints" / "last.ckpt").is_file()
+        return ["--ckpt_path", "last"] if begun else []
+
     fits = [
-        ["fit", "--config", f"{out}/{model}.yaml", *of_run[model]]
+        ["fit", "--config", f"{out}/{model}.yaml", *of_run[model], *go_on(model)]
         for model in MODELS
-        if not (folder / model / "checkpoints" / "last.ckpt").is_file()
     ]
     seconds["fit"] = _stage("training both", fits)
     tests = [
@@ -134,7 +139,6 @@ def configuration(root: Path, nodes: str, epochs: int, seed: int) -> dict[str, A
         "trainer": {
             "max_epochs": epochs,
             "gradient_clip_val": 1.0,
-            "accelerator": "cpu",
             "limit_val_batches": 0,  # nothing is chosen by what is tested on
         },
         "model": {
