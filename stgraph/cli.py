@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -70,6 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Interrupted as stop:
         print(f"stgraph {given.command}: {stop}", file=sys.stderr)
         return int(stop.code or 0)
+    except BrokenPipeError:
+        print(f"stgraph {given.command}: nobody reads its output any more", file=sys.stderr)
+        with suppress(OSError, ValueError):  # what is left of it goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13  # as of SIGPIPE
     except argparse.ArgumentError as error:  # an option: `--help` helps
         wrong = " ".join(str(_input_error(error) or error).split())
         advice = f"`stgraph {given.command} --help` lists the options"

@@ -20,7 +20,8 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
 from stgraph.applications import sheets
 from stgraph.applications.graphing import Wanted, graphs_of
-from stgraph.checks import InputError, choice, integer
+from stgraph.applications.trained import files_of_run
+from stgraph.checks import choice, integer
 from stgraph.datasets.graphs.packing import Packer
 from stgraph.datasets.pieces import Clips, Piece, Pieces
 from stgraph.reading import digest
@@ -55,7 +56,7 @@ def run(
     """Run a trained model over clips and write a data set of its graphs.
 
     Args:
-        ckpt: checkpoint of the model.
+        ckpt: checkpoint of the model, or the folder of its run.
         out: folder of the data set: a new one, or one to go on with.
         config: configuration of the model and its data; that of the checkpoint's run when absent.
         split: which of the configuration's clips.
@@ -79,17 +80,12 @@ def run(
         InputError: when a file is missing or does not fit, somebody writes to the folder, it has
             something else in it, or the model has not what is asked for.
     """
-    if not Path(ckpt).is_file():
-        raise InputError("ckpt", "a checkpoint", f"{ckpt}, which does not exist")
-    found = _config(Path(ckpt)) if config is None else Path(config)
-    if not found.is_file():
-        expected = "the configuration of the model (--config configs/NAME.yaml)"
-        raise InputError("config", expected, f"{found}, which does not exist")
+    weights, found = files_of_run(ckpt, config)
     command = Command(["predict", "--config", str(found), *options], run=False)
     prefix = "model."  # without what joined the loss in training
     state = {
         k.removeprefix(prefix): v
-        for k, v in read(ckpt)["state_dict"].items()
+        for k, v in read(weights)["state_dict"].items()
         if k.startswith(prefix)
     }
     check_keys(command.model.model, state)
@@ -97,7 +93,7 @@ def run(
     wanted = Wanted(graphs, features, place, attention, kernel, half)
     told = {
         "command": _typed(ckpt, out, config, split, wanted, shard_clips, on_error, options),
-        "checkpoint": {"file": str(ckpt), "sha256": digest(ckpt)},
+        "checkpoint": {"file": str(weights), "sha256": digest(weights)},
     }
     return extract(
         command.model,
@@ -280,12 +276,6 @@ def _trainer() -> Trainer:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-
-
-def _config(ckpt: Path) -> Path:
-    """The configuration of a checkpoint: that of its run, or beside it under its own name."""
-    beside = ckpt.with_suffix(".yaml")
-    return beside if beside.is_file() else ckpt.parent.parent / "config.yaml"
 
 
 def _configuration(command: Command) -> dict[str, Any]:

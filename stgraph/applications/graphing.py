@@ -18,6 +18,7 @@ from stgraph.explain import attention, stages
 from stgraph.graph import attach_edges, attach_fields, edge_fields, layout_of
 from stgraph.model import Output, SpaceTimeGraph
 from stgraph.padding import take_frames
+from stgraph.training.batches import check_batch, one_view_each
 
 __all__ = ["Kept", "Wanted", "graphs_of"]
 
@@ -73,6 +74,9 @@ def graphs_of(
 ) -> Kept:
     """Ask a model about clips and keep what is wanted of its answer.
 
+    Of clips with several views there are graphs of each view, which have its number as ``view_id``,
+    and the logits that the model has for it alone.
+
     Args:
         module: a :class:`~stgraph.training.ClassificationModule`, in evaluation mode.
         batch: the clips, on its device.
@@ -83,12 +87,12 @@ def graphs_of(
     Raises:
         InputError: when the model makes no graphs, or has not what is wanted.
     """
-    video = batch.get("video") if isinstance(batch, Mapping) else None
-    if isinstance(video, Tensor) and video.dim() == 6:
-        expected = "one view of each clip, [B, T, C, H, W]"
-        raise InputError("video", expected, list(video.shape))
+    check_batch(batch)
+    flat, views = one_view_each(batch)
+    clips = [one for one in clips for _ in range(views)]
+    names = [one for one in names for _ in range(views)]
     with torch.no_grad(), _heard(module.model) as outputs:
-        answer = module.answer(batch)
+        answer = module.answer(flat)
         seen = _seen(answer, outputs, wanted, module.model)
         x = _features(seen, wanted)
         graph, columns = _with_attention(seen, wanted)
@@ -98,7 +102,8 @@ def graphs_of(
     if wanted.half:
         graph = _halved(graph)
     lengths = torch.tensor(layout_of(graph).lengths)
-    rows = _rows(batch, answer.logits, lengths, wanted, clips, names)
+    view = torch.arange(views).repeat(len(clips) // views) if batch["video"].dim() == 6 else None
+    rows = _rows(flat, answer.logits, lengths, wanted, clips, names, view)
     return Kept(space_time_graph(graph) if wanted.graphs == "clips" else graph, rows, columns)
 
 
@@ -237,6 +242,7 @@ def _rows(
     wanted: Wanted,
     clips: list[int],
     names: list[str],
+    view: Tensor | None,
 ) -> dict[str, tuple[Any, Tensor]]:
     """What is known of clips, for each of their graphs."""
     graphs = lengths if wanted.graphs == "frames" else torch.ones_like(lengths)
@@ -246,6 +252,8 @@ def _rows(
     if isinstance(index, Tensor) and index.dim() == 1 and not index.is_floating_point():
         number = index.cpu().long()
     known = {"clip": number, "logits": logits.cpu()}
+    if view is not None:
+        known["view_id"] = view
     if "label" in batch:
         known["y"] = batch["label"].cpu().long()
     rows: dict[str, tuple[Any, Tensor]] = {

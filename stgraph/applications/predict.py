@@ -141,19 +141,9 @@ def predict_videos(
     with _rows(out, kind, (*OF_STEP, "error") if steps else OF_VIDEO) as write:
         try:
             for entry in entries:
-                name, answered = entry.name or str(entry.path), None
-                try:
-                    for answered in _answered(one, entry, rate, piece):
-                        latency.add(answered.latency)
-                        if steps:
-                            write(_step(one, name, answered))
-                    if answered is None:
-                        raise InputError(name, "a video with frames", "none")
-                    if not steps:
-                        write(_row(one, name, answered))
-                except (InputError, OSError) as error:
-                    bad += 1
-                    write({"video": name, "error": str(error)})
+                for row in _rows_of(one, entry, steps, rate, piece, latency):
+                    write(row)
+                    bad += "error" in row
                 done += 1
         except Interrupted as stop:
             stopped = stop
@@ -161,6 +151,24 @@ def predict_videos(
     if stopped is not None:
         raise stopped
     return bad
+
+
+def _rows_of(
+    one: Trained, entry: Entry, steps: bool, rate: float | None, piece: int, latency: Latency
+) -> Iterator[Row]:
+    """The lines of a video; the last one tells why it cannot be read, if so."""
+    name, answered = entry.name or str(entry.path), None
+    try:
+        for answered in _answered(one, entry, rate, piece):
+            latency.add(answered.latency)
+            if steps:
+                yield _step(one, name, answered)
+        if answered is None:
+            raise InputError(name, "a video with frames", "none")
+        if not steps:
+            yield _row(one, name, answered)
+    except (InputError, OSError) as error:
+        yield {"video": name, "error": str(error)}
 
 
 def predict_live(

@@ -45,6 +45,8 @@ def readme(facts: Mapping[str, Any], skipped: Sequence[Skipped]) -> str:
         f"`x` is what the model has of each node {_stage(wanted)}"
         + (", in half precision." if wanted["half"] else "."),
     ]
+    if "view_id" in facts["fields"]:
+        lines += ["", "Clips have several views, `view_id`, with graphs and logits for each."]
     if facts["edge_attr"]:
         lines += ["", "Columns of `edge_attr`: " + "; ".join(facts["edge_attr"]) + "."]
     if facts["labels"]:

@@ -80,6 +80,8 @@ def plan(module: ClassificationModule, clips: Clips, trainer: Trainer) -> dict[s
 def check_folder(folder: Path, plan: Mapping[str, Any]) -> None:
     """Check that a folder is new, or holds what this plan has begun or completed.
 
+    What was begun without coming to a single shard, as by a mistyped option, holds nobody up.
+
     Raises:
         InputError: when it does not, naming what is another.
     """
@@ -87,6 +89,8 @@ def check_folder(folder: Path, plan: Mapping[str, Any]) -> None:
     if sheet.is_file():
         before = read_json(sheet, "a datasheet").get("plan", {})
     elif begun.is_file():
+        if not any(folder.glob("raw/graphs_*")):
+            return
         before = read_json(begun, "the plan of a graph data set")
     else:
         there = [one.name for one in folder.glob("*") if not one.name.startswith(".")]

@@ -135,7 +135,8 @@ def files_of_run(ckpt: str | Path, config: str | Path | None = None) -> tuple[Pa
         kept = [path / "checkpoints" / f"{name}.ckpt" for name in ("best", "last")]
         path = next((file for file in kept if file.is_file()), path)
     if not path.is_file():
-        raise InputError("ckpt", "a checkpoint", f"{ckpt}, which does not exist")
+        wrong = "has none" if path.is_dir() else "does not exist"
+        raise InputError("ckpt", "a checkpoint", f"{ckpt}, which {wrong}")
     beside = path.with_suffix(".yaml")  # as a demonstration leaves them
     found = beside if beside.is_file() else path.parent.parent / "config.yaml"
     found = found if config is None else Path(config)

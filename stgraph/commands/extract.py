@@ -27,7 +27,7 @@ def extract(
     """Run a trained model over clips and write a data set of its graphs.
 
     Args:
-        ckpt: checkpoint of the model.
+        ckpt: checkpoint of the model, or the folder of its run.
         out: folder of the data set: a new one, or one to go on with.
         config: configuration of the model and its data; that of the checkpoint's run when absent.
         split: which of the configuration's clips.

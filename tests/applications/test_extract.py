@@ -298,16 +298,51 @@ def test_bad_clips_are_skipped_and_listed(tmp_path: Path) -> None:
     assert "clip_6.mp4: expected a video" in (tmp_path / "skip/README.md").read_text()
 
 
-def test_models_without_graphs_and_several_views_are_refused(tmp_path: Path) -> None:
+def test_each_view_has_graphs(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module, videos = ClassificationModule(small()).eval(), torch.rand(3, 2, 4, 1, 32, 32)
+    views = [{"video": video, "label": k, "name": f"v{k}"} for k, video in enumerate(videos)]
+    module.scale = nn.Identity()
+    extract(module, data(views), tmp_path / "frames")
+    extract(module, data(views), tmp_path / "clips", wanted=Wanted(graphs="clips"))
+    frames, wholes = InMemoryGraphs(tmp_path / "frames"), InMemoryGraphs(tmp_path / "clips")
+    told = [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
+    assert list(zip(wholes.clip.tolist(), wholes.view_id.tolist(), strict=True)) == told
+    assert wholes.y.tolist() == [0, 0, 1, 1, 2, 2]
+    assert [frames[rows[0]].name for rows in frames.frames_of_clips()] == [f"v{b}" for b, _ in told]
+    for rows, (clip, view), whole in zip(frames.frames_of_clips(), told, wholes, strict=True):
+        with torch.no_grad():
+            answer = module.answer({"video": videos[clip, view][None]})
+        each = Batch.from_data_list([frames[k] for k in rows])
+        assert each.view_id.tolist() == [view] * 4
+        torch.testing.assert_close(each.x, answer.graph.x)
+        torch.testing.assert_close(whole.logits, answer.logits)
+    counts = json.loads((tmp_path / "clips/datasheet.json").read_text())["counts"]
+    assert (counts["clips"], counts["graphs"]) == (3, 6)
+    assert "`view_id`" in (tmp_path / "clips/README.md").read_text()
+
+
+def test_a_slip_does_not_hold_a_folder_up(module: ClassificationModule, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="attention"):
+        extract(module, data(), tmp_path, wanted=Wanted(attention="7"))
+    extract(module, data(), tmp_path, wanted=Wanted(attention="all"))
+    assert json.loads((tmp_path / "datasheet.json").read_text())["plan"]["wanted"] == {
+        "graphs": "frames",
+        "features": "nodes",
+        "place": None,
+        "attention": "all",
+        "kernel": False,
+        "half": False,
+    }
+
+
+def test_models_without_graphs_are_refused(tmp_path: Path) -> None:
     class Blind(nn.Module):
         def forward(self, video: Tensor, state: Any = None) -> Any:
             return dyreg_small()(video)._replace(graph=None)
 
     with pytest.raises(InputError, match="model: expected one that makes graphs, got Blind"):
         extract(ClassificationModule(Blind()), data(), tmp_path / "a")
-    views = [{"video": torch.zeros(3, 2, 1, 8, 8)}]
-    with pytest.raises(InputError, match="video"):
-        extract(ClassificationModule(small()), data(views), tmp_path / "b")
     with pytest.raises(InputError, match=r"data\.val: expected a dataset, got none"):
         extract(ClassificationModule(small()), data(), tmp_path / "c", "val")
 

@@ -75,10 +75,14 @@ def test_the_command(
         "datasheet.json",
         "raw",
     ]
+    assert main(["extract", *trained, "--ckpt", "runs/small", "--out", "graphs/run"]) == 0
+    file = json.loads(Path("graphs/run/datasheet.json").read_text())["made"]["checkpoint"]["file"]
+    assert file == "runs/small/checkpoints/best.ckpt"
     for wrong, told in (
         (["--out=graphs/test", "--split=train"], "out: expected split"),
         (["--out=other", "--split=predict", "--data.colour=red"], "colour"),
         (["--out=other", "--ckpt=none.ckpt"], "ckpt: expected a checkpoint, got none.ckpt"),
+        (["--out=other", "--ckpt=graphs"], "ckpt: expected a checkpoint, got graphs, which has no"),
         (["--out=other", "--config=none.yaml"], "config: expected the configuration"),
         (["--out=config.yaml"], "out: expected a folder that can be written to"),
     ):

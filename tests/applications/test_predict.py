@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import io
 import json
 import os
 import signal
@@ -147,6 +149,34 @@ def test_ctrl_c_ends_in_order(run_of, video_file, tmp_path: Path) -> None:
     assert f"{len(rows)} of 3000 videos" in said
     assert "ended by SIGINT" in said
     assert not list(tmp_path.glob(".*.part"))
+
+
+def test_a_reader_who_leaves_is_no_bad_video(run_of, video_file, tmp_path: Path) -> None:
+    paths = [str(video_file(tmp_path / f"{k}.mp4", frames=5)) for k in range(3)]
+    command = [sys.executable, "-m", "stgraph", "predict", "--ckpt", str(run_of())]
+    with subprocess.Popen(
+        [*command, "--video", *paths], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.close()
+        told = process.stderr.read()
+    assert process.returncode == 141
+    assert told.splitlines()[-1] == "stgraph predict: nobody reads its output any more"
+    assert "Traceback" not in told
+
+
+def test_what_cannot_be_written_is_no_bad_video(
+    run_of, video_file, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    path = video_file(tmp_path / "a.mp4", frames=5)
+
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    with pytest.raises(OSError, match="No space left"):
+        main(["predict", "--ckpt", str(run_of()), "--video", str(path)])
+    assert "bad" not in capsys.readouterr().err
 
 
 def test_a_rule_is_known_where_its_videos_are_gone(run_of, video_file, tmp_path: Path) -> None:
