@@ -127,7 +127,7 @@ def test_what_is_wrong_in_version_1_is_named(first: Path) -> None:
         SomethingSomething(*files)
     files[1].write_text("Moving something up\n")
     files[2].write_text('7;"Moving something up\n8;Moving something up\n')
-    with pytest.raises(InputError, match="train.csv: expected lines of id;template"):
+    with pytest.raises(InputError, match=r"train.csv: expected lines of id;template"):
         SomethingSomething(*files)
 
 
