@@ -222,7 +222,7 @@ class ClassificationModule(LightningModule):
             log("train/loss", mean_of_processes(loss, size))
         else:
             mean: Any = self.metrics[f"{stage}_loss"]
-            mean.update(loss.detach(), size)
+            mean.update(loss.detach().expand(size))  # a value a clip
             log(f"{stage}/loss", mean, on_step=False, on_epoch=True)
         for name, k in (("top1", 1), ("top5", 5)):
             if k == 1 or logits.shape[1] > k:
