@@ -105,7 +105,8 @@ class ItemLoader(ClipLoader):
     A clip for which the dataset raises :class:`~stgraph.datasets.clips.LeftOutError` is missing
     from its batch, which is smaller by it; no other clip takes its place. :attr:`left_out` lists
     those of the epoch, up to the batch that was handed out last, and is part of the loader's state.
-    A batch of which no clip is left is an empty dict; with ``repeats`` there is no such batch.
+    A batch of which no clip is left is an empty dict; with ``repeats`` there is no such batch, but
+    where there are other ranks, which make as many.
 
     Args:
         dataset: of clips that are dicts, see :func:`collate`.
@@ -156,7 +157,7 @@ class ItemLoader(ClipLoader):
                 self._end_workers()
                 raise batch
             self.left_out += left_out
-            if batch or not self.repeats:
+            if batch or not self.repeats or self.world_size > 1:
                 yield _to(self.device, batch)
 
     def state_dict(self) -> dict[str, Any]:

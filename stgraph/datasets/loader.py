@@ -29,9 +29,10 @@ class ClipLoader:
 
     The order of an epoch is a function of (seed, epoch). Each new iteration is a new epoch; a
     state taken between two batches, by :meth:`state_dict`, lets another loader go on with the
-    next one. With several ranks each sees every ``world_size``-th clip of the same order; so that
-    all make as many batches, the last clips are left out with ``drop_last``, and the first ones
-    seen again without.
+    next one. With several ranks each sees every ``world_size``-th clip of the same order, and all
+    make as many batches: the last clips are left out with ``drop_last``, and the first ones seen
+    again without; or, where what is measured has to be exact, each clip is seen ``once``, so that
+    the last batch of some ranks has a clip less. One without clips is an empty dict.
 
     Args:
         dataset: where :meth:`BatchedClips.batch` comes from.
@@ -42,6 +43,7 @@ class ClipLoader:
         drop_last: leave out what is too little for a whole batch.
         rank: which part of the clips is this process's.
         world_size: how many parts there are.
+        once: see no clip again where ranks have not as many clips.
 
     Raises:
         InputError: for sizes that make no batch.
@@ -63,6 +65,7 @@ class ClipLoader:
         drop_last: bool = False,
         rank: int = 0,
         world_size: int = 1,
+        once: bool = False,
     ) -> None:
         self.dataset = dataset
         self.batch_size = integer("batch_size", batch_size)
@@ -70,6 +73,7 @@ class ClipLoader:
         self.shuffle = shuffle
         self.seed = seed
         self.drop_last = drop_last
+        self.once = once
         self.world_size = integer("world_size", world_size)
         self.rank = integer("rank", rank, 0)
         if rank >= world_size:
@@ -91,16 +95,15 @@ class ClipLoader:
             self._epoch, self._position = self._epoch + 1, 0
         self._resuming = False
         epoch, mine = self._epoch, self._order(self._epoch)
-        begins = range(self._position * self.batch_size, len(mine), self.batch_size)
+        begins = [number * self.batch_size for number in range(self._position, len(self))]
         numbers = [mine[begin : begin + self.batch_size] for begin in begins]
-        numbers = numbers[: len(self) - self._position]  # without the rest that is left out
         for done, batch in enumerate(self._load(numbers, epoch), self._position + 1):
             self._epoch, self._position = (epoch + 1, 0) if done == len(self) else (epoch, done)
             yield batch
 
     def _load(self, numbers: Iterable[Ints], epoch: int) -> Iterator[ClipBatch]:
         """Yield the batches of these clips of an epoch, on the device."""
-        return (self.dataset.batch(batch, self.device) for batch in numbers)
+        return (self.dataset.batch(one, self.device) if len(one) else {} for one in numbers)
 
     def set_epoch(self, epoch: int) -> None:
         """Let the next iteration be this epoch, from its beginning.
@@ -149,5 +152,6 @@ class ClipLoader:
         clips = np.arange(len(self.dataset))
         if self.shuffle:
             clips = order(words(stream_key(self.seed, "epoch", epoch), clips, 1)[:, 0])
-        mine = np.resize(clips, self._share * self.world_size)  # begins anew where it is longer
-        return mine[self.rank :: self.world_size]
+        if not self.once:
+            clips = np.resize(clips, self._share * self.world_size)  # begins anew where longer
+        return clips[self.rank :: self.world_size]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torchmetrics import Metric
 
 from stgraph.checks import InputError, fraction
@@ -177,6 +177,16 @@ class Classes(ClipMetric):
         self.counts = self.counts + counts if self.counts.numel() else counts
         if logits.size(1) > 5:
             self.five = self.five + hits(logits, batch["label"], 5).sum().long()
+
+    def sync(self, *args: Any, **options: Any) -> None:
+        """Add up those of all processes, some of which may have seen no clip."""
+        together = distributed.is_available() and distributed.is_initialized()
+        if together and options.get("should_sync", True):
+            most = torch.tensor(len(self.counts), device=self.counts.device)
+            distributed.all_reduce(most, distributed.ReduceOp.MAX)
+            if not len(self.counts):
+                self.counts = self.counts.new_zeros(int(most), int(most))
+        super().sync(*args, **options)
 
     def compute(self) -> dict[str, Any]:
         """Return ``classes``: see the class."""

@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"[-+]?([0-9_:]{33,}|0x[0-9a-fA-F_]{33,}|0b[01_]{99,})")  #
 
 
 def read_text(path: str | Path, expected: str, name: str | None = None, most: int = LENGTH) -> str:
-    """Read a text file of bounded length, in UTF-8.
+    """Read a text file of bounded length, in UTF-8, without the mark that may stand before it.
 
     Args:
         path: the file.
@@ -38,7 +38,7 @@ def read_text(path: str | Path, expected: str, name: str | None = None, most: in
         data = file.read(most + 1)
         if len(data) > most:
             raise ValueError(f"more than {most} bytes")
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig")
 
 
 def read_json(path: str | Path, expected: str, name: str | None = None, most: int = LENGTH) -> Any:

@@ -14,6 +14,7 @@ __all__ = [
     "check_batch",
     "check_classes",
     "check_labels",
+    "mean_of_processes",
     "mean_of_views",
     "no_clips",
     "one_view_each",
@@ -107,11 +108,25 @@ def mean_of_views(logits: Tensor, views: int) -> Tensor:
     return logits if views == 1 else logits.view(-1, views, logits.size(1)).mean(1)
 
 
+def mean_of_processes(value: Tensor, clips: int) -> Tensor:
+    """The mean of a value over the clips of all processes, some of which may have none.
+
+    Args:
+        value: the mean over this process's clips.
+        clips: how many these are.
+    """
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return value
+    sums = torch.stack([value.detach() * clips, value.new_tensor(clips)])
+    torch.distributed.all_reduce(sums)
+    return sums[0] / sums[1].clamp(min=1)
+
+
 def check_classes(data: Any, model: nn.Module, stage: str) -> None:
     """Check that a model answers with as many classes as its data have labels, before a run.
 
-    And that the labels are the same ones wherever they have names: folders of classes, one of which
-    is empty in a validation set, would be numbered otherwise there.
+    And that the labels are those to train on wherever they have names: folders of classes, one of
+    which is empty in another set, would be numbered otherwise there.
 
     Args:
         data: a data module; where it is none of :class:`~stgraph.training.ClipData`, nothing is
@@ -122,7 +137,7 @@ def check_classes(data: Any, model: nn.Module, stage: str) -> None:
     Raises:
         InputError: when they differ.
     """
-    stages = {"fit": ("train", "val"), "validate": ("val",)}.get(stage, (stage,))
+    stages = ("train", "val" if stage in ("fit", "validate") else stage)
     first: tuple[str, list[str]] | None = None
     for name in stages:
         names = list(getattr(getattr(data, name, None), "label_names", None) or ())
@@ -130,6 +145,8 @@ def check_classes(data: Any, model: nn.Module, stage: str) -> None:
             continue
         classes = getattr(model, "num_classes", len(names))
         if classes != len(names):
+            if stage != "fit" and name == "train":  # it is not what the model was trained on
+                continue
             told = f"{len(names)}, as many as the labels of data.{name}"
             raise InputError("num_classes", told, classes)
         if first is not None and names != first[1]:

@@ -132,6 +132,7 @@ class ClipData(LightningDataModule):
                 "device": trainer.strategy.root_device,
                 "rank": trainer.global_rank,
                 "world_size": trainer.world_size,
+                "once": stage != "train",  # so that what is measured is exact
             }
         if _makes_batches(dataset):
             return ClipLoader(dataset, batch_size, **order)

@@ -22,6 +22,7 @@ from stgraph.training.batches import (
     check_batch,
     check_classes,
     check_labels,
+    mean_of_processes,
     mean_of_views,
     no_clips,
     one_view_each,
@@ -36,6 +37,7 @@ from stgraph.training.schedules import Schedule, WarmupCosine
 
 __all__ = ["ClassificationModule", "adamw", "hits"]
 
+_STAGES = ("train", "val", "test")
 _REGIME, _UNSEEN = "stgraph_training", "stgraph_unseen"
 
 
@@ -127,9 +129,8 @@ class ClassificationModule(LightningModule):
         self._unseen: float | None = None
         self._resumes = False
         # without its check of values, which would wait for the device
-        names = [
-            f"{stage}_{name}" for stage in ("train", "val", "test") for name in ("top1", "top5")
-        ]
+        names = [f"{stage}_{name}" for stage in _STAGES for name in ("top1", "top5")]
+        names += [f"{stage}_loss" for stage in _STAGES[1:]]
         self.metrics = nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in names})
         parts = (Objects(), Classes()) if metrics is None else metrics
         self.measures = nn.ModuleDict({stage: _measures(parts) for stage in ("val", "test")})
@@ -155,11 +156,6 @@ class ClassificationModule(LightningModule):
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of a clip batch; of one without clips it is zero."""
-        if not batch:  # none of them could be read, but other processes may have some
-            loss = no_clips(self)
-            if self.trainer.world_size > 1:
-                self.log("train/loss", loss, batch_size=1, sync_dist=True)
-            return loss
         return self._step(batch, "train")
 
     def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
@@ -173,8 +169,10 @@ class ClassificationModule(LightningModule):
     def predict_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
         """Return answer and probability for each clip, with ``index`` and ``label`` if it has them.
 
-        Each is ``[B]``. Logits of several views are averaged before.
+        Each is ``[B]``. Logits of several views are averaged before. Nothing of no clips.
         """
+        if not batch:
+            return {}
         logits = self.answer(batch).logits  # [B·V, K]
         views = len(logits) // len(batch["video"])
         probability, answer = mean_of_views(logits, views).softmax(-1).max(-1)
@@ -182,6 +180,8 @@ class ClassificationModule(LightningModule):
         return {**known, "answer": answer, "probability": probability}
 
     def _step(self, batch: Mapping[str, Tensor], stage: str) -> Tensor:
+        if not batch:
+            return self._step_without_clips(stage)
         check_batch(batch, "label")
         label = batch["label"].long()
         flat, views = one_view_each(batch)
@@ -190,40 +190,45 @@ class ClassificationModule(LightningModule):
         logits = mean_of_views(answer.logits, views)  # [B, K]
         check_labels(label, logits)
         loss: Tensor = self.loss(logits, label)
-        size = len(label)
-        fitting = stage == "train"
-        total = loss
-        if fitting and self.auxiliary is not None:
-            extra = torch.zeros_like(loss)  # logged too: the last value would stay otherwise
-            if self._within(self.auxiliary.share):
+        total, extra = loss, torch.zeros_like(loss)
+        if stage == "train":
+            if self.auxiliary is not None and self._within(self.auxiliary.share):
                 extra = self.auxiliary(answer, {**flat, "video": video})
                 total = loss + extra
-            self.log("train/auxiliary", extra, batch_size=size, sync_dist=True)
-        self.log(
-            f"{stage}/loss",
-            loss,
-            on_step=fitting,
-            on_epoch=not fitting,
-            batch_size=size,
-            sync_dist=True,  # the mean of all processes
-        )
-        for name, k in (("top1", 1), ("top5", 5)):
-            if k == 1 or logits.shape[1] > k:
-                metric: Any = self.metrics[f"{stage}_{name}"]
-                metric.update(hits(logits.detach(), label, k))
-                self.log(
-                    f"{stage}/{name}",
-                    metric,
-                    on_step=False,
-                    on_epoch=True,
-                    prog_bar=k == 1,
-                    batch_size=size,
-                )
-        if not fitting:
+        else:
             for measure in self._measures(stage):
                 # Answers and boxes are those of views, logits and labels those of clips.
                 measure.update(logits.detach(), answer, {**flat, "label": label})
+        self._log(stage, loss, extra, logits.detach(), label)
         return total
+
+    def _step_without_clips(self, stage: str) -> Tensor:
+        """None could be read, or there is none left, but other processes may have some.
+
+        What is logged has to be the same everywhere: it is waited for.
+        """
+        loss = no_clips(self) if stage == "train" else torch.zeros((), device=self.device)
+        logits = loss.new_zeros(0, getattr(self.model, "num_classes", 1))
+        self._log(stage, loss, torch.zeros_like(loss), logits, loss.new_zeros(0).long())
+        return loss
+
+    def _log(self, stage: str, loss: Tensor, extra: Tensor, logits: Tensor, label: Tensor) -> None:
+        """Log the means over the clips of all processes, be there none in this one."""
+        size = len(label)
+        log = partial(self.log, batch_size=size)
+        if stage == "train":
+            if self.auxiliary is not None:  # logged always: the last value would stay otherwise
+                log("train/auxiliary", mean_of_processes(extra, size))
+            log("train/loss", mean_of_processes(loss, size))
+        else:
+            mean: Any = self.metrics[f"{stage}_loss"]
+            mean.update(loss.detach().expand(size))  # a value a clip
+            log(f"{stage}/loss", mean, on_step=False, on_epoch=True)
+        for name, k in (("top1", 1), ("top5", 5)):
+            if k == 1 or logits.shape[1] > k:
+                metric: Any = self.metrics[f"{stage}_{name}"]
+                metric.update(hits(logits, label, k))
+                log(f"{stage}/{name}", metric, on_step=False, on_epoch=True, prog_bar=k == 1)
 
     def _measures(self, stage: str) -> list[ClipMetric]:
         parts: Any = self.measures[stage]

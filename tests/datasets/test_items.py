@@ -198,6 +198,11 @@ def test_a_clip_that_is_left_out_makes_its_batch_smaller_and_is_listed(workers: 
     loader = ItemLoader(SomeLeftOut({1, 4, 5}), 2, repeats=True, num_workers=workers)
     assert [len(batch["label"]) for batch in loader] == [1, 2, 2, 2]
     assert [len(batch["label"]) for batch in loader] == [1, 2, 2, 2]
+    # but where others make as many steps
+    bad, two = {1, 3, 5, 7}, {"world_size": 2, "once": True, "repeats": True}
+    for rank, sizes in ((0, [2, 2, 1]), (1, [0, 0, 1])):
+        loader = ItemLoader(SomeLeftOut(bad), 2, rank=rank, num_workers=workers, **two)
+        assert [len(batch.get("label", ())) for batch in loader] == sizes
 
 
 def test_what_was_left_out_is_known_after_resuming_in_the_epoch() -> None:

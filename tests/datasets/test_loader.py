@@ -107,6 +107,20 @@ def test_ranks_share_an_epoch(
     assert parts[1] == (order + order)[1 : share * world_size : world_size][: len(parts[1])]
 
 
+@pytest.mark.parametrize(("length", "size", "ranks"), [(9, 4, 2), (8, 4, 2), (1, 2, 3), (5, 1, 4)])
+def test_ranks_may_see_each_clip_once(length: int, size: int, ranks: int) -> None:
+    data = SyncMNIST(sklearn_digits(), num_digits=2, canvas=12, size=12, frames=1, length=length)
+    loaders = [
+        ClipLoader(data, size, rank=rank, world_size=ranks, once=True) for rank in range(ranks)
+    ]
+    for _ in range(2):
+        parts = [[batch.get("index", torch.empty(0)).tolist() for batch in one] for one in loaders]
+        assert len({len(part) for part in parts}) == 1  # as many steps everywhere
+        assert sorted(clip for part in parts for batch in part for clip in batch) == list(
+            range(length)
+        )
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from stgraph.datasets.videos import decoder
 
 av = pytest.importorskip("av")
 Config = Callable[..., str]
+NAMES = ("train/loss", "val/top1")
 
 MODEL = """
 from torch import nn
@@ -165,3 +168,62 @@ def test_a_killed_fit_on_films_ends_where_the_whole_one_ends(films: Config, work
     )
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
     assert sorted(left_out("small")) == sorted(left_out("whole"))
+
+
+def together(*arguments: str) -> None:
+    """Run a command in two processes."""
+    options = ["--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.strategy=ddp"]
+    command = [sys.executable, "-m", "stgraph", *arguments, *options]
+    with subprocess.Popen(command, start_new_session=True) as running:
+        try:
+            assert running.wait(timeout=200) == 0
+        finally:
+            if running.poll() is None:  # one waits for the other, which is of the same session
+                os.killpg(running.pid, signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_two_processes_test_each_film_once(films: Config) -> None:
+    path = films(**{"data.eval_batch_size": 2})
+    assert main(["fit", "--config", path, "--trainer.max_epochs=1"]) == 0
+    command = ["test", "--config", path, "--ckpt_path", "runs/small/checkpoints/last.ckpt"]
+    # Eleven films make six and five; of three, the second process has none that can be read.
+    for run, root in (("all", "clips"), ("few", "few")):
+        if root == "few":
+            few = [("turn left", "00"), ("turn right", "03"), ("turn right", "05")]
+            for label, name in few:
+                Path(root, label).mkdir(parents=True, exist_ok=True)
+                shutil.copy(Path("clips", label, f"{name}.mp4"), Path(root, label))
+        options = [*command, f"--data.test.root={root}", "--run"]
+        assert main([*options, f"{run}_one"]) == 0
+        together(*options, f"{run}_two")
+        one, two = (
+            json.loads(Path(f"runs/{run}_{number}/test.json").read_text())
+            for number in ("one", "two")
+        )
+        assert two["classes"] == one["classes"]
+        assert two["test/top1"] == one["test/top1"]
+        assert two["test/loss"] == pytest.approx(one["test/loss"], rel=1e-5)
+        assert left_out(f"{run}_two") == left_out(f"{run}_one")
+
+
+@pytest.mark.slow
+def test_a_process_whose_films_are_all_damaged_makes_its_steps(
+    films: Config, tmp_path: Path
+) -> None:
+    """Of two films each process has one, a batch and a validation in each epoch."""
+    write(tmp_path / "two" / "turn left" / "0.mp4", 0)
+    (tmp_path / "two" / "turn right").mkdir()
+    (tmp_path / "two" / "turn right" / "1.mp4").write_bytes(b"no film")
+    options = {"data.train.root": "two", "data.val.root": "two"}
+    together("fit", "--config", films(), *(f"--{name}={value}" for name, value in options.items()))
+    with Path("runs/small/csv/version_0/metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    losses, tops = ([float(row[name]) for row in rows if row[name]] for name in NAMES)
+    assert len(losses) == len(tops) == 2
+    # The only film that can be read counts whole, not for a half.
+    assert all(top in (0, 1) for top in tops)
+    assert all(loss > 0.35 for loss in losses[:1])
+    stages = [(row[0], row[1], row[3]) for row in left_out("small")[1:]]
+    bad = "turn right/1.mp4"
+    assert sorted(stages) == [(stage, epoch, bad) for stage in ("train", "val") for epoch in "01"]

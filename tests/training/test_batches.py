@@ -96,3 +96,14 @@ def test_a_model_has_as_many_classes_as_the_data() -> None:
         check_classes(data(train=["a", "b"], val=["a", "c"]), model, "fit")
     with pytest.raises(InputError, match="in their order"):
         check_classes(data(train=["a", "b"], val=["b", "a"]), model, "fit")
+
+
+def test_the_labels_of_a_test_are_those_to_train_on() -> None:
+    model: Any = SimpleNamespace(num_classes=2)
+    for stage in ("test", "predict"):
+        check_classes(data(train=["a", "c"], **{stage: []}), model, stage)
+        check_classes(data(train=["a", "c"], **{stage: ["a", "c"]}), model, stage)
+        with pytest.raises(InputError, match=rf"data.{stage}: expected the labels of data.train"):
+            check_classes(data(train=["a", "c"], **{stage: ["c", "d"]}), model, stage)
+    with pytest.raises(InputError, match=r"data.val: expected the labels of data.train"):
+        check_classes(data(train=["a", "c"], val=["c", "d"]), model, "validate")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from io import StringIO
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from stgraph.checks import InputError
@@ -19,6 +21,8 @@ from stgraph.reading import opened, parse_json, read_text, reason
 
 __all__ = ["VideoManifest"]
 
+_NUMBER = re.compile(r"[-+]?\d+(\.\d*)?")  # as tables write them, and some no class has
+_MOST_LABELS = 1 << 20
 _KNOWN = ("path", "label", "start", "end", "split", "name")
 Rows = Iterator[tuple[str, dict[str, Any]]]  # where a row stands in the file, and the row
 
@@ -37,8 +41,9 @@ class VideoManifest(VideoClips):
     others      are kept in the entries' ``columns``, for annotations
     ==========  ====================================================================================
 
-    Labels that are whole numbers are taken as numbers. Names are numbered in the order of the
-    alphabet, over all splits of the table.
+    Labels that are whole numbers are taken as numbers; −1, or 2.0, is an error. Names are numbered
+    in the order of the alphabet, over all splits of the table. Paths may be written as Windows
+    writes them.
 
     Args:
         path: the table: ``.csv`` (comma, semicolon or tab, with a row of titles), ``.jsonl`` or
@@ -92,17 +97,27 @@ def _read(path: Path) -> Rows:
 
 
 def _csv(path: Path) -> Rows:
-    text = read_text(path, "a table of clips", most=LIST_BYTES).removeprefix("\ufeff")
-    titles = text.partition("\n")[0]
+    text = read_text(path, "a table of clips", most=LIST_BYTES).lstrip("\r\n")
+    titles = re.split(r"[\r\n]", text, maxsplit=1)[0]
     delimiter = max(",;\t", key=titles.count)
     with opened(path, "a table of clips"):  # which tells what is wrong with it
-        rows = csv.DictReader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
+        rows = csv.DictReader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        rows.fieldnames = _titles(path, rows.fieldnames or ())
         table = [(f"line {rows.line_num}", row) for row in rows]
     for where, row in table:
         if None in row or None in row.values():
             expected = f"{len(rows.fieldnames or ())} columns, as in the first line"
             raise InputError(f"{path}, {where}", expected, "more" if None in row else "fewer")
     yield from table
+
+
+def _titles(path: Path, found: Sequence[str]) -> list[str]:
+    """The titles of a table's columns, without the spaces around them."""
+    titles = [title.strip() for title in found]
+    twice = [title for title, count in Counter(titles).items() if count > 1 and title]
+    if twice:
+        raise InputError(f"{path}, line 1", "each title once", repr(twice[0]))
+    return titles
 
 
 def _json_lines(path: Path) -> Rows:
@@ -157,7 +172,11 @@ def _labels(
         names = list(classes)
         number = {name: place for place, name in enumerate(names)}
         number = {str(place): place for place in range(len(names))} | number
-    elif all(label.isdecimal() for label in known):
+    elif all(map(_NUMBER.fullmatch, known)):
+        for (where, _), label in zip(rows, said, strict=True):
+            if label is not None and not (label.isdecimal() and int(label) < _MOST_LABELS):
+                expected = f"a whole number from 0 to {_MOST_LABELS - 1}, or a name"
+                raise InputError(f"{path}, {where}, label", expected, repr(label)[:80])
         names = [str(place) for place in range(max(map(int, known), default=-1) + 1)]
         number = {label: int(label) for label in known}
     else:
@@ -173,9 +192,13 @@ def _entry(where: str, row: Mapping[str, Any], label: int | None, folder: Path) 
     path = row.get("path")
     if not isinstance(path, str):
         raise InputError(f"{where}, path", "the path of a video", repr(path))
+    if "\0" in path:
+        raise InputError(f"{where}, path", "the path of a video", repr(path)[:80])
+    if "\\" in path:  # a table that was made on Windows
+        path = PureWindowsPath(path).as_posix()
     start, end = (_seconds(f"{where}, {name}", row.get(name)) for name in ("start", "end"))
-    if start is not None and end is not None and start >= end:
-        raise InputError(f"{where}, end", f"after start, {start}", end)
+    if end is not None and (start or 0) >= end:
+        raise InputError(f"{where}, end", f"after start, {start or 0.0}", end)
     name = str(row.get("name", Path(path).as_posix()))
     others = {column: value for column, value in row.items() if column not in _KNOWN}
     return Entry(folder / path, label, name, start, end, others)

@@ -166,10 +166,10 @@ class FrameFolder(Video):
             yield _image(self.files[number])
 
 
-def _natural(file: Path) -> list[tuple[int, int, str]]:
-    """Sort key of a name: numbers in it by value, text between them as text."""
-    parts = re.split(r"(\d+)", file.name)
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
+def _natural(file: Path) -> tuple[list[tuple[int, int, str]], str]:
+    """Sort key of a name: numbers in it by value, text between them as text; 01 before 1."""
+    parts = [part for part in re.split(r"(\d+)", file.name) if part]
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts], file.name
 
 
 def _image(file: Path) -> Pixels:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from stgraph.datasets.videos.bad import raise_error
 from stgraph.datasets.videos.cuts import ClipRule
 from stgraph.datasets.videos.dataset import Annotations, OnError, VideoClips
 from stgraph.datasets.videos.entries import LIST_BYTES, Entry, long_enough
-from stgraph.reading import read_json, read_text
+from stgraph.reading import opened, read_json, read_text
 
 __all__ = ["SomethingSomething"]
 
@@ -116,7 +117,7 @@ def _read_split(path: Path, number: Mapping[str, int]) -> dict[str, int | None]:
             raise InputError(f"{path}, {where}", "a template of the labels' file", repr(template))
         if clip in found:
             raise InputError(f"{path}, {where}", "each id once", repr(clip))
-        if not clip or Path(clip).name != clip:
+        if clip in ("", "..") or "\0" in clip or Path(clip).name != clip:
             raise InputError(f"{path}, {where}", "an id", repr(clip)[:80])
         found[clip] = None if name is None else number[name]
     if not found:
@@ -145,7 +146,9 @@ def _objects(path: Path) -> list[tuple[str, str, str | None]]:
 def _lines(path: Path) -> list[tuple[str, str, str | None]]:
     text = read_text(path, "a split of Something-Something", most=LIST_BYTES)
     found: list[tuple[str, str, str | None]] = []
-    for place, row in enumerate(csv.reader(text.splitlines(), delimiter=";"), 1):
+    with opened(path, "lines of id;template"):  # which tells of quotes that never end
+        rows = list(csv.reader(StringIO(text, newline=""), delimiter=";", strict=True))
+    for place, row in enumerate(rows, 1):
         if row and len(row) > 2:
             raise InputError(f"{path}, line {place}", "id;template", ";".join(row)[:80])
         if row:

@@ -102,6 +102,12 @@ def test_parquet_is_read_where_pyarrow_is(tmp_path: Path, monkeypatch: pytest.Mo
         ("a.jsonl", "[1]", "line 1: expected an object, got list"),
         ("a.jsonl", '{"path": 1}', "line 1, path: expected the path of a video"),
         ("a.jsonl", '{"path": "a", "label": 1.5}', "line 1, label: expected a name or a whole"),
+        ("a.csv", "path,label\na,0\nb,-1\nc,10\n", "line 3, label: expected a whole number"),
+        ("a.csv", "path,label\na,1.0\nb,10.0\n", "line 2, label: expected a whole number from 0"),
+        ("a.csv", "path,label\na,20000000\n", "line 2, label: expected a whole number from 0"),
+        ("a.csv", "path,label, label\na,x,y\n", "line 1: expected each title once, got 'label'"),
+        ("a.csv", "path,label\na\0b,x\n", "line 2, path: expected the path of a video"),
+        ("a.csv", "path,end\na,0\n", "line 2, end: expected after start, 0.0, got 0.0"),
         ("a.txt", "path\na", "path: expected a table of .csv, .tsv, .jsonl, .parquet"),
     ],
 )
@@ -120,3 +126,29 @@ def test_options_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         VideoManifest(path, classes=["y"])
     with pytest.raises(InputError, match="does not exist"):
         VideoManifest(tmp_path / "nothing.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "path, label\na b.mp4, wave\n"),  # spaces around titles
+        ("a.csv", "\r\npath,label\r\na b.mp4,wave\r\n"),
+        ("a.csv", "label,path\rwave,a b.mp4\r"),
+        ("a.jsonl", '\ufeff{"path": "a b.mp4", "label": "wave"}\r\n'),
+    ],
+)
+def test_tables_as_other_programs_write_them(name: str, text: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(text.encode())
+    data = VideoManifest(path)
+    assert [(entry.name, entry.label) for entry in data.entries] == [("a b.mp4", 0)]
+    assert data.label_names == ["wave"]
+
+
+def test_paths_of_other_systems_and_of_odd_characters(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("path,label\nday 1\\ü.mp4,x\na\u2028b\x85.mp4,y\n".encode())
+    first, second = VideoManifest(path).entries
+    assert first.path == tmp_path / "day 1" / "ü.mp4"
+    assert first.name == "day 1/ü.mp4"
+    assert (second.name, second.label) == ("a\u2028b\x85.mp4", 1)

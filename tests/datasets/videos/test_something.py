@@ -101,6 +101,7 @@ def test_short_videos_are_dropped_where_that_is_asked_for_alone(first: Path) -> 
         ("train.json", '[{"id": 5, "template": "x"}]', "id 5: expected a template of the labels"),
         ("train.json", '[{"id": 5}, {"id": "5"}]', "id 5: expected each id once"),
         ("train.json", '[{"id": "../5"}]', "id ../5: expected an id"),
+        ("train.json", '[{"id": ".."}]', "id ..: expected an id"),
         ("train.json", "[]", "train.json: expected at least one clip"),
         ("train.json", "[{", "train.json: expected a split of Something-Something"),
     ],
@@ -124,3 +125,19 @@ def test_what_is_wrong_in_version_1_is_named(first: Path) -> None:
     files[1].write_text("a\na\n")
     with pytest.raises(InputError, match="expected a label a line, each once"):
         SomethingSomething(*files)
+    files[1].write_text("Moving something up\n")
+    files[2].write_text('7;"Moving something up\n8;Moving something up\n')
+    with pytest.raises(InputError, match=r"train.csv: expected lines of id;template"):
+        SomethingSomething(*files)
+
+
+def test_files_that_were_saved_on_windows_are_the_same(first: Path, second: Path) -> None:
+    for folder, kind in ((first, "csv"), (second, "json")):
+        files = (folder / f"labels.{kind}", folder / f"train.{kind}")
+        as_it_was = SomethingSomething(folder / "videos", *files)
+        for file in files:
+            text = file.read_text(encoding="utf-8").replace("\n", "\r\n")
+            file.write_bytes(("\ufeff" + text).encode())
+        data = SomethingSomething(folder / "videos", *files)
+        assert data.entries == as_it_was.entries
+        assert data.label_names == as_it_was.label_names
