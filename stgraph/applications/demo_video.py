@@ -45,8 +45,8 @@ def run(
 
     Beside ``results.json`` lie the data set (``something``), the folders of the runs, graphs of the
     unseen videos (``graphs``), and a page about one of them (``video.html``). What is there already
-    goes on where it stood, or is made again where it costs little; for other models in the same folder
-    the graphs of the former ones have to be removed first.
+    goes on where it stood, or is made again where it costs little. Graphs of another model are
+    refused: for other numbers, take another folder.
 
     Args:
         out: folder of all that.
