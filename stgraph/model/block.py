@@ -11,6 +11,7 @@ from torch_geometric.data import Batch
 
 from stgraph.causality import AsItsParts, refuse_state
 from stgraph.checks import InputError, integer
+from stgraph.fused import is_hooked
 from stgraph.layers import FrameMapNorm, Remap
 from stgraph.layers.spread import SpreadMaps
 from stgraph.model.net import SpaceTimeGraph, State
@@ -138,13 +139,7 @@ def as_made(module: nn.Module, kind: type[_Kind]) -> TypeGuard[_Kind]:
 
     Else it is called, as subclasses, parametrisations and hooks expect.
     """
-    hooks = (
-        module._forward_hooks,
-        module._forward_pre_hooks,
-        module._backward_hooks,
-        module._backward_pre_hooks,
-    )
-    return type(module) is kind and not any(hooks)
+    return type(module) is kind and not is_hooked(module)
 
 
 class GraphBlock(GraphStage):
