@@ -1,0 +1,94 @@
+"""Convolutions of region generators as a CPU likes them best."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stgraph.fused import Fused, is_hooked, is_looked_into
+
+__all__ = ["Pointwise", "normed_convolution"]
+
+
+class Pointwise(nn.Conv2d):
+    """A 1×1 convolution; on a CPU a product of matrices, to maps in channels-last order.
+
+    To few channels that takes a third of the time, backwards too, and convolutions behind it go on
+    in that order, which is faster there. Parameters are those of ``nn.Conv2d``.
+
+    Args:
+        channels: C.
+        out_channels: D.
+
+    Shapes:
+        ``[F, C, H, W]`` → ``[F, D, H, W]``.
+    """
+
+    def __init__(self, channels: int, out_channels: int) -> None:
+        super().__init__(channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        if x.device.type != "cpu" or is_looked_into(x, self.weight, self.bias):
+            return super().forward(x)
+        weight = self.weight.flatten(1).expand(x.size(0), -1, -1)
+        if self.bias is None:
+            cells = weight @ x.flatten(2)
+        else:
+            # Maps come second as they are, so that their gradient lies in memory as they do.
+            cells = torch.baddbmm(self.bias[:, None].expand(1, -1, 1), weight, x.flatten(2))
+        return cells.unflatten(2, x.shape[2:]).contiguous(memory_format=torch.channels_last)
+
+
+def normed_convolution(norm: nn.GroupNorm, conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """``conv(norm(x))``, which does not keep what is normalised, but makes it again."""
+    as_made = type(norm) is nn.GroupNorm and type(conv) is nn.Conv2d
+    if not as_made or is_hooked(norm) or is_hooked(conv) or torch.is_autocast_enabled("cpu"):
+        return conv(norm(x))  # type: ignore[no-any-return]
+    if x.device.type != "cpu" or not torch.is_grad_enabled() or conv.padding_mode != "zeros":
+        return conv(norm(x))  # type: ignore[no-any-return]
+    options = (norm.num_groups, norm.eps, conv.stride, conv.padding, conv.dilation, conv.groups)
+    (out,) = _NormedConvolution.of(x, norm.weight, norm.bias, conv.weight, conv.bias, options)
+    return out
+
+
+class _NormedConvolution(Fused):
+    @staticmethod
+    def plain(
+        x: Tensor,
+        scale: Tensor | None,
+        shift: Tensor | None,
+        weight: Tensor,
+        bias: Tensor | None,
+        options: tuple[Any, ...],
+    ) -> tuple[Tensor]:
+        groups, eps, *how = options
+        return (F.conv2d(F.group_norm(x, groups, scale, shift, eps), weight, bias, *how),)
+
+    @staticmethod
+    def value(*inputs: Any) -> tuple[tuple[Tensor], tuple[()]]:
+        return _NormedConvolution.plain(*inputs), ()
+
+    @staticmethod
+    def slopes(
+        inputs: list[Any], kept: tuple[()], grads: tuple[Tensor]
+    ) -> tuple[Tensor | None, ...]:
+        *of_norm, weight, bias, options = inputs
+        groups, eps, *how = options
+        with torch.enable_grad():
+            leaves = [None if each is None else each.detach().requires_grad_() for each in of_norm]
+            normed = F.group_norm(leaves[0], groups, leaves[1], leaves[2], eps)
+        size = None if bias is None else [bias.numel()]
+        stride, padding, dilation, groups = how
+        back, of_weight, of_bias = torch.ops.aten.convolution_backward(
+            grads[0], normed.detach(), weight, size, stride, padding, dilation, False, [0, 0],
+            groups, [True, True, bias is not None],
+        )  # fmt: skip
+        found = iter(
+            torch.autograd.grad(normed, [each for each in leaves if each is not None], back)
+        )
+        of_inputs = [None if each is None else next(found) for each in leaves]
+        return *of_inputs, of_weight, of_bias, None
