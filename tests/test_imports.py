@@ -22,7 +22,7 @@ MAY = {
     "signals": set(),
     "reading": {"checks"},
     "initialise": set(),
-    "kernels": {"checks"},
+    "kernels": {"checks", "fused"},
     "padding": {"checks"},
     "graph": {"checks", "kernels", "padding"},
     "fused": set(),

@@ -44,7 +44,9 @@ def normed_sums(
     weights = precise(alpha).permute(0, 2, 3, 1).contiguous()  # [G, N, J, heads]
     total, mean, variance = WeightedSums.of(to, of, weights, mask)
     if norm is not None:
-        share = weights.sum(2).repeat_interleave(to.size(2) // weights.size(3), dim=2)
+        share = weights.sum(2)  # [G, N, heads]
+        if share.size(2) > 1:
+            share = share.repeat_interleave(to.size(2) // share.size(2), dim=2)
         scale = (variance + norm.eps).rsqrt() * norm.weight  # [G, 1, C]
         total = (total - mean * share) * scale + norm.bias * share
     return total.to(to.dtype)

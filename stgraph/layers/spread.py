@@ -43,22 +43,22 @@ class SpreadMaps(NamedTuple):
     def moments(self) -> tuple[Tensor, Tensor]:
         r"""Mean and variance of each frame's values over (C, H, W), both ``[F, 1, 1]``.
 
-        With :math:`\bar v_n` the mean of a node's channels and :math:`\bar K_n` that of a kernel's
-        cells, the variance is that inside of cells and that between them, two sums of squares:
+        With :math:`\bar v_n` the mean of a node's channels and :math:`μ` that of the map, the
+        variance is that inside of cells and that between them, two sums of squares:
 
         .. math::
             \frac{1}{C P} \sum_{nm} (K_n · K_m)\,((v_n - \bar v_n) · (v_m - \bar v_m))
-            + \frac{1}{P} \sum_p \Bigl(\sum_n (K_n(p) - \bar K_n)\, \bar v_n\Bigr)^2
+            + \frac{1}{P} \sum_p \Bigl(\sum_n K_n(p)\, \bar v_n - μ\Bigr)^2
         """
         with torch.autocast(self.nodes.device.type, enabled=False):
             nodes, kernel = precise(self.nodes), precise(self.kernel).flatten(2)
-            middle, filled = nodes.mean(2, keepdim=True), kernel.mean(2, keepdim=True)
+            middle = nodes.mean(2, keepdim=True)
             centred = nodes - middle
             inside = (centred @ centred.mT) * (kernel @ kernel.mT)
-            between = middle.mT @ (kernel - filled)  # [F, 1, P]
-            mean = (middle * filled).sum(1, keepdim=True)
+            between = middle.mT @ kernel  # mean of every cell [F, 1, P]
+            mean = between.mean(2, keepdim=True)
             within = inside.sum((1, 2), keepdim=True) / (nodes.size(2) * kernel.size(2))
-            return mean, within.clamp_min(0) + between.square().mean(2, keepdim=True)
+            return mean, within.clamp_min(0) + (between - mean).square().mean(2, keepdim=True)
 
     def normed(self, weight: Tensor | None, bias: Tensor, eps: float) -> SpreadMaps:
         """Normalised over (C, H, W) of each frame, with a scale and a shift a channel ``[C]``."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stgraph.fused import Fused, is_hooked, is_looked_into
+from stgraph.fused import Fused, is_hooked
 
 __all__ = ["Pointwise", "normed_convolution"]
 
@@ -32,15 +32,35 @@ class Pointwise(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        if x.device.type != "cpu" or is_looked_into(x, self.weight, self.bias):
+        if x.device.type != "cpu" or self.bias is None or torch.is_autocast_enabled("cpu"):
             return super().forward(x)
-        weight = self.weight.flatten(1).expand(x.size(0), -1, -1)
-        if self.bias is None:
-            cells = weight @ x.flatten(2)
-        else:
-            # Maps come second as they are, so that their gradient lies in memory as they do.
-            cells = torch.baddbmm(self.bias[:, None].expand(1, -1, 1), weight, x.flatten(2))
-        return cells.unflatten(2, x.shape[2:]).contiguous(memory_format=torch.channels_last)
+        (cells,) = _Product.of(x.flatten(2), self.weight.flatten(1), self.bias)
+        return cells.mT.unflatten(2, x.shape[2:])
+
+
+class _Product(Fused):
+    """``W x + b`` of ``x [F, C, P]``, with channels last: ``[F, P, D]``.
+
+    The gradient of x lies in memory as x does, which a product of transposed ones would not.
+    """
+
+    @staticmethod
+    def plain(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor]:
+        return (F.linear(x.mT, weight, bias),)
+
+    @staticmethod
+    def value(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[tuple[Tensor], tuple[()]]:
+        columns = weight.t().expand(x.size(0), -1, -1)
+        return (torch.baddbmm(bias.expand(1, 1, -1), x.mT, columns),), ()
+
+    @staticmethod
+    def slopes(
+        inputs: list[Tensor], kept: tuple[()], grads: tuple[Tensor]
+    ) -> tuple[Tensor | None, ...]:
+        x, weight, _ = inputs
+        (grad,) = grads
+        of_x = torch.bmm(weight.t().expand(x.size(0), -1, -1), grad.mT)
+        return of_x, torch.bmm(grad.mT, x.mT).sum(0), grad.sum((0, 1))
 
 
 def normed_convolution(norm: nn.GroupNorm, conv: nn.Conv2d, x: Tensor) -> Tensor:
