@@ -47,6 +47,10 @@ class Fused(torch.autograd.Function):
     the outputs.
     """
 
+    keeps_inputs: ClassVar[bool] = True
+    """For derivatives of derivatives, by the plain form. Else ``slopes`` gets none, and is made of
+    operations that can be differentiated, on outputs alone."""
+
     plain: ClassVar[Any]
     value: ClassVar[Any]
     slopes: ClassVar[Any]
@@ -61,8 +65,9 @@ class Fused(torch.autograd.Function):
     def forward(cls, ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:
         """Called by PyTorch."""
         made, kept = cls.value(*inputs)
-        ctx.others = [None if isinstance(each, Tensor) else (each,) for each in inputs]
-        ctx.save_for_backward(*(each for each in inputs if isinstance(each, Tensor)), *kept)
+        held = inputs if cls.keeps_inputs else ()
+        ctx.others = [None if isinstance(each, Tensor) else (each,) for each in held]
+        ctx.save_for_backward(*(each for each in held if isinstance(each, Tensor)), *kept)
         return made  # type: ignore[no-any-return]
 
     @classmethod
@@ -70,7 +75,7 @@ class Fused(torch.autograd.Function):
         """Called by PyTorch; with gradients enabled where derivatives of these are wanted."""
         saved = iter(ctx.saved_tensors)
         inputs = [next(saved) if other is None else other[0] for other in ctx.others]
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() and cls.keeps_inputs:
             return cls._of_plain(inputs, grads)
         return cls.slopes(inputs, tuple(saved), grads)  # type: ignore[no-any-return]
 

@@ -50,7 +50,8 @@ class Sweep(Fused):
     ) -> tuple[tuple[Tensor], tuple[Tensor, Tensor]]:
         """The states, and (r, z, n) of all steps with what r multiplies."""
         (steps, rows, _), width = x.shape, first.size(1)
-        of_gates, of_new = w_hh[: 2 * width].t(), w_hh[2 * width :].t()
+        columns = w_hh.t().contiguous()  # products of few rows take 1.5 times as long without
+        of_gates, of_new = columns[:, : 2 * width], columns[:, 2 * width :]
         bias = torch.cat([b_ih[: 2 * width] + b_hh[: 2 * width], b_ih[2 * width :]])
         gates = torch.addmm(bias, x.reshape(steps * rows, -1), w_ih.t()).view(steps, rows, -1)
         held, out = x.new_empty(2, steps, rows, width).unbind()

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from stgraph.checks import InputError, positive
-from stgraph.fused import Fused
+from stgraph.shares import Shares
 
 __all__ = [
     "AxisProfile",
@@ -292,40 +292,8 @@ def normalise(kernel: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         The normalised kernel ``[..., H, W]`` and the mass ``[...]``, what each summed to.
     """
-    shares, mass = _Shares.of(precise(kernel))
+    shares, mass = Shares.of(precise(kernel))
     return shares, mass
-
-
-class _Shares(Fused):
-    """:func:`normalise` in single precision at least; the raw kernel is not kept."""
-
-    @staticmethod
-    def plain(kernel: Tensor) -> tuple[Tensor, Tensor]:
-        mass = kernel.sum(dim=(-2, -1))
-        total = mass[..., None, None]
-        tiny = torch.finfo(kernel.dtype).tiny
-        full = total > math.sqrt(tiny)
-        # Chosen before the division: what flows back from the others is dropped, be it infinite.
-        shares = torch.where(full, kernel, kernel.detach())
-        return shares / torch.where(full, total, total.detach().clamp_min(tiny)), mass
-
-    @staticmethod
-    def value(kernel: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        mass = kernel.sum(dim=(-2, -1))
-        tiny = torch.finfo(kernel.dtype).tiny
-        shares = kernel / mass.clamp_min(tiny)[..., None, None]
-        return (shares, mass), (shares, mass)
-
-    @staticmethod
-    def slopes(
-        inputs: list[Tensor], kept: tuple[Tensor, Tensor], grads: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor]:
-        (shares, mass), (of_shares, of_mass) = kept, grads
-        full = mass > math.sqrt(torch.finfo(mass.dtype).tiny)
-        level = (of_shares * shares).sum(dim=(-2, -1))
-        per_mass = mass.reciprocal().where(full, 0)
-        level = torch.where(full, of_mass - level * per_mass, of_mass)
-        return (torch.addcmul(level[..., None, None], of_shares, per_mass[..., None, None]),)
 
 
 def _same_map(name: str, x: Tensor, kernel: Tensor) -> None:

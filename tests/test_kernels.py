@@ -12,7 +12,6 @@ from stgraph.kernels import (
     Bilinear,
     Gaussian,
     LogLinear,
-    _Shares,
     area,
     boxcar,
     moment_box,
@@ -24,6 +23,7 @@ from stgraph.kernels import (
     window_box,
 )
 from stgraph.nodes.grid import grid_boxes, grid_cells
+from stgraph.shares import Shares
 
 
 def windows(count: int = 7, dtype: torch.dtype = torch.float64):
@@ -279,7 +279,7 @@ def test_normalising_has_the_gradients_of_its_plain_form(empty):
         kernel[1, 2] = 1e-300
     kernel.requires_grad_()
     runs = []
-    for run in (_Shares.of, _Shares.plain):
+    for run in (Shares.of, Shares.plain):
         shares, mass = run(kernel)
         loss = (shares * torch.arange(5.0)).sum() + mass.square().sum()
         (grad,) = torch.autograd.grad(loss, kernel, retain_graph=True)
