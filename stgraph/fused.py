@@ -18,12 +18,16 @@ __all__ = ["Fused", "is_hooked", "is_looked_into"]
 
 def is_looked_into(*inputs: Any) -> bool:
     """Whether a compiler or a transformation follows what is computed from these inputs."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
         return True
     if torch._C._are_functorch_transforms_active():
         return True
     tensors = (each for each in inputs if isinstance(each, Tensor))
-    return any(forward_ad.unpack_dual(each).tangent is not None for each in tensors)
+    return any(_has_tangent(each) for each in tensors)
+
+
+def _has_tangent(x: Tensor) -> bool:
+    return forward_ad.unpack_dual(x).tangent is not None  # type: ignore[no-untyped-call]
 
 
 def is_hooked(module: nn.Module) -> bool:
@@ -58,8 +62,9 @@ class Fused(torch.autograd.Function):
     @classmethod
     def of(cls, *inputs: Any) -> tuple[Tensor, ...]:
         """The outputs."""
-        made = cls.plain(*inputs) if is_looked_into(*inputs) else cls.apply(*inputs)
-        return made  # type: ignore[no-any-return]
+        if is_looked_into(*inputs):
+            return cls.plain(*inputs)  # type: ignore[no-any-return]
+        return cls.apply(*inputs)  # type: ignore[no-any-return, no-untyped-call]
 
     @classmethod
     def forward(cls, ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:
@@ -94,7 +99,7 @@ class Fused(torch.autograd.Function):
                 full[place] = each
             return cls.plain(*full)  # type: ignore[no-any-return]
 
-        _, pull = torch.func.vjp(plain, *(inputs[place] for place in smooth))
+        pull = torch.func.vjp(plain, *(inputs[place] for place in smooth))[1]
         found: list[Tensor | None] = [None] * len(inputs)
         for place, grad in zip(smooth, pull(grads), strict=True):
             found[place] = grad

@@ -47,7 +47,7 @@ class Sweep(Fused):
     @staticmethod
     def value(
         x: Tensor, first: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor
-    ) -> tuple[tuple[Tensor], tuple[Tensor, Tensor]]:
+    ) -> tuple[tuple[Tensor], tuple[Tensor, ...]]:
         """The states, and (r, z, n) of all steps with what r multiplies."""
         (steps, rows, _), width = x.shape, first.size(1)
         columns = w_hh.t().contiguous()  # products of few rows take 1.5 times as long without
@@ -72,7 +72,7 @@ class Sweep(Fused):
         x, first, w_ih, w_hh, _, _ = inputs
         gates, held, out = kept
         (grad,), (steps, rows, width) = grads, out.shape
-        reset, update, new = gates.split(width, dim=2)
+        reset, update, new = torch.split(gates, width, dim=2)
         before = torch.cat([first[None], out[:-1]])
         of_new = (1 - update) * (1 - new.square())  # of the new value's sum, for a gradient of 1
         of_gates = gates[..., : 2 * width] * (1 - gates[..., : 2 * width])

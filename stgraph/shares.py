@@ -14,12 +14,13 @@ __all__ = ["Shares"]
 
 
 class Shares(Fused):
-    """:func:`stgraph.kernels.normalise` in single precision at least; the raw kernel is not kept."""
+    """From kernels ``[..., H, W]``, which are not kept, to shares and masses ``[...]``."""
 
     keeps_inputs = False
 
     @staticmethod
     def plain(kernel: Tensor) -> tuple[Tensor, Tensor]:
+        """As :func:`stgraph.kernels.normalise` says."""
         mass = kernel.sum(dim=(-2, -1))
         total = mass[..., None, None]
         tiny = torch.finfo(kernel.dtype).tiny
@@ -30,6 +31,7 @@ class Shares(Fused):
 
     @staticmethod
     def value(kernel: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """The same, without a choice at every cell."""
         mass = kernel.sum(dim=(-2, -1))
         tiny = torch.finfo(kernel.dtype).tiny
         shares = kernel / mass.clamp_min(tiny)[..., None, None]
@@ -39,6 +41,7 @@ class Shares(Fused):
     def slopes(
         inputs: list[Any], kept: tuple[Tensor, Tensor], grads: tuple[Tensor, Tensor]
     ) -> tuple[Tensor]:
+        """The gradient of a kernel; 0 of its shares where its mass is next to nothing."""
         (shares, mass), (of_shares, of_mass) = kept, grads
         full = mass > math.sqrt(torch.finfo(mass.dtype).tiny)
         per_mass = full / torch.where(full, mass, 1)

@@ -60,7 +60,8 @@ def _weighted(alpha: Tensor, message: Tensor) -> Tensor:
     """Each head's weights ``[…, heads]`` times its share of the channels ``[…, C]``."""
     if alpha.size(-1) == 1:
         return alpha * message
-    return (alpha[..., None] * message.unflatten(-1, (alpha.size(-1), -1))).flatten(-2)
+    split = message.reshape(*message.shape[:-1], alpha.size(-1), -1)
+    return (alpha[..., None] * split).flatten(-2)
 
 
 def _parts(to: Tensor, of: Tensor) -> Iterator[slice]:
@@ -171,5 +172,5 @@ def _slopes(
     if alpha.size(-1) == 1:
         of_alpha = product.sum(-1, keepdim=True)
     else:
-        of_alpha = product.unflatten(-1, (alpha.size(-1), -1)).sum(-1)
+        of_alpha = product.reshape(*alpha.shape, -1).sum(-1)
     return of_sum.sum(2), of_sum.sum(1), of_alpha

@@ -35,7 +35,7 @@ class Pointwise(nn.Conv2d):
         if x.device.type != "cpu" or self.bias is None or torch.is_autocast_enabled("cpu"):
             return super().forward(x)
         (cells,) = _Product.of(x.flatten(2), self.weight.flatten(1), self.bias)
-        return cells.mT.unflatten(2, x.shape[2:])
+        return cells.mT.reshape(x.size(0), self.out_channels, *x.shape[2:])
 
 
 class _Product(Fused):
@@ -96,19 +96,19 @@ class _NormedConvolution(Fused):
     def slopes(
         inputs: list[Any], kept: tuple[()], grads: tuple[Tensor]
     ) -> tuple[Tensor | None, ...]:
-        *of_norm, weight, bias, options = inputs
+        x, *of_norm, weight, bias, options = inputs
         groups, eps, *how = options
         with torch.enable_grad():
-            leaves = [None if each is None else each.detach().requires_grad_() for each in of_norm]
-            normed = F.group_norm(leaves[0], groups, leaves[1], leaves[2], eps)
+            maps = x.detach().requires_grad_()
+            affine = [None if each is None else each.detach().requires_grad_() for each in of_norm]
+            normed = F.group_norm(maps, groups, affine[0], affine[1], eps)
         size = None if bias is None else [bias.numel()]
         stride, padding, dilation, groups = how
         back, of_weight, of_bias = torch.ops.aten.convolution_backward(
             grads[0], normed.detach(), weight, size, stride, padding, dilation, False, [0, 0],
             groups, [True, True, bias is not None],
         )  # fmt: skip
-        found = iter(
-            torch.autograd.grad(normed, [each for each in leaves if each is not None], back)
-        )
-        of_inputs = [None if each is None else next(found) for each in leaves]
-        return *of_inputs, of_weight, of_bias, None
+        wanted = [each for each in (maps, *affine) if each is not None]
+        of_x, *found = torch.autograd.grad(normed, wanted, back)
+        of_affine = [None if each is None else found.pop(0) for each in affine]
+        return of_x, *of_affine, of_weight, of_bias, None
