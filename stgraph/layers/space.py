@@ -14,6 +14,7 @@ from stgraph.checks import InputError, channels, choice, integer
 from stgraph.fused import is_hooked
 from stgraph.graph import frame_of, from_frames, layout_of, slots, to_frames
 from stgraph.kernels import precise
+from stgraph.layers.edge_messages import normed_edge_sums
 from stgraph.layers.gather import DotAttention, Gather
 from stgraph.layers.messages import normed_sums
 from stgraph.layers.norm import FrameNorm
@@ -112,14 +113,20 @@ class SpaceLayer(MessagePassing):
             return self._dense(x, graph)[0]
         layout, frame = layout_of(graph), frame_of(graph)
         to, of = self.send.ends(x, graph)
-        total = self.propagate(
-            graph.edge_index,
-            size=(x.size(0), x.size(0)),
-            share=(of, to),
-            alpha=self._weigh(x, graph.edge_index),  # so named, PyG's explainers find it
-            frame=frame,
-            frames=layout.graphs,
-        ).to(x.dtype)
+        alpha = self._weigh(x, graph.edge_index)
+        if self._sums_up() and not self._is_watched():
+            total = normed_edge_sums(
+                to, of, alpha, graph.edge_index, frame, layout.graphs, self.send.norm
+            )
+        else:
+            total = self.propagate(
+                graph.edge_index,
+                size=(x.size(0), x.size(0)),
+                share=(of, to),
+                alpha=alpha,  # so named, PyG's explainers find it
+                frame=frame,
+                frames=layout.graphs,
+            ).to(x.dtype)
 
         def over_nodes(norm: FrameNorm | None) -> Callable[[Tensor], Tensor] | None:
             return None if norm is None else lambda rows: norm(rows, frame, layout.graphs)
@@ -175,7 +182,7 @@ class SpaceLayer(MessagePassing):
         """Weights ``[E, heads]`` of the edges alone."""
         source, target = edge_index
         query, key = self.gather.ends(x)
-        score = self.gather.score(query.index_select(0, target), key.index_select(0, source))
+        score = self.gather.score_edges(query, key, source, target)
         return self.gather.weigh(score, target, x.size(0))
 
     def check(self, x: Tensor, graph: Batch) -> None:
@@ -275,6 +282,17 @@ class SpaceLayer(MessagePassing):
             and type(gather).weighted is Gather.weighted
             and gather.value is None
             and not any(is_hooked(part) for part in called)
+        )
+
+    def _is_watched(self) -> bool:
+        """Whether something of PyG's, or a subclass, takes part in passing messages over edges."""
+        written = ("propagate", "message", "aggregate", "update")
+        hooks = (held for name, held in vars(self).items() if name.endswith("_hooks"))
+        return (
+            bool(self.explain)
+            or self.decomposed_layers != 1
+            or any(getattr(type(self), name) is not getattr(SpaceLayer, name) for name in written)
+            or any(held for held in hooks if held)
         )
 
     def _one_by_one(
