@@ -170,6 +170,8 @@ def of_insert(device: torch.device) -> dict[str, Callable[[], object]]:
 
 
 class Out(NamedTuple):
+    """What a block returns."""
+
     features: Tensor
     state: Any
 
@@ -180,6 +182,7 @@ class Nothing(nn.Module):
     causal = True
 
     def forward(self, features: Tensor, state: Any = None) -> Out:
+        """See the class."""
         return Out(features, state)
 
 

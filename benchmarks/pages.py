@@ -33,7 +33,8 @@ def page() -> str:
         "# Performance",
         "",
         "Made by `python benchmarks/pages.py` from `benchmarks/results/`; a test holds it to them.",
-        "What is compared is timed in turn in one run: read ratios, since machines differ. The",
+        "What is compared is timed in turn in one run: read ratios, since machines differ, and times",
+        "of a machine whose load says that it was busy are those of a busy machine. The",
         "straightforward block is the structure of DyReG's official code in plain PyTorch with",
         "PyTorch's GRU, of the same weights, and a test holds both to equal outputs and gradients.",
     ]
@@ -47,7 +48,8 @@ def page() -> str:
 def origin(facts: dict[str, Any]) -> list[str]:
     """Where figures come from."""
     torch = facts["versions"]["torch"]
-    made = f"{facts['machine']}; PyTorch {torch}; commit {facts['commit']}; {facts['date']}"
+    made = f"{facts['machine']}, load {facts.get('load', 0)} before; PyTorch {torch}"
+    made += f"; commit {facts['commit']}; {facts['date']}"
     return ["", f"`{facts['command']}`: {made}."]
 
 

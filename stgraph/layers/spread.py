@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -50,7 +51,8 @@ class SpreadMaps(NamedTuple):
             \frac{1}{C P} \sum_{nm} (K_n · K_m)\,((v_n - \bar v_n) · (v_m - \bar v_m))
             + \frac{1}{P} \sum_p \Bigl(\sum_n K_n(p)\, \bar v_n - μ\Bigr)^2
         """
-        with torch.autocast(self.nodes.device.type, enabled=False):
+        kind = self.nodes.device.type
+        with torch.autocast(kind, enabled=False) if _is_autocast(kind) else nullcontext():
             nodes, kernel = precise(self.nodes), precise(self.kernel).flatten(2)
             middle = nodes.mean(2, keepdim=True)
             centred = nodes - middle
@@ -73,7 +75,11 @@ class SpreadMaps(NamedTuple):
 
     def added_to(self, maps: Tensor) -> Tensor:
         """``maps [F, C, H, W]`` plus these, written in one go where types allow it."""
-        if torch.is_autocast_enabled(maps.device.type) or maps.dtype != self.nodes.dtype:
+        if _is_autocast(maps.device.type) or maps.dtype != self.nodes.dtype:
             return maps + self.written()
         cells = torch.baddbmm(maps.flatten(2), self.nodes.mT, self.kernel.flatten(2))
         return cells.view_as(maps)
+
+
+def _is_autocast(kind: str) -> bool:
+    return kind != "meta" and torch.is_autocast_enabled(kind)
