@@ -33,8 +33,8 @@ def page() -> str:
         "# Performance",
         "",
         "Made by `python benchmarks/pages.py` from `benchmarks/results/`; a test holds it to them.",
-        "What is compared is timed in turn in one run: read ratios, since machines differ, and times",
-        "of a machine whose load says that it was busy are those of a busy machine. The",
+        "What is compared is timed in turn in one run, so read ratios: machines differ, and on one",
+        "whose load says that it was busy, times are those of a busy machine. The",
         "straightforward block is the structure of DyReG's official code in plain PyTorch with",
         "PyTorch's GRU, of the same weights, and a test holds both to equal outputs and gradients.",
     ]

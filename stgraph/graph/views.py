@@ -87,8 +87,8 @@ def _is_known(graph: Batch, layout: Layout) -> bool:
 
 
 def _frames(graph: Batch) -> Tensor:
-    batch = getattr(graph, "batch", None)
-    return graph.node_id if batch is None else batch
+    frames: Tensor | None = getattr(graph, "batch", None)
+    return graph.node_id if frames is None else frames
 
 
 def _versions(graph: Batch, layout: Layout) -> list[int]:
