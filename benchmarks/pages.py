@@ -48,14 +48,14 @@ def page() -> str:
 def origin(facts: dict[str, Any]) -> list[str]:
     """Where figures come from."""
     torch = facts["versions"]["torch"]
-    made = f"{facts['machine']}, load {facts.get('load', 0)} before; PyTorch {torch}"
+    made = f"{facts['machine']}, load {facts.get('load', 'not noted')}; PyTorch {torch}"
     made += f"; commit {facts['commit']}; {facts['date']}"
     return ["", f"`{facts['command']}`: {made}."]
 
 
 def blocks(facts: dict[str, Any]) -> list[str]:
     """A table of blocks beside straightforward ones."""
-    where = facts["device"] + (f", {facts['threads']} threads" if facts["device"] == "CPU" else "")
+    where = facts["device"] + (f", threads: {facts['threads']}" if facts["device"] == "CPU" else "")
     lines = ["", f"## A block beside a straightforward one: {where}, {facts['precision']}"]
     lines += origin(facts)
     lines += [
