@@ -23,6 +23,7 @@ def collect(device: torch.device, seed: int, **more: Any) -> dict[str, Any]:
     about = dataclasses.asdict(viz.about_here(command, seed=seed))
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     about["commit"] = about["commit"] or os.environ.get("COMMIT", "")  # a copy without git
+    about["load"] = round(os.getloadavg()[0], 1)  # of other programs, where it is above 1 or so
     facts = {key: value for key, value in about.items() if value} | {"device": name} | more
     for key, value in facts.items():
         print(f"{key:10} {value}")

@@ -42,6 +42,15 @@ benchmarks() {
     timeout "$(left)" "$PYTHON" "benchmarks/$name.py" --device cuda "${options[@]}" \
       --json "$RESULTS/$name-cuda.json"
   done
+  for precision in fp32 bf16; do
+    measured "$RESULTS/speed-cuda-$precision.json" && continue
+    timeout "$(left)" "$PYTHON" benchmarks/speed.py --device cuda --precision "$precision" \
+      --json "$RESULTS/speed-cuda-$precision.json"
+  done
+  measured "$RESULTS/growth-cuda.json" ||
+    timeout "$(left)" "$PYTHON" benchmarks/growth.py --device cuda \
+      --json "$RESULTS/growth-cuda.json"
+  "$PYTHON" benchmarks/pages.py
 }
 
 # train NAME CONFIG OPTION...: fit, or go on, in what time is left; at its end test and keep the

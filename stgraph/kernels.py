@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from stgraph.checks import InputError, positive
+from stgraph.shares import Shares
 
 __all__ = [
     "AxisProfile",
@@ -373,14 +374,8 @@ def normalise(kernel: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         The normalised kernel ``[..., H, W]`` and the mass ``[...]``, what each summed to.
     """
-    kernel = precise(kernel)
-    mass = kernel.sum(dim=(-2, -1))
-    total = mass[..., None, None]
-    tiny = torch.finfo(kernel.dtype).tiny
-    full = total > math.sqrt(tiny)
-    # Chosen before the division: what flows back from the others is dropped, be it infinite.
-    shares = torch.where(full, kernel, kernel.detach())
-    return shares / torch.where(full, total, total.detach().clamp_min(tiny)), mass
+    shares, mass = Shares.of(precise(kernel))
+    return shares, mass
 
 
 def _same_map(name: str, x: Tensor, kernel: Tensor) -> None:

@@ -197,3 +197,16 @@ def test_edges_of_a_wrong_form_are_refused():
         attach_edges(graph, torch.zeros(2, 4))
     with pytest.raises(InputError, match=r"edge_attr: expected \[4, \.\.\.\], got \[3, 1\]"):
         attach_edges(graph, torch.zeros(2, 4, dtype=torch.long), torch.zeros(3, 1))
+
+
+def test_rows_that_move_after_they_were_looked_at_are_noticed():
+    graph = frame_graphs({"x": torch.zeros(1, 2, 3, 4)}, Layout(1, 2, 3, 4, 4))
+    to_dense(graph.x, graph)
+    graph.node_id[1] = 0
+    with pytest.raises(InputError, match="in order"):
+        to_dense(graph.x, graph)
+    graph.node_id[1] = 1
+    to_dense(graph.x, graph)
+    graph.batch = graph.batch.flip(0)
+    with pytest.raises(InputError, match="in order"):
+        to_dense(graph.x, graph)

@@ -23,6 +23,7 @@ from stgraph.kernels import (
     window_box,
 )
 from stgraph.nodes.grid import grid_boxes, grid_cells
+from stgraph.shares import Shares
 
 
 def windows(count: int = 7, dtype: torch.dtype = torch.float64):
@@ -268,3 +269,21 @@ def test_an_empty_kernel_takes_no_gradient_and_a_faint_one_keeps_its_value():
     raw.grad = None
     normalise(raw)[1].sum().backward()
     assert raw.grad.eq(1).all()  # the mass itself is a sum
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_normalising_has_the_gradients_of_its_plain_form(empty):
+    kernel = torch.rand(2, 3, 4, 5, dtype=torch.float64)
+    if empty:
+        kernel[0, 1] = 0
+        kernel[1, 2] = 1e-300
+    kernel.requires_grad_()
+    runs = []
+    for run in (Shares.of, Shares.plain):
+        shares, mass = run(kernel)
+        loss = (shares * torch.arange(5.0)).sum() + mass.square().sum()
+        (grad,) = torch.autograd.grad(loss, kernel, retain_graph=True)
+        (again,) = torch.autograd.grad(loss, kernel, create_graph=True)
+        runs.append([shares, mass, grad, *torch.autograd.grad(again.square().sum(), kernel)])
+    for one, other in zip(*runs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)

@@ -336,3 +336,26 @@ def test_stored_graphs_go_through_the_schedule_as_features_do(net):
         net.process(Data(x=stored.x[:, :4], layout=stored.layout, node_id=stored.node_id))
     with pytest.raises(InputError, match="state: expected a State of"):
         net.process(stored, 3)
+
+
+@pytest.mark.parametrize("channels", [8, 20])
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_block_that_writes_maps_once_equals_its_parts_one_by_one(net, channels, padded):
+    block = GraphBlock(net, channels).double()
+    nn.init.normal_(block.norm.weight)
+    features = torch.randn(2, 5, channels, 7, 9, dtype=torch.float64, requires_grad=True)
+    mask = torch.tensor([[True] * 5, [False, True, True, False, True]]) if padded else None
+    leaves = [features, *block.parameters()]
+
+    def run() -> list[torch.Tensor]:
+        out = block(features, frame_mask=mask).features
+        return [out, *torch.autograd.grad(out.square().sum(), leaves)]
+
+    once = run()
+    called = []
+    for part in (block.remap, block.norm, block.project_out):  # a module with a hook is called
+        part.register_forward_hook(lambda *_: called.append(1))
+    one_by_one = run()
+    assert len(called) >= 3
+    for one, other in zip(once, one_by_one, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)

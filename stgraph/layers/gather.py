@@ -19,6 +19,7 @@ from torch_geometric.utils import degree, softmax
 
 from stgraph.checks import InputError, integer, positive
 from stgraph.kernels import precise
+from stgraph.layers.edge_messages import EdgeDots
 from stgraph.layers.norm import FrameNorm
 
 __all__ = [
@@ -90,6 +91,10 @@ class Gather(nn.Module):
     def score(self, query_i: Tensor, key_j: Tensor) -> Tensor:
         """Scores ``[E, heads]`` of edges from their ends."""
         raise NotImplementedError
+
+    def score_edges(self, query: Tensor, key: Tensor, source: Tensor, target: Tensor) -> Tensor:
+        """Scores ``[E, heads]`` of edges between nodes with these queries and keys ``[V, …]``."""
+        return self.score(query.index_select(0, target), key.index_select(0, source))
 
     def score_pairs(self, query: Tensor, key: Tensor) -> Tensor:
         """Scores ``[G, heads, N, N]`` (target i, source j) of all pairs, from ``[G, N, …]``."""
@@ -179,6 +184,13 @@ class DotAttention(Gather):
         share = self.channels // self.heads
         total = product.reshape(product.size(0), self.heads, share).sum(dim=-1)
         return rounded(total, query_i.dtype)
+
+    def score_edges(self, query: Tensor, key: Tensor, source: Tensor, target: Tensor) -> Tensor:
+        """See :class:`Gather`."""
+        exact = query.dtype == key.dtype and query.dtype in (torch.float32, torch.float64)
+        if type(self).score is not DotAttention.score or not exact:
+            return super().score_edges(query, key, source, target)
+        return EdgeDots.of(query, key, source, target, self.heads)[0]
 
     def score_pairs(self, query: Tensor, key: Tensor) -> Tensor:
         """See :class:`Gather`."""

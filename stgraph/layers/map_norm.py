@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stgraph.checks import InputError, flag, integer, positive, shape
+from stgraph.layers.spread import SpreadMaps
 
 __all__ = ["ClipMapNorm", "FrameMapNorm", "MapNorm", "Scaled"]
 
@@ -55,6 +56,10 @@ class FrameMapNorm(MapNorm):
         """See :class:`MapNorm`."""
         sizes = shape("features", features, f"B T {self.channels} H W")
         return self.over_all(features.flatten(0, 1)).reshape(sizes)
+
+    def spread(self, maps: SpreadMaps) -> SpreadMaps:
+        """The same of maps that are not written out yet."""
+        return maps.normed(self.weight, self.bias, self.eps)
 
 
 class ClipMapNorm(MapNorm):

@@ -7,7 +7,7 @@ from torch_geometric.data import Batch
 
 from stgraph.checks import InputError, flag
 from stgraph.graph import to_frames, to_maps
-from stgraph.kernels import spread
+from stgraph.layers.spread import SpreadMaps
 
 __all__ = ["Remap"]
 
@@ -29,8 +29,8 @@ class Remap(nn.Module):
         super().__init__()
         self.normalised = flag("normalised", normalised)
 
-    def forward(self, x: Tensor, graph: Batch) -> Tensor:
-        """Spread ``x [V, C]`` over the maps that the graph came from.
+    def spread(self, x: Tensor, graph: Batch) -> SpreadMaps:
+        """What the maps of the frames that exist are made of, before they are written.
 
         Raises:
             InputError: when the graph has no kernels, or on another number of nodes.
@@ -40,8 +40,15 @@ class Remap(nn.Module):
         kernel = graph.kernel
         if not self.normalised:  # not to x: masses are up to H·W, and x times that overflows a half
             kernel = kernel * graph.mass[:, None, None]
-        kernel = kernel.to(x.dtype)
-        return to_maps(spread(to_frames(x, graph), to_frames(kernel, graph)), graph)
+        return SpreadMaps(to_frames(x, graph), to_frames(kernel.to(x.dtype), graph))
+
+    def forward(self, x: Tensor, graph: Batch) -> Tensor:
+        """Spread ``x [V, C]`` over the maps that the graph came from.
+
+        Raises:
+            InputError: when the graph has no kernels, or on another number of nodes.
+        """
+        return to_maps(self.spread(x, graph).written(), graph)
 
     def extra_repr(self) -> str:
         """Options, as ``print(module)`` shows them."""

@@ -11,9 +11,12 @@ from torch_geometric.data import Batch
 from torch_geometric.nn import MessagePassing
 
 from stgraph.checks import InputError, channels, choice, integer
+from stgraph.fused import is_hooked
 from stgraph.graph import frame_of, from_frames, layout_of, slots, to_frames
 from stgraph.kernels import precise
+from stgraph.layers.edge_messages import normed_edge_sums
 from stgraph.layers.gather import DotAttention, Gather
+from stgraph.layers.messages import normed_sums
 from stgraph.layers.norm import FrameNorm
 from stgraph.layers.send import Send, SumSend
 from stgraph.layers.update import AddUpdate, Update
@@ -110,14 +113,20 @@ class SpaceLayer(MessagePassing):
             return self._dense(x, graph)[0]
         layout, frame = layout_of(graph), frame_of(graph)
         to, of = self.send.ends(x, graph)
-        total = self.propagate(
-            graph.edge_index,
-            size=(x.size(0), x.size(0)),
-            share=(of, to),
-            alpha=self._weigh(x, graph.edge_index),  # so named, PyG's explainers find it
-            frame=frame,
-            frames=layout.graphs,
-        ).to(x.dtype)
+        alpha = self._weigh(x, graph.edge_index)
+        if self._sums_up() and not self._is_watched():
+            total = normed_edge_sums(
+                to, of, alpha, graph.edge_index, frame, layout.graphs, self.send.norm
+            )
+        else:
+            total = self.propagate(
+                graph.edge_index,
+                size=(x.size(0), x.size(0)),
+                share=(of, to),
+                alpha=alpha,  # so named, PyG's explainers find it
+                frame=frame,
+                frames=layout.graphs,
+            ).to(x.dtype)
 
         def over_nodes(norm: FrameNorm | None) -> Callable[[Tensor], Tensor] | None:
             return None if norm is None else lambda rows: norm(rows, frame, layout.graphs)
@@ -173,7 +182,7 @@ class SpaceLayer(MessagePassing):
         """Weights ``[E, heads]`` of the edges alone."""
         source, target = edge_index
         query, key = self.gather.ends(x)
-        score = self.gather.score(query.index_select(0, target), key.index_select(0, source))
+        score = self.gather.score_edges(query, key, source, target)
         return self.gather.weigh(score, target, x.size(0))
 
     def check(self, x: Tensor, graph: Batch) -> None:
@@ -234,10 +243,8 @@ class SpaceLayer(MessagePassing):
             New features ``[G, N, C]`` and weights ``[G, heads, N, J]``.
         """
         pairs = None if present is None else present[:, :, None] & present[:, None]
-        total = ends.to[:, :, None] + ends.of[:, None]  # [G, N, N, C], target first
         score = self.gather.score_pairs(ends.query, ends.key)  # [G, heads, N, N]
         if past is not None:
-            total = torch.cat([total, (ends.to + past.of)[:, :, None]], dim=2)
             own = self.gather.score(ends.query.flatten(0, 1), past.key.flatten(0, 1))
             own = own.reshape(*x.shape[:2], own.size(-1)).transpose(1, 2)  # [G, heads, N]
             score = torch.cat([score, own[..., None]], dim=-1)
@@ -251,12 +258,11 @@ class SpaceLayer(MessagePassing):
             score = self.gather.leak(score, adjacency[:, None])
         else:
             score = self.gather.leak(score, score.new_ones(()))
-        message = self.send(total)
-        if self.send.norm is not None:
-            message = self.send.norm.dense(message, pairs)
         alpha = self.gather.weigh_pairs(score, pairs)
-        # [G, N, C]; multiply and sum, faster here than matmul
-        gathered = self.gather.weighted(alpha.permute(0, 2, 3, 1), message).sum(dim=2)
+        if past is None and self._sums_up():
+            gathered = normed_sums(ends.to, ends.of, alpha, pairs, self.send.norm)
+        else:
+            gathered = self._one_by_one(ends, alpha, pairs, past)
 
         def over_nodes(norm: FrameNorm | None) -> Callable[[Tensor], Tensor] | None:
             return None if norm is None else lambda nodes: norm.dense(nodes, present)
@@ -264,6 +270,43 @@ class SpaceLayer(MessagePassing):
         out = self.update_nodes(x, self.gather(gathered, over_nodes(self.gather.norm)))
         normalise = over_nodes(self.update_nodes.norm)
         return (out if normalise is None else normalise(out)), alpha
+
+    def _sums_up(self) -> bool:
+        """Whether messages and weights are as :mod:`stgraph.layers.messages` has them."""
+        send, gather = self.send, self.gather
+        called = (send, gather) if send.norm is None else (send, gather, send.norm)
+        return (
+            type(send).forward is Send.forward
+            and send.second is None
+            and (send.norm is None or type(send.norm) is FrameNorm)
+            and type(gather).weighted is Gather.weighted
+            and gather.value is None
+            and not any(is_hooked(part) for part in called)
+        )
+
+    def _is_watched(self) -> bool:
+        """Whether something of PyG's, or a subclass, takes part in passing messages over edges."""
+        written = ("propagate", "message", "aggregate", "update")
+        hooks = (held for name, held in vars(self).items() if name.endswith("_hooks"))
+        return (
+            bool(self.explain)
+            or self.decomposed_layers != 1
+            or any(getattr(type(self), name) is not getattr(SpaceLayer, name) for name in written)
+            or any(held for held in hooks if held)
+        )
+
+    def _one_by_one(
+        self, ends: Ends, alpha: Tensor, pairs: Tensor | None, past: Past | None
+    ) -> Tensor:
+        """Weighted sums ``[G, N, C]`` of messages of any kind."""
+        total = ends.to[:, :, None] + ends.of[:, None]  # [G, N, N, C], target first
+        if past is not None:
+            total = torch.cat([total, (ends.to + past.of)[:, :, None]], dim=2)
+        message = self.send(total)
+        if self.send.norm is not None:
+            message = self.send.norm.dense(message, pairs)
+        # Multiply and sum, faster here than matmul.
+        return self.gather.weighted(alpha.permute(0, 2, 3, 1), message).sum(dim=2)
 
     @staticmethod
     def adjacency(graph: Batch, place: Tensor | None) -> Tensor | None:

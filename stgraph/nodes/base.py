@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from inspect import signature
@@ -272,9 +273,10 @@ def _check_values(features: Tensor, regions: Regions, x: Tensor, frames: Tensor 
         mask = there if mask is None else mask & there
     if mask is not None:  # whatever stands for an absent node is never read
         kernel, box, x = (value[mask] for value in (kernel, box, x))
-    if bool((kernel < 0).any()):
-        raise InputError("kernel", "weights ≥ 0", f"{float(kernel.min()):g}")
-    if bool(x.isfinite().all()) and bool(kernel.isfinite().all()):
+    least, most = _range(kernel)
+    if least < 0:
+        raise InputError("kernel", "weights ≥ 0", f"{least:g}")
+    if all(map(math.isfinite, (least, most, *_range(x)))):
         low, high = box[..., :2], box[..., 2:]
         if not bool(((low >= 0) & (low <= high) & (high <= 1)).all()):
             raise InputError("box", "(x1, y1, x2, y2) in 0..1, x1 ≤ x2 and y1 ≤ y2", "others")
@@ -283,3 +285,11 @@ def _check_values(features: Tensor, regions: Regions, x: Tensor, frames: Tensor 
     named = {"features": features, "kernel": kernel, "x": x}
     name = next(name for name, value in named.items() if not bool(value.isfinite().all()))
     raise InputError(name, "finite values", "NaN or infinity")
+
+
+def _range(x: Tensor) -> tuple[float, float]:
+    """The least and the largest value, in one pass; NaN where there is one."""
+    if not x.numel():
+        return 0.0, 0.0
+    least, most = x.aminmax()
+    return float(least), float(most)

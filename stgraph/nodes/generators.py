@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from stgraph.checks import InputError, flag, integer, node_count, positive, shape
 from stgraph.kernels import pool
+from stgraph.nodes.convolutions import Pointwise, normed_convolution
 
 __all__ = [
     "LargeGenerator",
@@ -100,7 +101,7 @@ class LargeGenerator(nn.Module):
         self.size = size
         halve, (stride_a, pad_a), (stride_b, pad_b) = _plan(size)
         self.halve = halve
-        self.project = nn.Conv2d(channels, 32, 1)
+        self.project = Pointwise(channels, 32)
         self.a = nn.Conv2d(32, 32, 3, stride_a, pad_a)
         self.b = nn.Conv2d(32, 16, 3, stride_b, pad_b)
         self.up = nn.ConvTranspose2d(16, 32, 3, stride_b, pad_b)
@@ -125,8 +126,7 @@ class LargeGenerator(nn.Module):
         x = self.project(x).relu()
         if self.halve:
             x = F.max_pool2d(x, 2)
-        x = self.norm_project(x)
-        a = self.norm_a(self.a(x).relu())
+        a = self.norm_a(normed_convolution(self.norm_project, self.a, x).relu())
         b = self.norm_b(self.b(a).relu())
         up = self.norm_up(self.up(b, output_size=a.shape[-2:]).relu()) + a
         head = self.norm_head(self.head(up).relu())  # [F, 16, M, M]

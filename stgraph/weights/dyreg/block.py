@@ -33,7 +33,13 @@ from stgraph.nodes import DynamicRegions, LargeGenerator, SmallGenerator
 from stgraph.nodes.generators import sinusoid
 from stgraph.weights.dyreg.files import whole
 
-__all__ = ["as_read", "block_from_official", "buffers_as_here", "official_weights"]
+__all__ = [
+    "as_read",
+    "block_from_official",
+    "buffers_as_here",
+    "official_names",
+    "official_weights",
+]
 
 _ATTENTION = re.compile(r"\.rstg\.att_[qk]\.")
 _CELL = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
@@ -41,6 +47,7 @@ _CELL = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 _ANCHORS = ("dynamic_graph.ph_buf", "dynamic_graph.pw_buf")
 _CELLS = ("dynamic_graph.arange_h_buf", "dynamic_graph.arange_w_buf")
 _SINUSOID = "dynamic_graph.glore.pos_emb_buf"
+_RELEASED = {"dynamic_graph.rstg.send_mlp.0.weight": None}
 # A norm that the official code makes but never runs.
 _SPARE = "dynamic_graph.glore.norm_dict.offset_location_emb"
 
@@ -103,7 +110,7 @@ def official_weights(
         InputError: when a parameter is missing, has another shape or would not be used, or the
             regions start elsewhere.
     """
-    names = _names(block, state)
+    names = official_names(block, state)
     found = {}
     for name, value in block.state_dict().items():
         if name not in names:
@@ -245,7 +252,7 @@ def _cell(state: Mapping[str, Tensor], name: str, width: int) -> nn.Module:
     return kinds[rows // width](width, width)
 
 
-def _layers(state: Mapping[str, Tensor], name: str) -> list[str]:
+def _layers(state: Mapping[str, Any], name: str) -> list[str]:
     """Names of the linear layers of an MLP, in their order, whatever stands between them."""
     pattern = re.compile(rf"(dynamic_graph\.rstg\.{name}\.(\d+))\.weight")
     matches = [match for match in map(pattern.fullmatch, state) if match]
@@ -277,8 +284,14 @@ def _update(state: Mapping[str, Tensor], width: int) -> Update:
     return kinds[first.shape[1]](width, len(layers))
 
 
-def _names(block: GraphBlock, state: Mapping[str, Tensor]) -> dict[str, str]:
-    """Official name of every parameter that a converted block may have, by its name here."""
+def official_names(block: GraphBlock, state: Mapping[str, Any] = _RELEASED) -> dict[str, str]:
+    """Official name of every parameter that a converted block may have, by its name here.
+
+    Args:
+        block: a block of DyReG.
+        state: official weights, or their names, which tell how the layers of MLPs are numbered; as
+            in the released code by default.
+    """
     graph, nodes, space = "dynamic_graph.", "net.nodes.", "net.layers.space."
     send, update = (
         [name.removeprefix(graph) for name in _layers(state, mlp)]

@@ -1,8 +1,8 @@
-"""The space-time graph, its schedule and state, and the graph block made of it."""
+"""The space-time graph, its schedule and its state."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from inspect import signature
 from typing import Any, NamedTuple
 
@@ -12,22 +12,12 @@ from torch_geometric.data import Batch
 from torch_geometric.nn import MessagePassing
 
 from stgraph.causality import AsItsParts, refuse_state
-from stgraph.checks import InputError, channels, integer
+from stgraph.checks import InputError, channels
 from stgraph.graph import layout_of
-from stgraph.layers import FrameMapNorm, Remap, TemporalLayer
+from stgraph.layers import TemporalLayer
 from stgraph.nodes import NodeExtractor, NodeState
-from stgraph.nodes.base import check_features
-from stgraph.padding import check_frame_mask, put_frames, take_frames
 
-__all__ = [
-    "BlockOutput",
-    "GraphBlock",
-    "GraphStage",
-    "Output",
-    "SpaceTimeGraph",
-    "State",
-    "detached",
-]
+__all__ = ["Output", "SpaceTimeGraph", "State", "detached"]
 
 
 class State(NamedTuple):
@@ -41,7 +31,8 @@ class State(NamedTuple):
     """One entry a place of the schedule; ``None`` where a layer has no state."""
 
 
-torch.serialization.add_safe_globals([State])
+# Also by the name under which states were saved before it had a file of its own.
+torch.serialization.add_safe_globals([State, (State, "stgraph.model.State")])
 
 
 def detached(state: Any) -> Any:
@@ -226,154 +217,3 @@ class SpaceTimeGraph(nn.Module):
     def extra_repr(self) -> str:
         """Options, as ``print(module)`` shows them."""
         return f"schedule={self.schedule}"
-
-
-class BlockOutput(NamedTuple):
-    """What a graph block returns."""
-
-    features: Tensor
-    x: Tensor
-    graph: Batch
-    state: State
-
-
-class GraphStage(nn.Module):
-    r"""A space-time graph in a CNN, of which its maps are all that goes on.
-
-    .. math:: y = W_{out}\, \mathrm{remap}(\mathrm{net}(x')), \quad x' = \mathrm{norm}(W_{in} x)
-
-    What follows sees the CNN through the graph alone (RSTG's "serial" form, where
-    :class:`~stgraph.layers.Broadcast` is the remap before a global pooling).
-
-    Args:
-        net: the space-time graph.
-        channels: channels of the CNN's maps. If it differs from what the graph takes or makes,
-            1×1 convolutions map in (followed by a norm) and out.
-        remap: from nodes to maps; :class:`~stgraph.layers.Remap` by default.
-        norm_in: maker of the norm after the convolution in, called with channels, for maps
-            ``[B·T, C, H, W]``; by default over (C, H, W) of a frame.
-
-    Shapes:
-        features ``[B, T, C, H, W]`` → :class:`BlockOutput` with features of the same shape.
-    """
-
-    causal = AsItsParts()
-    """Whether a frame's output depends on this frame and earlier ones only."""
-
-    def __init__(
-        self,
-        net: SpaceTimeGraph,
-        channels: int | None = None,
-        remap: nn.Module | None = None,
-        norm_in: Callable[[int], nn.Module] | None = None,
-    ) -> None:
-        super().__init__()
-        self.net = net
-        self.channels = net.in_channels if channels is None else integer("channels", channels)
-        self.remap = Remap() if remap is None else remap
-        self.project_in: nn.Module = nn.Identity()
-        self.project_out: nn.Module = nn.Identity()
-        if self.channels != net.in_channels:
-            width = net.in_channels
-            norm = nn.GroupNorm(1, width) if norm_in is None else norm_in(width)
-            self.project_in = nn.Sequential(nn.Conv2d(self.channels, width, 1), norm)
-        elif norm_in is not None:
-            raise InputError("norm_in", "None: there is no convolution in", norm_in)
-        if self.channels != net.out_channels:
-            self.project_out = nn.Conv2d(net.out_channels, self.channels, 1)
-
-    def takes(self, hint: str) -> bool:
-        """Whether its extractor takes a hint of this name."""
-        return self.net.nodes.takes(hint)
-
-    def forward(
-        self,
-        features: Tensor,
-        state: State | None = None,
-        frame_mask: Tensor | None = None,
-        **hints: Any,
-    ) -> BlockOutput:
-        """Run the stage; the arguments are those of :class:`SpaceTimeGraph`.
-
-        Frames that do not exist come out as 0.
-
-        Raises:
-            InputError: on features of another shape, or a state that does not fit.
-        """
-        clips, frames = check_features(features, self.channels)[:2]
-        mask = check_frame_mask(frame_mask, clips, frames)
-        if self.net.causal:  # it refuses a state itself otherwise
-            refuse_state(self, state)
-        inner = put_frames(self.project_in(take_frames(features, mask)), mask, clips)
-        x, graph, state = self.net(inner, state, mask, **hints)
-        maps = self.project_out(take_frames(self.remap(x, graph), mask))  # [F, C, H, W]
-        return BlockOutput(put_frames(maps, mask, clips), x, graph, state)
-
-
-class GraphBlock(GraphStage):
-    r"""A space-time graph as a residual block of a CNN, an identity at the start.
-
-    .. math:: y = x + \mathrm{norm}_{γ=0}(W_{out}\, \mathrm{remap}(\mathrm{net}(x')), \quad
-        x' = \mathrm{norm}(W_{in} x)
-
-    The last norm has a scale of 0 at the start, so a block put into a trained CNN changes nothing
-    before it is trained (RSTG, DyReG).
-
-    Args:
-        net: the space-time graph.
-        channels: channels of the CNN's maps, see :class:`GraphStage`.
-        remap: from nodes to maps; :class:`~stgraph.layers.Remap` by default.
-        norm: maker of the last norm, called with channels, for maps ``[B, T, C, H, W]``: over
-            (C, H, W) of a frame by default. :class:`~stgraph.layers.ClipMapNorm` is over a clip,
-            :class:`~stgraph.layers.Scaled` has the scale outside of the shift.
-        norm_in: see :class:`GraphStage`.
-
-    Shapes:
-        features ``[B, T, C, H, W]`` → :class:`BlockOutput` with features of the same shape.
-
-    Raises:
-        InputError: on a norm without a scale to start at 0.
-    """
-
-    def __init__(
-        self,
-        net: SpaceTimeGraph,
-        channels: int | None = None,
-        remap: nn.Module | None = None,
-        norm: Callable[[int], nn.Module] = FrameMapNorm,
-        norm_in: Callable[[int], nn.Module] | None = None,
-    ) -> None:
-        super().__init__(net, channels, remap, norm_in)
-        self.norm = norm(self.channels)
-        weight = getattr(self.norm, "weight", None)
-        if not isinstance(weight, nn.Parameter):
-            raise InputError("norm", "a norm with a weight to start at 0", self.norm)
-        nn.init.zeros_(weight)
-
-    def forward(
-        self,
-        features: Tensor,
-        state: State | None = None,
-        frame_mask: Tensor | None = None,
-        **hints: Any,
-    ) -> BlockOutput:
-        """Run the block; the arguments are those of :class:`SpaceTimeGraph`.
-
-        Frames that do not exist come out as they went in.
-
-        Raises:
-            InputError: on features of another shape, or a state that does not fit.
-        """
-        out = super().forward(features, state, frame_mask, **hints)
-        mask = check_frame_mask(frame_mask, *features.shape[:2])
-        added = self.norm(out.features) if mask is None else _each(self.norm, out.features, mask)
-        return out._replace(features=features + added)
-
-
-def _each(norm: nn.Module, maps: Tensor, mask: Tensor) -> Tensor:
-    """A norm of the frames that each clip has, which may look at all of them; 0 elsewhere."""
-    if not bool(mask.any()):
-        return torch.zeros_like(maps)
-    clips = zip(maps, mask.to(maps.device, non_blocking=True), strict=True)
-    own = [norm(clip[there][None])[0] for clip, there in clips if bool(there.any())]
-    return put_frames(torch.cat([maps[0, :0], *own]), mask, len(mask))  # there may be no frame
