@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stgraph.checks import InputError
-from stgraph.reading.files import opened
+from stgraph.reading.files import opened, size_of
 
 __all__ = ["check_yaml", "parse_json", "read_json", "read_text", "read_yaml"]
 
@@ -35,7 +35,8 @@ def read_text(path: str | Path, expected: str, name: str | None = None, most: in
         InputError: when there is no such file, or it is larger or no text.
     """
     with opened(path, expected, name) as file:
-        data = file.read(most + 1)
+        # No more memory than the file is large: a read takes all that it may come to have first.
+        data = file.read(min(size_of(file), most) + 1)
         if len(data) > most:
             raise ValueError(f"more than {most} bytes")
         return data.decode("utf-8-sig")

@@ -81,6 +81,9 @@ class VideoManifest(VideoClips):
             if not chosen:
                 raise InputError("split", f"one of those in {path}, {sorted(known)[:20]}", split)
             rows, numbers = [rows[n] for n in chosen], [numbers[n] for n in chosen]
+        bare = [where for (where, _), number in zip(rows, numbers, strict=True) if number is None]
+        if 0 < len(bare) < len(rows):
+            raise InputError(f"{path}, {bare[0]}, label", "one, as other rows have", "none")
         folder = self.path.parent if root is None else Path(root)
         entries = [
             _entry(f"{path}, {where}", row, label, folder)
