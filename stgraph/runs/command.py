@@ -38,6 +38,7 @@ from stgraph.training.callbacks.keep_last import KeepLast
 from stgraph.training.callbacks.leaving import Leave
 from stgraph.training.callbacks.progress import Bar, Metrics, Size
 from stgraph.training.callbacks.random_state import RandomState
+from stgraph.training.callbacks.report import Report
 from stgraph.training.callbacks.session_time import SessionOver, SessionTime
 from stgraph.training.callbacks.so_far import SoFar
 from stgraph.training.checkpoints import check_resumable, read
@@ -188,6 +189,8 @@ class Command(LightningCLI):
         check_numbers(config)
         fitting = self.subcommand == "fit"
         callbacks = config["callbacks"] = [SoFar(), Metrics(), *(config["callbacks"] or [])]
+        if self.subcommand == "test":
+            callbacks.append(Report())
         wants_bar = config["enable_progress_bar"] is not False
         if wants_bar and not any(isinstance(callback, ProgressBar) for callback in callbacks):
             callbacks.append(Bar(refresh_rate=10))

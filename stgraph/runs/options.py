@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from traceback import walk_tb
 from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -39,12 +40,13 @@ def options_of_lightning(only_its_own: bool = False) -> Iterator[None]:
     """Tell what Lightning says of its options, in whichever way it does.
 
     Args:
-        only_its_own: tell errors of its own kind alone, where parts of others run too.
+        only_its_own: tell errors of its own kind, and those that its own code raises, where parts
+            of others run too.
 
     Raises:
         InputError: in place of them.
     """
-    kinds = () if only_its_own else (ModuleNotFoundError, OverflowError, TypeError, ValueError)
+    kinds = (ModuleNotFoundError, OverflowError, TypeError, ValueError)
     try:
         yield
     except InputError:
@@ -52,4 +54,15 @@ def options_of_lightning(only_its_own: bool = False) -> Iterator[None]:
     except (MisconfigurationException, *kinds) as error:
         if getattr(error, "name", None) is not None:  # a module that is to be installed
             raise
+        its_own = isinstance(error, MisconfigurationException) or _raised_by_lightning(error)
+        if only_its_own and not its_own:
+            raise
         raise InputError("trainer", "options that Lightning takes", reason(error)) from error
+
+
+def _raised_by_lightning(error: BaseException) -> bool:
+    """Tell whether it was Lightning's code that found fault, not code that it called."""
+    last = None
+    for frame, _ in walk_tb(error.__traceback__):
+        last = frame
+    return last is not None and last.f_globals.get("__name__", "").startswith("lightning.")

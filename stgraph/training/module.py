@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,8 @@ from torch.optim import Optimizer
 from torchmetrics import MeanMetric
 
 from stgraph.checks import InputError
+from stgraph.metrics import hits
+from stgraph.metrics.running import Classes, ClipMetric, Objects
 from stgraph.training.auxiliary import Auxiliary
 from stgraph.training.batches import check_batch, check_labels
 from stgraph.training.checkpoints import check_keys
@@ -38,22 +41,12 @@ def adamw(parameters: Iterable[nn.Parameter]) -> Optimizer:
     return torch.optim.AdamW(parameters, lr=1e-3)
 
 
-def hits(logits: Tensor, label: Tensor, k: int) -> Tensor:
-    """Tell for each clip whether its label is among the ``k`` largest logits.
-
-    Args:
-        logits: ``[B, K]``.
-        label: ``[B]``.
-        k: how many answers count.
-
-    Returns:
-        0 or 1 for each clip, ``[B]``, float.
-
-    Examples:
-        >>> hits(torch.tensor([[0.1, 0.9, 0.5], [0.7, 0.2, 0.1]]), torch.tensor([2, 0]), k=1)
-        tensor([0., 1.])
-    """
-    return (logits.topk(k).indices == label[:, None]).any(1).float()
+def _measures(parts: Sequence[ClipMetric]) -> nn.ModuleList:
+    """Metrics for a stage of their own."""
+    for part in parts:
+        if not isinstance(part, ClipMetric):
+            raise InputError("metrics", "parts that are a ClipMetric", type(part).__name__)
+    return nn.ModuleList(map(deepcopy, parts))
 
 
 class ClassificationModule(LightningModule):
@@ -63,7 +56,7 @@ class ClassificationModule(LightningModule):
     resumed goes on with the same ones.
 
     Logs ``{train,val,test}/loss`` and ``/top1``, and ``/top5`` where there are more than five
-    classes.
+    classes; in validation and test also what the metrics find.
 
     Args:
         model: takes a float video ``[B, T, C, H, W]`` and returns an answer with ``logits [B, K]``.
@@ -78,13 +71,16 @@ class ClassificationModule(LightningModule):
             Something-Something.
         hints: what the model is told beside the video: fields of the clip batch, by the name of the
             model's argument; ``{"boxes": "box"}`` for an extractor of known boxes.
+        metrics: what else is measured in validation and test; by default
+            :class:`~stgraph.metrics.running.Objects`, where clips have boxes and the model makes
+            graphs, and :class:`~stgraph.metrics.running.Classes`. None with an empty list.
 
     Raises:
-        InputError: on an auxiliary that is none, and in a run: on hints that are no fields of the
-            clip batch or that the model does not take, groups that do not hold each parameter once,
-            a run without an end where the auxiliary has a share of it, a schedule that waits for a
-            value that is not logged, or another optimiser, schedule or groups than those that a
-            resumed run began with.
+        InputError: on an auxiliary or metrics that are none, and in a run: on hints that are no
+            fields of the clip batch or that the model does not take, groups that do not hold each
+            parameter once, a run without an end where the auxiliary has a share of it, a schedule
+            that waits for a value that is not logged, or another optimiser, schedule or groups than
+            those that a resumed run began with.
     """
 
     logged: tuple[str, ...] = ("loss", "top1", "top5")
@@ -100,6 +96,7 @@ class ClassificationModule(LightningModule):
         auxiliary: Auxiliary | None = None,
         groups: Groups = together,
         hints: Mapping[str, str] | None = None,
+        metrics: Sequence[ClipMetric] | None = None,
     ) -> None:
         super().__init__()
         if not (auxiliary is None or isinstance(auxiliary, Auxiliary)):
@@ -124,6 +121,10 @@ class ClassificationModule(LightningModule):
             f"{stage}_{name}" for stage in ("train", "val", "test") for name in ("top1", "top5")
         ]
         self.metrics = nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in names})
+        parts = (Objects(), Classes()) if metrics is None else metrics
+        self.measures = nn.ModuleDict({stage: _measures(parts) for stage in ("val", "test")})
+        self.measured: dict[str, Any] = {}
+        """All that the metrics of the last validation or test have found."""
 
     def forward(self, video: Tensor, state: Any = None, **hints: Any) -> Any:
         """Answer clips ``[B, T, C, H, W]`` as they come from the data, unscaled."""
@@ -193,7 +194,44 @@ class ClassificationModule(LightningModule):
                     prog_bar=k == 1,
                     batch_size=size,
                 )
+        if not fitting:
+            for measure in self._measures(stage):
+                measure.update(logits.detach(), answer, batch)
         return total
+
+    def _measures(self, stage: str) -> list[ClipMetric]:
+        parts: Any = self.measures[stage]
+        return list(parts)
+
+    def on_validation_epoch_start(self) -> None:
+        """Measure from the beginning: the last validation may have been left half-way."""
+        self._begin("val")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log what was measured."""
+        self._end("val")
+
+    def on_test_epoch_start(self) -> None:
+        """Measure from the beginning."""
+        self._begin("test")
+
+    def on_test_epoch_end(self) -> None:
+        """Log what was measured."""
+        self._end("test")
+
+    def _begin(self, stage: str) -> None:
+        for measure in self._measures(stage):
+            measure.reset()
+
+    def _end(self, stage: str) -> None:
+        """Log the plain numbers of all processes, and keep the rest for the run's folder."""
+        self.measured = {}
+        for measure in self._measures(stage):
+            self.measured |= measure.compute()
+            measure.reset()
+        for name, value in self.measured.items():
+            if isinstance(value, (int, float)):
+                self.log(f"{stage}/{name}", value, sync_dist=True)  # the same in all of them
 
     def _ask(self, video: Tensor, batch: Mapping[str, Tensor]) -> Any:
         """Return the model's answer to scaled frames."""
@@ -224,6 +262,8 @@ class ClassificationModule(LightningModule):
         if not self.trainer.enable_validation:
             stages["val"] = 0
         logged = [f"{stage}/{name}" for stage, n in stages.items() if n for name in self.logged]
+        if stages["val"]:
+            logged += [f"val/{name}" for one in self._measures("val") for name in one.names]
         if self.auxiliary is not None:
             logged.append("train/auxiliary")
         if monitor not in logged:

@@ -282,7 +282,14 @@ def _finder(source: str | Path, revision: str | None) -> Callable[[str], Path]:
         raise InputError("source", how, missing)
     from huggingface_hub import hf_hub_download
 
-    return lambda name: Path(hf_hub_download(source, name, revision=revision))
+    def fetched(name: str) -> Path:
+        try:
+            return Path(hf_hub_download(source, name, revision=revision))
+        except (OSError, ValueError) as error:  # no such name or revision, no network, no right to
+            came = f"{type(error).__name__}: {reason(error)}"
+            raise InputError("source", f"{name} of {source} on the hub", came) from error
+
+    return fetched
 
 
 def _check(

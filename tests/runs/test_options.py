@@ -23,6 +23,7 @@ from stgraph.edges import FullEdges
 from stgraph.kernels import tent
 from stgraph.layers import SpaceLayer, TimeLayer
 from stgraph.nodes import BoxNodes, GridNodes, WindowKernel
+from stgraph.runs.options import options_of_lightning
 from stgraph.training import ClassificationModule, ClipData, Constant, signed
 
 sgd = partial(torch.optim.SGD, lr=0.1, momentum=0.9)
@@ -245,3 +246,13 @@ def test_nothing_is_kept_between_the_batches_of_a_step(config: Callable) -> None
     assert progress["current"]["ready"] == 2  # of three, the last of which made no step
     assert main(["fit", "--config", path, "--ckpt_path", "last"]) == 0
     assert same(checkpoint("whole")["state_dict"], checkpoint("small")["state_dict"])
+
+
+def test_what_lightning_finds_in_the_middle_is_told_in_a_line(
+    config: Callable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = config({"trainer.val_check_interval": 7})  # of 5 batches
+    assert main(["fit", "--config", path]) == 2
+    assert "error: trainer: expected options that Lightning takes, got " in capsys.readouterr().err
+    with pytest.raises(ValueError, match="of a part"), options_of_lightning(only_its_own=True):
+        raise ValueError("of a part")  # with its traceback

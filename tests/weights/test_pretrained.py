@@ -441,3 +441,10 @@ def test_a_name_on_the_hub_is_fetched(folder: Path, monkeypatch):
         ("someone/some.thing-2", "config.json", "v1"),
         ("someone/some.thing-2", "model.safetensors", "v1"),
     ]
+
+    def missing(repo_id: str, filename: str, *, revision: str | None = None) -> str:
+        raise OSError(f"404: there is no {repo_id}")
+
+    hub.hf_hub_download = missing
+    with pytest.raises(InputError, match=r"of someone/else on the hub, got OSError: 404"):
+        from_pretrained("someone/else")

@@ -13,8 +13,9 @@ import math
 import re
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,9 @@ MOST_PIXELS = 1 << 26
 MOST_FRAMES = 1 << 22
 """Of one video, more than a day at 30 a second."""
 _IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+_LEADING_ELSEWHERE = frozenset(
+    {"concat", "dash", "hls", "imf", "rtp", "rtsp", "sap", "sdp", "webm_dash_manifest"}
+)
 Pixels = NDArray[np.uint8]
 
 
@@ -212,7 +216,8 @@ class VideoFile(Video):
         """The file and its video stream; errors of FFmpeg name the file."""
         av = _av()
         try:
-            with av.open(str(self.path)) as container:
+            # So named, a colon in it is no protocol.
+            with av.open(f"file:{self.path}", options=dict(_files_alone())) as container:
                 if not container.streams.video:
                     raise InputError(str(self.path), "a video stream", "none")
                 stream = container.streams.video[0]
@@ -282,6 +287,22 @@ class VideoFile(Video):
         pixels = frame.to_ndarray(format="rgb24")
         turns = round(frame.rotation / 90) % 4  # counterclockwise, as the file's matrix says
         return np.rot90(pixels, turns) if turns else pixels
+
+
+@cache
+def _files_alone() -> Mapping[str, str]:
+    """Options with which FFmpeg reads files that hold their frames themselves.
+
+    A playlist or a description of a session would lead to other files and machines, and wait there.
+    """
+    av = _av()
+    formats = []
+    for name in sorted(av.formats_available):
+        with suppress(ValueError):  # one to write alone
+            av.ContainerFormat(name, "r")
+            formats.append(name)
+    formats = [name for name in formats if name not in _LEADING_ELSEWHERE]
+    return {"protocol_whitelist": "file", "format_whitelist": ",".join(formats)}
 
 
 def _bounded(path: Path, height: int, width: int) -> None:
