@@ -34,7 +34,13 @@ from stgraph.recipes.rstg_official import (
     rstg_to_vec_official,
     rstg_to_vec_serial_official,
 )
-from stgraph.recipes.small import dyreg_small, small_grid, small_regions
+from stgraph.recipes.small import (
+    dyreg_small,
+    motion_small,
+    small_followers,
+    small_grid,
+    small_regions,
+)
 
 __all__ = [
     "c2d",
@@ -49,6 +55,7 @@ __all__ = [
     "i3d_official",
     "i3d_sync_mnist",
     "mean_lstm",
+    "motion_small",
     "non_local_i3d",
     "non_local_official",
     "non_local_sync_mnist",
@@ -63,6 +70,7 @@ __all__ = [
     "rstg_to_vec",
     "rstg_to_vec_official",
     "rstg_to_vec_serial_official",
+    "small_followers",
     "small_grid",
     "small_regions",
     "tsm_resnet50",

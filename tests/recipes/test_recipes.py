@@ -253,6 +253,7 @@ STEPS = {
         (2, 2, 1, 64, 64),
     ),
     "dyreg_small": (recipes.dyreg_small, (2, 3, 1, 32, 32)),
+    "motion_small": (recipes.motion_small, (2, 3, 1, 48, 48)),
     "tsm_resnet50": (recipes.tsm_resnet50, (2, 2, 3, 64, 64)),
     "dyreg_tsm_resnet50": (recipes.dyreg_tsm_resnet50, (2, 2, 3, 64, 64)),
     "r4, lite, online": (
@@ -293,6 +294,7 @@ PARTS = {
     "rstg_block",
     "rstg_block_official",
     "rstg_stage_official",
+    "small_followers",
     "small_grid",
     "small_regions",
 }
