@@ -32,6 +32,7 @@ from stgraph.nodes import (
     grid_anchors,
 )
 from stgraph.recipes import small_followers, small_regions
+from stgraph.training.scaling import signed
 
 SETTLING = (1.25, 1.125, 1.0, 1.0, 1.0)
 WIDE = (1.5, 1.375, 1.25, 1.125, 1.0, 1.0)
@@ -87,7 +88,7 @@ def followed(pos: Tensor, box: Tensor) -> tuple[float, float]:
 def measure(nodes: NodeExtractor, count: int, seed: int) -> dict[str, float | None]:
     """Measure an extractor on unseen clips."""
     batch = clips("test", count, seed=1).batch(range(count))
-    video = batch["video"].float() / 255
+    video = signed(batch["video"])
     torch.manual_seed(seed)
     cnn = TinyCNN(1).eval()
     with torch.no_grad():

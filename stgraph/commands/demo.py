@@ -10,7 +10,7 @@ __all__ = ["demo"]
 def demo(
     out: str = "runs/demo",
     seed: int = 0,
-    steps: int = 700,
+    steps: int = 1000,
     warmup: int = 100,
     batch_size: int = 64,
     test_clips: int = 2000,

@@ -23,8 +23,9 @@ from stgraph.layers import (
 from stgraph.model import SpaceTimeGraph
 from stgraph.nodes import (
     Competition,
+    Contrast,
     DynamicRegions,
-    FilterEnergy,
+    FixedSizeWindows,
     GridNodes,
     LargeGenerator,
     MeanShiftRegions,
@@ -63,8 +64,8 @@ def small_regions(width: int = 32, num_nodes: int = 9) -> DynamicRegions:
 def small_followers(width: int = 32, num_nodes: int = 9) -> MeanShiftRegions:
     """Windows that follow what they find, as :func:`motion_small` uses them.
 
-    They are drawn to the energy of a few filters on the frames, compete for its cells, begin a
-    quarter wider in the first frame, and read the features at their centres.
+    They are drawn to the contrast of the frames, compete for its cells, begin a quarter wider in
+    the first frame, and read the features at their centres. Half-sizes are 3/16 of the map.
 
     Args:
         width: channels of the maps.
@@ -74,10 +75,11 @@ def small_followers(width: int = 32, num_nodes: int = 9) -> MeanShiftRegions:
         width,
         num_nodes,
         edges=FullEdges(),
-        saliency=FilterEnergy(filters=4),
+        saliency=Contrast(),
         settling=(1.25, 1.125, 1.0, 1.0, 1.0),
         competition=Competition(),
         sampling=Bilinear(),
+        windows=FixedSizeWindows(16 / 3, cells=0.0),
     )
 
 
