@@ -17,16 +17,20 @@ PYTEST        = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 TORCH         = $$($(BIN)/python -c "import torch; print(torch.__version__)")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tests slow lint bench mutate docs clean
+.PHONY: help demo demo-video test tests slow lint bench mutate docs clean
 
 help: ## list what there is to make
-	@sed -n 's/^\([a-z]*\): .*## /\1	/p' $(MAKEFILE_LIST) | expand -t 8
+	@sed -n 's/^\([a-z-]*\): .*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
 
 demo: $(VENV)/.demo ## set up, train the demonstration, write runs/demo/report.html
 	@echo "== demo: dynamic regions and their fixed-grid twin on embedded digits"
 	$(BIN)/stgraph demo
 
 # ruff and mypy run beside the tests, since each takes a core and no more.
+demo-video: $(VENV)/.demo-video ## set up, make videos, train, test, extract graphs, show: runs/demo_video
+	@echo "== demo-video: from files of videos to answers, metrics, graphs and a page"
+	$(BIN)/stgraph demo-video
+
 test: $(VENV)/.dev scatter ## set up, lint, check types, run the tests with and without torch-scatter
 	@$(MAKE) --no-print-directory -j 2 lint tests
 
@@ -66,10 +70,15 @@ $(VENV)/.demo: $(INPUTS) | $(BIN)/python
 	$(PIP) install --quiet -c constraints.txt -e ".[train,viz]"
 	@touch $@
 
+$(VENV)/.demo-video: $(INPUTS) | $(BIN)/python
+	@echo "== set-up: stgraph with [train,video,viz] into $(VENV)"
+	$(PIP) install --quiet -c constraints.txt -e ".[train,video,viz]"
+	@touch $@ $(VENV)/.demo
+
 $(VENV)/.dev: $(INPUTS) | $(BIN)/python
 	@echo "== set-up: stgraph with [train,video,viz,docs,dev] into $(VENV)"
 	$(PIP) install --quiet -c constraints.txt -e ".[train,video,viz,docs,dev]"
-	@touch $@ $(VENV)/.demo $(VENV)/.docs
+	@touch $@ $(VENV)/.demo $(VENV)/.demo-video $(VENV)/.docs
 
 $(VENV)/.docs: $(INPUTS) | $(BIN)/python
 	@echo "== set-up: stgraph with [docs] into $(VENV)"

@@ -74,12 +74,21 @@ def waiting(module: nn.Module) -> list[str]:
     return found
 
 
-def refuse_state(module: Any, state: object) -> None:
+def refuse_state(module: Any, state: object, part: str | None = None) -> None:
     """Check that a module which gets a state does not need the whole clip at once.
+
+    Args:
+        module: which gets it.
+        state: what it gets; ``None`` passes.
+        part: name of the only one of its parts that runs, where the others do not. What the module
+            says itself holds for that too.
 
     Raises:
         InputError: naming the parts that do.
     """
-    if state is not None and not module.causal:
-        late = waiting(module) or type(module).__name__
+    if state is None or module.causal:
+        return
+    late = [name for name in waiting(module) if part is None or name.split(".")[0] == part]
+    if late or says(module) is False:
+        late = late or [type(module).__name__]
         raise InputError("state", f"None: {late} need the whole clip at once", "a state")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,8 +21,16 @@ __all__ = ["main"]
 COMMANDS = {
     **PURPOSES,
     "demo": "train the demonstration on embedded digits and write its report",
+    "demo-video": "make videos, train on them, and do all that there is to do with videos",
     "show": "write a page of the regions that a model finds in a clip",
+    "extract": "write a data set of the graphs that a model makes of clips",
+    "inspect": "read every video of a folder, a list or a data set, and report what there is",
 }
+RUN_PARTS = ("data", "model", "trainer")
+"""Parts of a run whose options a command hands on, if it has an argument ``options``."""
+VIDEOS = "--video"
+POSITIONAL = {"inspect"}
+"""Commands whose options without a default are given without their names."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -40,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="stgraph",
         description="Space-time graphs over video features.",
         epilog="commands:\n"
-        + "\n".join(f"  {name:10}{summary}" for name, summary in COMMANDS.items())
+        + "\n".join(f"  {name:12}{summary}" for name, summary in COMMANDS.items())
         + "\n\n`stgraph COMMAND --help` lists the options of one.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -55,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.path.append(str(Path.cwd()))  # where a user's own parts lie, as with `python -m`
     try:
         with handled():
-            _find(given.command)(given.options)
+            _find(given.command, given.options)(gathered(given.options))
     except Interrupted as stop:
         print(f"stgraph {given.command}: {stop}", file=sys.stderr)
         return int(stop.code or 0)
@@ -92,22 +103,62 @@ def _input_error(error: BaseException | None) -> BaseException | None:
     return error
 
 
-def _find(command: str) -> Callable[[Sequence[str]], object]:
+def _find(command: str, options: Sequence[str]) -> Callable[[Sequence[str]], object]:
     """Import a command alone: each needs extras, and none should wait for those of others."""
-    if command in PURPOSES:
+    videos = any(word.split("=")[0] == VIDEOS for word in options)
+    if command in PURPOSES and not (command == "predict" and videos):
         from stgraph.commands.runs import run
 
         return lambda options: run(command, options)
-    function = getattr(import_module(f"stgraph.commands.{command}"), command)
+    name = command.replace("-", "_")
+    function = getattr(import_module(f"stgraph.commands.{name}"), name)
     return lambda options: _call(function, command, options)
+
+
+def gathered(options: Sequence[str]) -> list[str]:
+    """Options with all words after ``--video`` as one list, as a shell writes out ``*.mp4``.
+
+    Examples:
+        >>> gathered(["--video", "a.mp4", "b.mp4", "--ckpt", "x"])
+        ['--video=["a.mp4", "b.mp4"]', '--ckpt', 'x']
+    """
+    words = list(options)
+    if VIDEOS not in words:
+        return words
+    first = words.index(VIDEOS)
+    rest = words[first + 1 :]
+    named = (place for place, word in enumerate(rest) if word.startswith("-") and word != "-")
+    end = next(named, len(rest))
+    if not rest[:end]:  # `--video --help`; without the help, it is told to be missing
+        return [*words[:first], *rest]
+    return [*words[:first], f"{VIDEOS}={json.dumps(rest[:end])}", *rest[end:]]
 
 
 def _call(function: Callable[..., object], command: str, options: Sequence[str]) -> object:
     """Call a function with options that its signature and docstring describe."""
     from jsonargparse import ArgumentParser
 
-    parser = ArgumentParser(
-        prog=f"stgraph {command}", description=COMMANDS[command], exit_on_error=False
-    )
-    parser.add_function_arguments(function, as_group=False)
-    return function(**parser.parse_args(options).as_dict())
+    description = COMMANDS[command]
+    more: dict[str, list[str]] = {}
+    skip: set[str | int] = set()
+    if "options" in signature(function).parameters:
+        options, rest = _apart(options)
+        more, skip = {"options": rest}, {"options"}
+        description += "; it takes the options of a run too: --data…, --model… and --trainer…"
+    parser = ArgumentParser(prog=f"stgraph {command}", description=description, exit_on_error=False)
+    positional = command in POSITIONAL
+    parser.add_function_arguments(function, as_group=False, as_positional=positional, skip=skip)
+    return function(**parser.parse_args(options).as_dict(), **more)
+
+
+def _apart(options: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Tell the options of a command from those of the run that it is about."""
+    mine: list[str] = []
+    of_run: list[str] = []
+    into = mine
+    for word in options:
+        if word.startswith("--"):
+            head = re.split(r"[.=+]", word.removeprefix("--"), maxsplit=1)[0]
+            into = of_run if head in RUN_PARTS else mine
+        into.append(word)
+    return mine, of_run

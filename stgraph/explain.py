@@ -17,7 +17,7 @@ from stgraph.graph import attach_edges
 from stgraph.layers import HomogeneousLayer, SpaceLayer, TemporalLayer
 from stgraph.model import SpaceTimeGraph
 
-__all__ = ["Frozen", "attention"]
+__all__ = ["Frozen", "attention", "stages"]
 
 OVER_HEADS: dict[str, Callable[[Tensor], Tensor]] = {
     "mean": partial(torch.mean, dim=-1),
@@ -34,7 +34,8 @@ def attention(net: SpaceTimeGraph, graph: Batch, reduce: str = "mean") -> dict[i
     The graph holds what went into the layers, so nothing has to be recorded on the way: they run
     once more, from no memory, on a graph that the network made of whole clips. Weights are found
     where PyG's ``AttentionExplainer`` looks for them, in ``alpha`` of what messages are made of: in
-    space layers, and in convolutions such as ``GATv2Conv`` or ``TransformerConv``. Those of loops
+    space layers, and in convolutions such as ``GATv2Conv`` or ``TransformerConv``; and in
+    homogeneous layers, of which it cannot ask. Those of loops
     that a convolution adds, and of edges that the graph has not, are left out. A convolution with
     dropout drops weights too, unless it is in evaluation mode.
 
@@ -81,11 +82,42 @@ def attention(net: SpaceTimeGraph, graph: Batch, reduce: str = "mean") -> dict[i
     for place, name in enumerate(net.schedule):
         layer = layers[name]
         heard.clear()
-        if isinstance(layer, SpaceLayer) and layer.gather.leaks:
-            heard.append(layer.weights(x, graph))
+        leaks = isinstance(layer, SpaceLayer) and layer.gather.leaks
+        if leaks or isinstance(layer, HomogeneousLayer):
+            weighs: Any = layer
+            heard.append(weighs.weights(x, graph))
         x = layer(x, graph)[0] if isinstance(layer, TemporalLayer) else layer(x, graph)
         if heard:
             found[place] = over_heads(torch.stack(heard).mean(0))
+    return found
+
+
+def stages(net: SpaceTimeGraph, graph: Batch) -> list[Tensor]:
+    """The node features after each place of a network's schedule.
+
+    Args:
+        net: the space-time network, for example the ``net`` of a graph block.
+        graph: frame graphs that it returned, of whole clips.
+
+    Returns:
+        Features ``[V, D]`` by the place in the schedule; the last ones are what the network
+        returned with the graph.
+
+    Examples:
+        >>> import torch
+        >>> from stgraph.edges import FullEdges
+        >>> from stgraph.nodes import GridNodes
+        >>> grid = GridNodes(8, (2,), edges=FullEdges())
+        >>> net = SpaceTimeGraph(grid, {"space": SpaceLayer(8)}, ("space",) * 2)
+        >>> out = net(torch.randn(1, 3, 8, 6, 6))
+        >>> [tuple(x.shape) for x in stages(net, out.graph)]
+        [(12, 8), (12, 8)]
+    """
+    x, found = graph.x, []
+    for name in net.schedule:
+        layer = net.layers[name]
+        x = layer(x, graph)[0] if isinstance(layer, TemporalLayer) else layer(x, graph)
+        found.append(x)
     return found
 
 

@@ -27,7 +27,9 @@ __all__ = [
     "Gaussian",
     "LogLinear",
     "area",
+    "area_weights",
     "boxcar",
+    "enclosing_box",
     "moment_box",
     "normalise",
     "pool",
@@ -223,6 +225,45 @@ def area(box: Tensor, height: int, width: int) -> Tensor:
     return rows[..., :, None] * columns[..., None, :]  # [..., H, W]
 
 
+def area_weights(
+    source: int,
+    target: int,
+    low: float = 0.0,
+    high: float = 1.0,
+    like: Tensor | None = None,
+) -> Tensor:
+    r"""The matrix that resizes an axis by area: the share of each new cell that an old one covers.
+
+    .. math:: W_{ij} = |[i, i{+}1] \cap [s_j, s_{j+1}]|\, / \,(s_{j+1} - s_j) \text{ of cell } i
+        \text{ in new cell } j, \quad s_j = n (low + (high - low)\, j / m)
+
+    Rows sum to 1 where the stretch lies within the axis. So a resized mask is the share of each
+    cell that the mask covers, exactly, to more cells and to fewer.
+
+    Args:
+        source: n, cells of the axis.
+        target: m, cells that the stretch becomes.
+        low: where the stretch begins, in 0..1 of the axis.
+        high: where it ends.
+        like: type and device of the matrix are this tensor's.
+
+    Returns:
+        Weights ``[target, source]``.
+
+    Examples:
+        >>> area_weights(3, 2)
+        tensor([[0.6667, 0.3333, 0.0000],
+                [0.0000, 0.3333, 0.6667]])
+    """
+    like = torch.empty(0) if like is None else precise(like)
+    step = torch.arange(target + 1, dtype=like.dtype, device=like.device) / target
+    edge = (source * (low + (high - low) * step))[:, None]  # [target + 1, 1]
+    cell = torch.arange(source, dtype=like.dtype, device=like.device)  # [source]
+    covered = torch.minimum(cell + 1, edge[1:]) - torch.maximum(cell, edge[:-1])
+    weights: Tensor = covered.clamp_min(0) / (edge[1:] - edge[:-1])
+    return weights
+
+
 def window_box(centre: Tensor, size: Tensor, height: int, width: int) -> Tensor:
     """Box of a window: centre ± half-size, clipped to the frame.
 
@@ -283,6 +324,30 @@ def moment_box(kernel: Tensor) -> Tensor:
         ends.append((((mean - half) / cells), ((mean + half) / cells)))
     (y1, y2), (x1, x2) = ends
     return torch.stack([x1, y1, x2, y2], dim=-1).clamp(0, 1)
+
+
+def enclosing_box(kernel: Tensor) -> Tensor:
+    """Box of a kernel of any shape: the smallest one with all cells that weigh something.
+
+    Args:
+        kernel: weights ``[..., H, W]``; those above 0 count.
+
+    Returns:
+        Boxes (x1, y1, x2, y2) ``[..., 4]`` in 0..1; all 0 of a kernel without weights.
+
+    Examples:
+        >>> enclosing_box(torch.tensor([[0.0, 0.2, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]]))
+        tensor([0.2500, 0.0000, 0.7500, 0.5000])
+    """
+    found = kernel.detach() > 0
+    ends = []
+    for axis in (-1, -2):  # columns, then rows
+        some = found.any(dim=-3 - axis).to(torch.uint8)  # [..., cells]
+        cells = some.size(-1)
+        last = cells - some.flip(-1).argmax(dim=-1)  # argmax finds the first
+        ends.append((some.argmax(dim=-1) / cells, last * some.amax(dim=-1) / cells))
+    (x1, x2), (y1, y2) = ends
+    return torch.stack([x1, y1, x2, y2], dim=-1)
 
 
 def precise(x: Tensor) -> Tensor:

@@ -190,15 +190,15 @@ class SpaceTimeGraph(nn.Module):
         """
         layout_of(graph)
         channels("graph.x", graph.x, self.nodes.out_channels)
-        self._check(state)
+        self._check(state, "layers")
         x, states = self._run(graph, state)
         return Output(x, graph, State(None, self.schedule, states))
 
-    def _check(self, state: State | None) -> None:
+    def _check(self, state: State | None, part: str | None = None) -> None:
         """Refuse a state that is no state of these layers, or that they cannot go on with."""
         if state is None:
             return
-        refuse_state(self, state)
+        refuse_state(self, state, part)
         came = state.schedule if isinstance(state, State) else type(state).__name__
         if came != self.schedule:
             raise InputError("state", f"a State of {self.schedule}", came)

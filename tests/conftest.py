@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from torch_geometric.data import Data
 
 # Tests that run beside others, and the processes that they start, take one core each.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -27,6 +29,20 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def same() -> Callable[[Data, Data], bool]:
+    """Tell whether two graphs have equal fields, bit by bit."""
+
+    def equal(one: Data, other: Data) -> bool:
+        a, b = one.to_dict(), other.to_dict()
+        return a.keys() == b.keys() and all(
+            torch.equal(value, b[name]) if isinstance(value, torch.Tensor) else value == b[name]
+            for name, value in a.items()
+        )
+
+    return equal
 
 
 @pytest.fixture(scope="session")
@@ -82,5 +98,48 @@ def config(
         file = tmp_path / "config.yaml"
         file.write_text(yaml.safe_dump(content), encoding="utf-8")
         return str(file)
+
+    return write
+
+
+@pytest.fixture
+def video_file() -> Callable[..., Path]:
+    """Write a video of stripes that move, at 25 frames a second."""
+    av = pytest.importorskip("av")
+
+    def write(
+        path: Path,
+        frames: int = 20,
+        size: tuple[int, int] = (64, 48),
+        codec: str = "libx264",
+        rate: int = 25,
+    ) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=rate)
+            stream.width, stream.height = size
+            stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+            for number in range(frames):
+                pixels = np.full((size[1], size[0], 3), 40, np.uint8)
+                pixels[:, 3 * number % size[0], 2] = 255
+                pixels[2 * number % size[1]] = 200
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+            container.mux(stream.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture
+def frame_folder() -> Callable[..., Path]:
+    """Write a folder of images, a frame each."""
+    image = pytest.importorskip("PIL.Image")
+
+    def write(folder: Path, frames: int = 8, size: tuple[int, int] = (64, 48)) -> Path:
+        folder.mkdir(parents=True)
+        for number in range(frames):
+            pixels = np.full((size[1], size[0], 3), 10 * number % 256, np.uint8)
+            image.fromarray(pixels).save(folder / f"{number + 1:05d}.png")
+        return folder
 
     return write

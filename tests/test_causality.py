@@ -219,6 +219,28 @@ def test_a_network_refuses_a_state_with_the_name_of_the_part(name):
         model(torch.randn(MAPS), state)
 
 
+@pytest.mark.parametrize("name", NETS)
+def test_stored_graphs_ask_the_layers_only(name):
+    """Where it is the extractor that needs the whole clip, graphs that are there stream."""
+    make, part = NETS[name]
+    model = make()
+    out = model(torch.randn(MAPS))
+    state = model.process(out.graph).state
+    if part.startswith("nodes"):
+        assert model.process(out.graph, state).x.shape == out.x.shape
+        return
+    with pytest.raises(InputError, match=rf"state: expected None: \['{part}'\] need the whole"):
+        model.process(out.graph, state)
+
+
+def test_stored_graphs_ask_a_network_that_says_so_itself():
+    model = net()
+    model.causal = False
+    out = model(torch.randn(MAPS))
+    with pytest.raises(InputError, match=r"\['SpaceTimeGraph'\] need the whole clip"):
+        model.process(out.graph, model.process(out.graph).state)
+
+
 @pytest.mark.parametrize("name", WHOLES)
 def test_what_is_around_it_refuses_a_state_too(name):
     make, sizes, part = WHOLES[name]

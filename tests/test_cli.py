@@ -11,9 +11,14 @@ from pathlib import Path
 import pytest
 
 import stgraph
-from stgraph.applications import demo, show
-from stgraph.cli import COMMANDS, main
+from stgraph.applications import demo, demo_video, extract, predict, show
+from stgraph.applications import inspect as applications_inspect
+from stgraph.cli import COMMANDS, gathered, main
 from stgraph.commands import demo as commands_demo
+from stgraph.commands import demo_video as commands_demo_video
+from stgraph.commands import extract as commands_extract
+from stgraph.commands import inspect as commands_inspect
+from stgraph.commands import predict as commands_predict
 from stgraph.commands import show as commands_show
 from stgraph.commands.overview import overview
 from stgraph.training import ClassificationModule, ClipData
@@ -79,12 +84,48 @@ def test_the_help_of_a_run_names_options_that_there_are(
 
 
 @pytest.mark.parametrize(
-    ("command", "function"), [(commands_demo.demo, demo.run), (commands_show.show, show.run)]
+    ("command", "function"),
+    [
+        (commands_demo.demo, demo.run),
+        (commands_demo_video.demo_video, demo_video.run),
+        (commands_show.show, show.run),
+        (commands_extract.extract, extract.run),
+    ],
 )
 def test_a_command_has_the_options_of_its_function(
     command: Callable[..., object], function: Callable[..., object]
 ) -> None:
     assert inspect.signature(command) == inspect.signature(function)
+
+
+@pytest.mark.parametrize(
+    ("command", "function"),
+    [
+        (commands_inspect.inspect, applications_inspect.run),
+        (commands_predict.predict, predict.run),
+    ],
+)
+def test_a_command_that_turns_a_count_into_a_status_has_the_options_of_its_function(
+    command: Callable[..., object], function: Callable[..., object]
+) -> None:
+    assert inspect.signature(command).parameters == inspect.signature(function).parameters
+
+
+def test_words_that_a_shell_writes_out_are_one_option() -> None:
+    words = ["--ckpt", "x", "--video", "a.mp4", "-", "b.mp4", "--out=y"]
+    assert gathered(words) == ["--ckpt", "x", '--video=["a.mp4", "-", "b.mp4"]', "--out=y"]
+    assert gathered(["--video=a.mp4", "--ckpt", "x"]) == ["--video=a.mp4", "--ckpt", "x"]
+    assert gathered(["--video", "--help"]) == ["--help"]
+
+
+def test_the_help_of_answers_to_videos(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["predict", "--video", "--help"])
+    assert stop.value.code == 0
+    assert "--piece PIECE" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["predict", "--help"])
+    assert "stgraph predict --video --help" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -104,6 +145,19 @@ def test_a_command_has_the_options_of_its_function(
         ["show", "--ckpt=x", "--index=first"],
         ["show", "--ckpt=x", "--split=all"],
         ["demo", "--steps=many"],
+        ["demo-video", "--digits=letters"],
+        ["inspect"],
+        ["inspect", "nowhere"],
+        ["inspect", ".", "--decode=some"],
+        ["predict", "--video"],
+        ["predict", "--video", "nowhere.mp4", "--ckpt", "x"],
+        ["predict", "--video=camera:lavfi:testsrc", "--ckpt", "nowhere.ckpt"],
+        ["show", "--ckpt=x", "--video=nowhere.mp4"],
+        ["extract"],
+        ["extract", "--ckpt=x"],
+        ["extract", "--ckpt=x", "--out=y", "--options=z"],
+        ["extract", "--ckpt=x", "--out=y", "--graphs=videos"],
+        ["extract", "--ckpt=x", "--out=y", "--data.root=z"],
     ],
     ids=" ".join,
 )
@@ -118,7 +172,7 @@ def test_what_is_wrong_is_told_in_one_line(
     printed, said = capsys.readouterr()
     assert printed == ""
     assert len(said.splitlines()) == 1
-    assert re.match(r"stgraph( \w+)?: error: ", said)
+    assert re.match(r"stgraph( [\w-]+)?: error: ", said)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

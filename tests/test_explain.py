@@ -26,6 +26,7 @@ from stgraph.layers import (
     AdditiveAttention,
     DotAttention,
     GraphConv,
+    HomogeneousLayer,
     LeakingDotAttention,
     SpaceLayer,
     TimeLayer,
@@ -169,3 +170,28 @@ def test_weights_by_relation():
     net.layers["space"] = layer.double().eval()
     _, (_, alpha) = conv(graph.x, graph.edge_index, graph.edge_type, return_attention_weights=True)
     torch.testing.assert_close(attention(net, graph)[0], alpha.mean(-1))
+
+
+@pytest.mark.parametrize("gather", [DotAttention, LeakingDotAttention])
+def test_weights_of_a_homogeneous_layer_are_those_of_its_edges_in_space(gather):
+    """In the first frame a node hears no past, so there they are those of its space layer."""
+    layer = HomogeneousLayer(SpaceLayer(C, gather=gather(C, heads=2)))
+    net, graph = made(layer, "grid", rounds=2)
+    assert list(attention(net, graph)) == [0, 2]
+    each = attention(net, graph, "none")[0]
+    target, source = graph.edge_index[1], graph.edge_index[0]
+    first = graph.time[target] == 0
+    torch.testing.assert_close(each[first], layer.space.weights(graph.x, graph)[first])
+    torch.testing.assert_close(each.mean(-1), layer.attention(graph.x, graph))
+    if layer.space.gather.leaks:
+        return
+    # Later on a node hears itself of a frame ago too, in one softmax with the others.
+    rows = first.logical_not().nonzero().squeeze(1)
+    query, key = layer.space.gather.ends(graph.x)
+    nodes = graph.num_nodes // graph.num_graphs
+    score = layer.space.gather.score(query[target], key[source])  # [E, heads]
+    own = layer.space.gather.score(query[nodes:], key[:-nodes])  # [V - N, heads]
+    for edge in rows[::7].tolist():
+        node = int(target[edge])
+        total = score[target == node].exp().sum(0) + own[node - nodes].exp()
+        torch.testing.assert_close(each[edge], score[edge].exp() / total)

@@ -45,7 +45,8 @@ MAY = {
     "viz": CONTRACT | {"writing"},
     "training": CORE | {"reading", "weights", "datasets", "metrics", "viz", "writing", "signals"},
     "runs": {"checks", "reading", "writing", "datasets", "training"},
-    "applications": CORE | {"datasets", "training", "runs", "viz", "writing"},
+    "applications": CORE
+    | {"explain", "reading", "datasets", "training", "runs", "viz", "writing", "signals", ""},
     "commands": {"runs", "applications"},
     "cli": {"checks", "signals", "commands", ""},
     "__main__": {"cli"},
@@ -54,7 +55,7 @@ MAY = {
 # Optional packages, and the rooms that may import them when they are imported themselves.
 OPTIONAL = {
     "lightning": {"training", "runs", "applications"},
-    "jsonargparse": {"training", "runs"},
+    "jsonargparse": {"training", "runs", "applications"},
     "torchmetrics": {"training", "metrics"},
     "matplotlib": set(),
     "sklearn": set(),

@@ -14,7 +14,8 @@ import json
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -181,7 +182,25 @@ def run(
     integer("warmup", warmup, 0)
     integer("shown", shown)
     quiet()
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    with _warnings_only():
+        return _run(out, seed, steps, warmup, batch_size, test_clips, shown)
+
+
+@contextmanager
+def _warnings_only() -> Iterator[None]:
+    """Let Lightning say nothing but warnings within the block: the page says the rest."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _run(
+    out: str, seed: int, steps: int, warmup: int, batch_size: int, test_clips: int, shown: int
+) -> Path:
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     begun = time.perf_counter()

@@ -29,6 +29,10 @@ RUN = {
     "keep_minutes": "minutes of training between two checkpoints at most",
     "print_config": "print what all this amounts to, and stop",
 }
+VIDEOS = (
+    "   or: stgraph predict --video PATH ... --ckpt FILE [--OPTION VALUE ...], for videos",
+    "       (`stgraph predict --video --help` lists the options of that)",
+)
 DATA = "any Lightning data module; stgraph.training.ClipData, with the options below, when absent"
 TRAINER = {
     "max_epochs": "passes over the training clips",
@@ -68,7 +72,8 @@ def overview(command: str) -> str:
             "--model.model.help stgraph.recipes.dyreg_small",
         },
     }
-    lines = [f"usage: stgraph {command} [--config FILE] [--OPTION VALUE ...]", ""]
+    lines = [f"usage: stgraph {command} [--config FILE] [--OPTION VALUE ...]"]
+    lines += [*(VIDEOS if command == "predict" else ()), ""]
     lines += [f"{PURPOSES[command]}", ""]
     for title, options in groups.items():
         lines += [f"{title}:", *(line for item in options.items() for line in _row(*item)), ""]

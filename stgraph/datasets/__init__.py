@@ -22,6 +22,7 @@ from stgraph.datasets.digits import (
 )
 from stgraph.datasets.items import ItemLoader, collate
 from stgraph.datasets.loader import ClipLoader
+from stgraph.datasets.videos import SomethingSomething, VideoFolder, VideoManifest
 
 __all__ = [
     "ClipBatch",
@@ -32,7 +33,10 @@ __all__ = [
     "MultiSyncMNIST",
     "OfficialSyncMNIST",
     "Scenes",
+    "SomethingSomething",
     "SyncMNIST",
+    "VideoFolder",
+    "VideoManifest",
     "collate",
     "keep_contrast",
     "label_chances",

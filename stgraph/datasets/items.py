@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import random
-import signal
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -16,9 +11,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from stgraph.checks import InputError, integer
-from stgraph.datasets.clips import ClipBatch
+from stgraph.datasets.clips import ClipBatch, LeftOut, LeftOutError
 from stgraph.datasets.draws import Ints, stream_key
 from stgraph.datasets.loader import ClipLoader
+from stgraph.datasets.workers import as_it_is, leave_signals, random_numbers
 
 __all__ = ["ItemLoader", "PlainClips", "collate", "one_clip"]
 
@@ -37,7 +33,8 @@ def collate(clips: Sequence[Mapping[str, Any]]) -> ClipBatch:
     It is for any ``DataLoader`` (``collate_fn=collate``); :class:`ItemLoader` uses it by itself.
 
     Args:
-        clips: each with a ``video`` [T, C, H, W], and with the same fields of the same shapes.
+        clips: each with a ``video`` [T, C, H, W], or [V, T, C, H, W] of several views, and with
+            the same fields of the same shapes.
 
     Returns:
         The fields with a dimension more: ``video`` [B, T, C, H, W], ``label`` [B], …; what is no
@@ -63,9 +60,10 @@ def collate(clips: Sequence[Mapping[str, Any]]) -> ClipBatch:
         if "video" not in clip:
             raise InputError(f"clip {name}", "a dict with a video", f"one of {sorted(clip)}")
         sizes = _sizes(clip["video"])
-        if len(sizes) != 4:
+        if len(sizes) not in (4, 5):
             got = sizes or type(clip["video"]).__name__
-            raise InputError("video", "a tensor [T, C, H, W]", f"{got} of clip {name}")
+            expected = "a tensor [T, C, H, W], or [V, T, C, H, W] of several views"
+            raise InputError("video", expected, f"{got} of clip {name}")
         if clip.keys() != clips[0].keys():
             first = f"the fields of clip {_name(clips[0], 0)}, {sorted(clips[0])}"
             raise InputError(f"clip {name}", first, sorted(clip))
@@ -104,6 +102,11 @@ class ItemLoader(ClipLoader):
     the number of workers, nor on where a run was resumed. Batches have the clips' numbers as
     ``index``, unless the dataset's clips bring an ``index`` of their own.
 
+    A clip for which the dataset raises :class:`~stgraph.datasets.clips.LeftOutError` is missing
+    from its batch, which is smaller by it; no other clip takes its place. :attr:`left_out` lists
+    those of the epoch, up to the batch that was handed out last, and is part of the loader's state.
+    A batch of which no clip is left is an empty dict; with ``repeats`` there is no such batch.
+
     Args:
         dataset: of clips that are dicts, see :func:`collate`.
         batch_size: clips a batch, on each rank.
@@ -129,15 +132,16 @@ class ItemLoader(ClipLoader):
     ) -> None:
         super().__init__(dataset, batch_size, device, **order)  # type: ignore[arg-type]
         self._numbers: list[list[tuple[int, int]]] = []  # of the batches to come; see _load
+        self.left_out: list[LeftOut] = []
         self.repeats = repeats
         workers = integer("num_workers", num_workers, 0)
         self._loader: DataLoader[Any] = DataLoader(
             _Batches(dataset, self.seed),
             batch_sampler=self._numbers,
-            collate_fn=_as_it_is,
+            collate_fn=as_it_is,
             num_workers=workers,
             persistent_workers=workers > 0,
-            worker_init_fn=_leave_signals,
+            worker_init_fn=leave_signals,
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # a loader that begins leaves the run's numbers alone
         )
@@ -145,11 +149,34 @@ class ItemLoader(ClipLoader):
     def _load(self, numbers: Iterable[Ints], epoch: int) -> Iterator[ClipBatch]:
         epoch = 0 if self.repeats else epoch
         self._numbers[:] = [[(epoch, int(clip)) for clip in batch] for batch in numbers]
-        for batch in self._loader:
+        if not self._position:
+            self.left_out = []
+        for batch, left_out in self._loader:
             if isinstance(batch, InputError):
                 self._end_workers()
                 raise batch
-            yield _to(self.device, batch)
+            self.left_out += left_out
+            if batch or not self.repeats:
+                yield _to(self.device, batch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the loader stands, and what was left out of the epoch until there."""
+        return {**super().state_dict(), "left_out": [list(one) for one in self.left_out]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where another loader stood.
+
+        Raises:
+            InputError: when that loader's batches are not this one's.
+        """
+        super().load_state_dict(state)
+        kept = state.get("left_out", [])
+        try:
+            self.left_out = [
+                LeftOut(int(number), str(clip), str(why)) for number, clip, why in kept
+            ]
+        except (TypeError, ValueError) as error:
+            raise InputError("state['left_out']", "clips that were left out", repr(kept)) from error
 
     def _end_workers(self) -> None:
         """End the workers in order, as Lightning does.
@@ -174,9 +201,11 @@ def one_clip(dataset: Any, index: int, device: torch.device | str = "cpu") -> Cl
     if callable(getattr(dataset, "batch", None)):
         batch: ClipBatch = dataset.batch(np.array([index]), device)
         return batch
-    made = _Batches(dataset, seed=0).__getitems__([(0, index)])
+    made, left_out = _Batches(dataset, seed=0).__getitems__([(0, index)])
     if isinstance(made, InputError):
         raise made
+    if left_out:
+        raise InputError("indices", f"a clip that can be read, not {index}", left_out[0].why)
     return _to(torch.device(device), made)
 
 
@@ -186,6 +215,9 @@ def _to(device: torch.device, batch: Mapping[str, Any]) -> ClipBatch:
         field: column.to(device, non_blocking=True) if isinstance(column, Tensor) else column
         for field, column in batch.items()
     }
+
+
+_Loaded: TypeAlias = tuple[ClipBatch | InputError, list[LeftOut]]
 
 
 class _Batches(Dataset[Any]):
@@ -198,54 +230,21 @@ class _Batches(Dataset[Any]):
         self.dataset = dataset
         self.seed = seed
 
-    def __getitems__(self, draws: list[tuple[int, int]]) -> ClipBatch | InputError:
+    def __getitems__(self, draws: list[tuple[int, int]]) -> _Loaded:
+        clips, left_out = [], []
         try:
-            return collate([self._clip(*draw) for draw in draws])
+            for epoch, number in draws:
+                try:
+                    clips.append(self._clip(epoch, number))
+                except LeftOutError as error:
+                    left_out.append(LeftOut(number, error.clip, str(error)))
+            return (collate(clips) if clips else {}), left_out
         except InputError as error:
-            return error
+            return error, left_out
 
     def _clip(self, epoch: int, number: int) -> Mapping[str, Any]:
-        with _random_numbers(stream_key(self.seed, "clip", epoch, number)):
+        with random_numbers(stream_key(self.seed, "clip", epoch, number)):
             clip = self.dataset[number]
         if not isinstance(clip, Mapping):
             raise InputError(f"clip {number}", "a dict with a video", type(clip).__name__)
         return {"index": number, **clip}
-
-
-def _leave_signals(worker: int) -> None:
-    """Leave signals to the first process, which ends the workers.
-
-    Terminals and schedulers send them to all processes of a command. A worker that ended would take
-    the first one down before it has saved anything.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):  # on Linux, which tells who sent it
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_end_with_the_loader, daemon=True).start()
-
-
-def _end_with_the_loader() -> None:
-    """Wait for the SIGTERM of the loader's process; others are not meant for a worker."""
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
-        pass
-    os._exit(0)
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
-
-
-@contextmanager
-def _random_numbers(seed: int) -> Iterator[None]:
-    """Let torch, NumPy and Python draw from a seed, and afterwards as if nothing had been."""
-    generator = torch.default_generator
-    states = generator.get_state(), np.random.get_state(), random.getstate()
-    generator.manual_seed(seed)
-    np.random.seed(seed % 2**32)
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        generator.set_state(states[0])
-        np.random.set_state(states[1])
-        random.setstate(states[2])

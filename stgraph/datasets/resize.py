@@ -55,15 +55,24 @@ def tent_weights(source: int, target: int) -> NDArray[np.float64]:
     return weights
 
 
-@lru_cache(maxsize=32)
+class Bands(NamedTuple):
+    """The input pixels that are seen at all, and bands whose sources count from the first."""
+
+    seen: slice
+    bands: tuple[Band, ...]
+
+
+@lru_cache(maxsize=256)
 def _bands(
-    source: int, target: int, size: int, split: bool, device: torch.device
-) -> tuple[Band, ...]:
-    """Cut the matrix into bands, without the zero columns, in whole units of 2^-16."""
-    weights = np.rint(tent_weights(source, target) / _UNIT) * _UNIT
+    source: int, target: int, start: int, stop: int, size: int, split: bool, device: torch.device
+) -> Bands:
+    """Cut rows of the matrix into bands, without the zero columns, in whole units of 2^-16."""
+    weights = np.rint(tent_weights(source, target)[start:stop] / _UNIT) * _UNIT
+    seen = np.flatnonzero(weights.any(0))
+    begin, end = int(seen[0]), int(seen[-1]) + 1
     bands = []
-    for first in range(0, target, size):
-        rows = weights[first : first + size]
+    for first in range(0, stop - start, size):
+        rows = weights[first : first + size, begin:end]
         seen = np.flatnonzero(rows.any(0))
         rows = rows[:, seen[0] : seen[-1] + 1]
         coarse = np.floor(rows * 256) / 256
@@ -75,7 +84,7 @@ def _bands(
                 tuple(torch.tensor(part, dtype=torch.float32, device=device) for part in parts),
             )
         )
-    return tuple(bands)
+    return Bands(slice(begin, end), tuple(bands))
 
 
 class Resizer:
@@ -84,6 +93,8 @@ class Resizer:
     Args:
         source: height and width that come.
         target: height and width to make.
+        window: first row, first column, rows and columns of the target that are made, from no more
+            of the input than they need; all of it when absent.
 
     Examples:
         >>> Resizer((4, 4), (2, 2))(torch.full((1, 4, 4), 200, dtype=torch.uint8))
@@ -91,24 +102,41 @@ class Resizer:
                  [200, 200]]], dtype=torch.uint8)
     """
 
-    def __init__(self, source: tuple[int, int], target: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        source: tuple[int, int],
+        target: tuple[int, int],
+        window: tuple[int, int, int, int] | None = None,
+    ) -> None:
         self.source = source
         self.target = target
+        self.window = (0, 0, *target) if window is None else window
 
     def __call__(self, frames: Tensor) -> Tensor:
-        """Return frames [F, h, w]."""
+        """Return frames [F, h, w], those of the window."""
+        (H, W), (h, w) = self.source, self.target
+        top, left, rows, columns = self.window
         if self.source == self.target:
-            return frames
+            if self.window == (0, 0, *self.source):
+                return frames
+            return frames[:, top : top + rows, left : left + columns]
         # TF32 and bfloat16 products hold 8 bits of a weight at least, so on devices and under
         # settings that use them the weights go in two parts of 8 bits, each of which is exact.
         split = frames.device.type != "cpu" or torch.get_float32_matmul_precision() != "highest"
-        (H, W), (h, w) = self.source, self.target
+        where = split, frames.device
+        down = _bands(H, h, top, top + rows, _ROWS, *where) if h != H else None
+        along = _bands(W, w, left, left + columns, _COLUMNS, *where) if w != W else None
+        x = frames[
+            :,
+            slice(top, top + rows) if down is None else down.seen,
+            slice(left, left + columns) if along is None else along.seen,
+        ]
         # With frames between rows and columns, each pass is a plain product of two matrices.
-        x = frames.float().transpose(0, 1)  # [H, F, W]
-        if w != W:
-            x = _along_rows(x, _bands(W, w, _COLUMNS, split, x.device))  # [H, F, w]
-        if h != H:
-            x = _along_columns(x, _bands(H, h, _ROWS, split, x.device))  # [h, F, w]
+        x = x.float().transpose(0, 1)  # [H, F, W]
+        if along is not None:
+            x = _along_rows(x, along.bands)  # [H, F, w]
+        if down is not None:
+            x = _along_columns(x, down.bands)  # [h, F, w]
         return x.to(torch.int16).to(torch.uint8).transpose(0, 1)  # faster in two steps
 
 

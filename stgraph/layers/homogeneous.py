@@ -9,7 +9,16 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from stgraph.checks import InputError, shape
-from stgraph.graph import from_frames, in_frames, newest, occupied, presence, slots, to_dense
+from stgraph.graph import (
+    from_frames,
+    in_frames,
+    layout_of,
+    newest,
+    occupied,
+    presence,
+    slots,
+    to_dense,
+)
 from stgraph.layers.base import TemporalLayer
 from stgraph.layers.space import Ends, Past, SpaceLayer
 
@@ -68,6 +77,29 @@ class HomogeneousLayer(TemporalLayer):
             InputError: when the graph has no edges, or on another width, or a state of another
                 batch size, N or kind.
         """
+        out, _, state = self._run(x, graph, state)
+        return out, state
+
+    def attention(self, x: Tensor, graph: Batch, state: Previous | None = None) -> Tensor:
+        """Weights α of the edges ``[E]`` on what goes into a round, the mean over heads.
+
+        What a node hears of itself a frame before has no edge, so the weights of a target's edges
+        are not all of its weights.
+        """
+        return self.weights(x, graph, state).mean(dim=-1)
+
+    def weights(self, x: Tensor, graph: Batch, state: Previous | None = None) -> Tensor:
+        """Weights α of the edges ``[E, heads]``, as :meth:`attention` has their mean."""
+        alpha = self._run(x, graph, state)[1].transpose(1, 2).flatten(0, 1)  # [F·N, heads, N + 1]
+        (source, target), place = graph.edge_index, slots(graph)
+        if place is not None:
+            source, target = place[source], place[target]
+        return alpha[target, :, source % layout_of(graph).nodes]
+
+    def _run(
+        self, x: Tensor, graph: Batch, state: Previous | None
+    ) -> tuple[Tensor, Tensor, Previous]:
+        """New features ``[V, C]``, weights ``[F, heads, N, N + 1]``, and the state."""
         self.space.check(x, graph)
         ends = [
             to_dense(end, graph)  # [B, T, N, …]
@@ -87,7 +119,7 @@ class HomogeneousLayer(TemporalLayer):
             for first, all_ in zip(state, (of, key, here), strict=True)
         ]
         before = [all_[:, :-1] for all_ in late]
-        out, _ = self.space.over_pairs(
+        out, alpha = self.space.over_pairs(
             in_frames(to_dense(x, graph), graph),
             Ends(*(in_frames(end, graph) for end in ends)),
             self.space.adjacency(graph, slots(graph)),
@@ -98,7 +130,8 @@ class HomogeneousLayer(TemporalLayer):
                 in_frames(before[2] & here, graph),
             ),
         )
-        return from_frames(out, graph), Previous(*(newest(all_, graph)[:, 0] for all_ in late))
+        after = Previous(*(newest(all_, graph)[:, 0] for all_ in late))
+        return from_frames(out, graph), alpha, after
 
     @staticmethod
     def _check_state(state: Previous, of: Tensor, key: Tensor) -> None:

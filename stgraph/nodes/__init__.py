@@ -13,6 +13,7 @@ from stgraph.nodes.generators import (
     official_small_generator,
 )
 from stgraph.nodes.grid import GridNodes
+from stgraph.nodes.masks import MaskNodes
 from stgraph.nodes.mean_shift import MeanShiftRegions, MeanShiftState
 from stgraph.nodes.points import PointNodes
 from stgraph.nodes.saliency import Change, Contrast, Energy, FilterEnergy, LearnedSaliency, Saliency
@@ -43,6 +44,7 @@ __all__ = [
     "HourGlass",
     "LargeGenerator",
     "LearnedSaliency",
+    "MaskNodes",
     "MeanShiftRegions",
     "MeanShiftState",
     "NodeExtractor",

@@ -13,6 +13,7 @@ from stgraph.checks import InputError, flag, integer, positive, shape
 from stgraph.edges import EdgeBuilder
 from stgraph.kernels import AxisProfile, area, separable, tent
 from stgraph.nodes.base import NodeExtractor, Regions
+from stgraph.nodes.identities import beside, by_identity, check_scores, check_slots, check_values
 
 __all__ = ["BoxKernel", "BoxNodes", "WindowKernel"]
 
@@ -145,38 +146,20 @@ class BoxNodes(NodeExtractor):
         clips, frames, _, height, width = features.shape
         count = shape("boxes", boxes, f"{clips} {frames} M 4")[2]
         nodes = count if self.num_nodes is None else self.num_nodes
-        if not nodes:
-            raise InputError("boxes", "at least one slot a frame, or num_nodes=", list(boxes.shape))
         if not boxes.is_floating_point():
             raise InputError("boxes", "a floating-point tensor", boxes.dtype)
-        for name, hint in (("present", present), ("track", track)):
-            if hint is not None:
-                shape(name, hint, f"{clips} {frames} {count}")
-        if present is not None and present.dtype != torch.bool:
-            raise InputError("present", "a tensor of bool", present.dtype)
-        if track is not None and (track.is_floating_point() or track.dtype == torch.bool):
-            raise InputError("track", "a tensor of whole numbers", track.dtype)
-        if track is None and count > nodes:
-            raise InputError("boxes", f"at most {nodes} a frame without track ids", count)
-        if frame_mask is not None:  # padding may hold anything
-            frame = frame_mask[..., None].to(boxes.device, non_blocking=True)
-            if present is None:
-                present = frame.expand(clips, frames, count)
-            else:
-                present = present & frame.to(present.device)
+        sizes = (clips, frames, count)
+        present = check_slots("boxes", sizes, nodes, present, track, frame_mask, boxes)
         if scores is not None:
-            lead = f"[{clips}, {frames}, {count}, ...]"
-            if not isinstance(scores, Tensor) or scores.shape[:3] != boxes.shape[:3]:
-                came = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-                raise InputError("scores", lead, came)
+            check_scores(scores, sizes)
         if self.check:
-            _check(boxes, present, track, nodes)
-        box, mask = _by_identity(boxes, boxes, present, track, nodes)
-        box = _beside(box, features)
+            check_values("boxes", "box", _faults(boxes.detach()), boxes, present, track, nodes)
+        box, mask = by_identity(boxes, present, track, nodes)
+        box = beside(box, features)
         extra = {}
         if scores is not None:
-            by_id, mask = _by_identity(scores.to(boxes.device), boxes, present, track, nodes)
-            extra["scores"] = _beside(by_id, features)
+            by_id, mask = by_identity(scores.to(boxes.device), present, track, nodes)
+            extra["scores"] = beside(by_id, features)
         return Regions(self.kernel(box, height, width), box, mask, extra=extra), None
 
     def extra_repr(self) -> str:
@@ -185,59 +168,10 @@ class BoxNodes(NodeExtractor):
         return f"{self.channels}, num_nodes={self.num_nodes}, kernel={kernel}, check={self.check}"
 
 
-def _beside(value: Tensor, features: Tensor) -> Tensor:
-    """What came with the features, where they are, in single precision at least."""
-    dtype = torch.promote_types(features.dtype, torch.float32)
-    return value.to(features.device, dtype, non_blocking=value.device.type == "cpu")
-
-
-def _by_identity(
-    values: Tensor, boxes: Tensor, present: Tensor | None, track: Tensor | None, nodes: int
-) -> tuple[Tensor, Tensor | None]:
-    """Values of the boxes by identity ``[B, T, N, …]``, and which are there ``[B, T, N]``.
-
-    ``None`` where all are.
-    """
-    count = boxes.size(2)
-    if present is None and track is None and count == nodes:
-        return values, None
-    if present is None:
-        present = boxes.new_ones(boxes.shape[:3], dtype=torch.bool)
-    if track is None:
-        track = torch.arange(count, device=boxes.device).expand(present.shape)
-    present, track = present.to(boxes.device), track.to(boxes.device)
-    place = track.long().masked_fill(~present, nodes)  # one slot more, for what is not there
-    rest = (1,) * (values.dim() - 3)
-    known = values.masked_fill(~present.view(*present.shape, *rest), 0)
-    out = values.new_zeros(*values.shape[:2], nodes + 1, *values.shape[3:])
-    out = out.scatter(2, place.view(*place.shape, *rest).expand_as(values), known)
-    mask = present.new_zeros(*present.shape[:2], nodes + 1).scatter(2, place, present)
-    return out[:, :, :nodes], mask[:, :, :nodes]
-
-
-def _check(boxes: Tensor, present: Tensor | None, track: Tensor | None, nodes: int) -> None:
-    """Look at the values of the boxes and ids that are there, all with one look at the device."""
-    known = boxes.detach()
-    there = known.new_ones(known.shape[:3], dtype=torch.bool)
-    if present is not None:
-        there = present.to(known.device)
-    x1, y1, x2, y2 = known.unbind(-1)
-    faults = {
-        "(x1, y1, x2, y2) in 0..1 of the frame": ~((known >= 0) & (known <= 1)).all(dim=-1),
+def _faults(boxes: Tensor) -> dict[str, Tensor]:
+    """Where boxes are none ``[B, T, M]``, by what they should be."""
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    return {
+        "(x1, y1, x2, y2) in 0..1 of the frame": ~((boxes >= 0) & (boxes <= 1)).all(dim=-1),
         "x1 < x2 and y1 < y2": ~((x1 < x2) & (y1 < y2)),
     }
-    if track is not None:
-        track = track.to(known.device).long()
-        outside = (track < 0) | (track >= nodes)
-        place = track.masked_fill(outside | ~there, nodes)
-        times = torch.zeros(*place.shape[:2], nodes + 1, dtype=torch.long, device=place.device)
-        times = times.scatter_add(2, place, torch.ones_like(place))
-        faults[f"ids in 0..{nodes - 1}"] = outside
-        faults["an id once a frame"] = (times.gather(2, place) > 1) & (place < nodes)
-    wrong = torch.stack([fault & there for fault in faults.values()])
-    if not wrong.any():
-        return
-    kind, clip, frame, number = wrong.nonzero()[0].tolist()
-    name, values = ("boxes", known) if kind < 2 or track is None else ("track", track)
-    got = values[clip, frame, number].tolist()
-    raise InputError(name, list(faults)[kind], f"{got} (clip {clip}, frame {frame}, box {number})")

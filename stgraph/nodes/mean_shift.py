@@ -120,9 +120,10 @@ class MeanShiftRegions(WindowRegions):
         """Frames three times as large as the features, where the saliency looks at them."""
         if not self.saliency.of_frames:
             return {}
+        clips, count = features.shape[:2]
         frames = F.interpolate(features.detach().flatten(0, 1), scale_factor=3.0, mode="bilinear")
         width = int(getattr(self.saliency, "in_channels", 1))
-        return {"frames": frames[:, :width].unflatten(0, features.shape[:2]).contiguous()}
+        return {"frames": frames[:, :width].reshape(clips, count, width, *frames.shape[2:])}
 
     def shares(
         self, centre: Tensor, size: Tensor, saliency: Tensor

@@ -17,12 +17,14 @@ from stgraph.reading.files import (
     size_of,
     unpacked_at_most,
 )
+from stgraph.reading.pieces import JsonPieces
 from stgraph.reading.text import check_yaml, parse_json, read_json, read_text, read_yaml
 from stgraph.reading.weights import read_safetensors, read_torch
 
 __all__ = [
     "FLOOR",
     "RATIO",
+    "JsonPieces",
     "check_yaml",
     "digest",
     "fill",

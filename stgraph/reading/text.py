@@ -22,37 +22,39 @@ _SCALAR = 1 << 14  # characters of one value
 _NUMBER = re.compile(r"[-+]?([0-9_:]{33,}|0x[0-9a-fA-F_]{33,}|0b[01_]{99,})")  # beyond use
 
 
-def read_text(path: str | Path, expected: str, name: str | None = None) -> str:
-    """Read a text file of at most 1 MiB, in UTF-8.
+def read_text(path: str | Path, expected: str, name: str | None = None, most: int = LENGTH) -> str:
+    """Read a text file of bounded length, in UTF-8.
 
     Args:
         path: the file.
         expected: what it should be, in words.
         name: how the argument is called where it was passed; the path itself when absent.
+        most: bytes that it may have: 1 MiB, as configurations; lists of data sets have more.
 
     Raises:
         InputError: when there is no such file, or it is larger or no text.
     """
     with opened(path, expected, name) as file:
-        data = file.read(LENGTH + 1)
-        if len(data) > LENGTH:
-            raise ValueError(f"more than {LENGTH} bytes")
+        data = file.read(most + 1)
+        if len(data) > most:
+            raise ValueError(f"more than {most} bytes")
         return data.decode("utf-8")
 
 
-def read_json(path: str | Path, expected: str, name: str | None = None) -> Any:
-    """Read a JSON file of at most 1 MiB, without NaN and infinities.
+def read_json(path: str | Path, expected: str, name: str | None = None, most: int = LENGTH) -> Any:
+    """Read a JSON file of bounded length, without NaN and infinities.
 
     Args:
         path: the file.
         expected: what it should be, in words.
         name: how the argument is called where it was passed; the path itself when absent.
+        most: bytes that it may have, see :func:`read_text`.
 
     Raises:
         InputError: when there is no such file, it is larger or nested deeper than configurations
             are, or is no JSON.
     """
-    text = read_text(path, expected, name)
+    text = read_text(path, expected, name, most)
     with opened(path, expected, name):  # which tells what is wrong with it
         return parse_json(text)
 

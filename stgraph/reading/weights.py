@@ -24,7 +24,11 @@ _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"  # how files begin that torch.save writes
 
 
 def read_torch(
-    path: str | Path, expected: str, name: str | None = None, safe: Sequence[Any] = ()
+    path: str | Path,
+    expected: str,
+    name: str | None = None,
+    safe: Sequence[Any] = (),
+    lazily: bool = False,
 ) -> Any:
     """Read a file that ``torch.save`` wrote, onto the CPU: tensors and plain values alone.
 
@@ -37,6 +41,8 @@ def read_torch(
         expected: what it should be, in words.
         name: how the argument is called where it was passed; the path itself when absent.
         safe: what else may be in it, as for ``torch.serialization.safe_globals``.
+        lazily: leave the values on the disk until they are used (a file of before PyTorch 1.6 has
+            no place to leave them). They are this process's own: writing to them leaves the file.
 
     Returns:
         What was saved.
@@ -60,7 +66,7 @@ def read_torch(
             _look_through_pickles(file, size)
         else:
             raise ValueError("not what torch.save writes")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=lazily)
 
 
 def read_safetensors(

@@ -9,6 +9,7 @@ from stgraph.recipes.dyreg import (
     dyreg_block,
     dyreg_multi_sync_mnist,
     dyreg_regions,
+    dyreg_tsm_resnet18,
     dyreg_tsm_resnet50,
 )
 from stgraph.recipes.plain import (
@@ -41,6 +42,7 @@ from stgraph.recipes.small import (
     small_grid,
     small_regions,
 )
+from stgraph.recipes.small_video import following_regions, small_video, still_regions
 
 __all__ = [
     "c2d",
@@ -50,7 +52,9 @@ __all__ = [
     "dyreg_multi_sync_mnist",
     "dyreg_regions",
     "dyreg_small",
+    "dyreg_tsm_resnet18",
     "dyreg_tsm_resnet50",
+    "following_regions",
     "i3d",
     "i3d_official",
     "i3d_sync_mnist",
@@ -73,5 +77,7 @@ __all__ = [
     "small_followers",
     "small_grid",
     "small_regions",
+    "small_video",
+    "still_regions",
     "tsm_resnet50",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -21,7 +21,13 @@ from stgraph.nodes import (
 )
 from stgraph.recipes.recorded import recipe
 
-__all__ = ["dyreg_block", "dyreg_multi_sync_mnist", "dyreg_regions", "dyreg_tsm_resnet50"]
+__all__ = [
+    "dyreg_block",
+    "dyreg_multi_sync_mnist",
+    "dyreg_regions",
+    "dyreg_tsm_resnet18",
+    "dyreg_tsm_resnet50",
+]
 
 
 @recipe
@@ -143,21 +149,89 @@ def dyreg_tsm_resnet50(
         28701830
     """
 
+    cnn = resnet50(num_classes, dropout=dropout)
+    block = _region_block(256, 128, num_nodes, rounds, generator, anchors)
+    return _shifted(cnn, num_classes, {tuple(places): block}, online, frame_size)
+
+
+@recipe
+def dyreg_tsm_resnet18(
+    num_classes: int = 174,
+    places: Sequence[str] = ("layer2.1", "layer3.1"),
+    width: int = 64,
+    generator: Callable[[int, int, int, int], nn.Module] = LargeGenerator,
+    num_nodes: int = 9,
+    rounds: int = 3,
+    anchors: Callable[[int], Tensor] = centre_anchors,
+    online: bool = False,
+    frame_size: int = 224,
+    dropout: float = 0.5,
+) -> CNNClassifier:
+    """DyReG's graphs after stages of TSM-ResNet-18: a small model for videos of one's own.
+
+    It is of no paper. It has less than half of the operations of :func:`dyreg_tsm_resnet50`.
+
+    Args:
+        num_classes: K.
+        places: modules that a graph block follows.
+        width: channels of the graphs.
+        generator: maker of region generators, as in :func:`dyreg_tsm_resnet50`, called with 32 in
+            place of 128.
+        num_nodes: N, regions a frame.
+        rounds: spatial iterations.
+        anchors: where regions start.
+        online: one-sided temporal shift, so that the net runs on a stream.
+        frame_size: side of the frames that the weights of generators and position embeddings are
+            made for; frames of other sizes may be passed all the same.
+        dropout: of the pooled vector.
+
+    Examples:
+        >>> import torch
+        >>> with torch.device("meta"):
+        ...     model = dyreg_tsm_resnet18()
+        >>> model(torch.zeros(1, 2, 3, 64, 64, device="meta")).logits.shape
+        torch.Size([1, 174])
+    """
+    cnn = resnet18(num_classes, dropout=dropout)
+    block = _region_block(width, 32, num_nodes, rounds, generator, anchors)
+    return _shifted(cnn, num_classes, {tuple(places): block}, online, frame_size)
+
+
+def _region_block(
+    width: int,
+    hidden: int,
+    num_nodes: int,
+    rounds: int,
+    generator: Callable[[int, int, int, int], nn.Module],
+    anchors: Callable[[int], Tensor],
+) -> Callable[[Place], GraphBlock]:
+    """A maker of graph blocks of at most so many channels."""
+
     def block(place: Place) -> GraphBlock:
-        width = min(place.channels, 256)
+        channels = min(place.channels, width)
         nodes = DynamicRegions(
-            width,
+            channels,
             num_nodes,
             edges=FullEdges(),
-            generator=generator(width, num_nodes, 128, place.height),
+            generator=generator(channels, num_nodes, hidden, place.height),
             anchors=anchors,
         )
         return dyreg_block(nodes, place.channels, place.height, rounds)
 
-    cnn = resnet50(num_classes, dropout=dropout)
+    return block
+
+
+def _shifted(
+    cnn: nn.Module,
+    num_classes: int,
+    blocks: Mapping[tuple[str, ...], Callable[[Place], GraphBlock]],
+    online: bool,
+    frame_size: int,
+) -> CNNClassifier:
+    """A residual network with blocks in it, shifted in time before each of its own (TSM)."""
     net = insert(
         cnn,
-        {tuple(places): block},
+        blocks,
         before={tuple(shifted_places(cnn)): TemporalShift(online=online)},
         input_size=(3, frame_size, frame_size),
     )

@@ -30,12 +30,14 @@ from torch import Tensor
 
 from stgraph.checks import InputError, integer
 from stgraph.datasets import Digits
+from stgraph.datasets.videos import Crops, Flips, FrameSampler, TrainCrops
 from stgraph.reading import within_memory
 from stgraph.runs.configuration import Parser, bounded_yaml
 from stgraph.runs.folder import locked, run_folder
 from stgraph.runs.options import check_numbers, options_of_lightning
 from stgraph.training.callbacks.keep_last import KeepLast
 from stgraph.training.callbacks.leaving import Leave
+from stgraph.training.callbacks.left_out import Decoded, LeftOutClips
 from stgraph.training.callbacks.progress import Bar, Metrics, Size
 from stgraph.training.callbacks.random_state import RandomState
 from stgraph.training.callbacks.report import Report
@@ -119,7 +121,7 @@ class Command(LightningCLI):
         self._carry_out = run
         self._name = next(iter(arguments), "")
         # A dataclass otherwise comes from its own fields only, never from stgraph.datasets.mnist.
-        set_parsing_settings(subclasses_enabled=[Digits])
+        set_parsing_settings(subclasses_enabled=[Digits, Crops, Flips, FrameSampler, TrainCrops])
         super().__init__(
             ClassificationModule,
             LightningDataModule,
@@ -188,7 +190,8 @@ class Command(LightningCLI):
             raise InputError("trainer.default_root_dir", "--runs and --run", "a folder")
         check_numbers(config)
         fitting = self.subcommand == "fit"
-        callbacks = config["callbacks"] = [SoFar(), Metrics(), *(config["callbacks"] or [])]
+        told = [Decoded(self.folder), LeftOutClips(self.folder)]
+        callbacks = config["callbacks"] = [SoFar(), Metrics(), *told, *(config["callbacks"] or [])]
         if self.subcommand == "test":
             callbacks.append(Report())
         wants_bar = config["enable_progress_bar"] is not False

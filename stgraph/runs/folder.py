@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -52,30 +52,37 @@ def run_folder(runs: str | Path, name: str) -> Path:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Let nobody else train in a run's folder within the block.
+def locked(
+    folder: Path,
+    option: str = "run",
+    does: str = "trains",
+    places: Sequence[str] = ("", "checkpoints/", "csv/*/"),
+) -> Iterator[None]:
+    """Let nobody else train in a run's folder, or do another work in its own, within the block.
 
     The lock is the operating system's: it ends with the process, however that ends. Its file says
     who holds it, and is removed at the end; one that a crash leaves holds nothing. So do files that
     the process before was writing when it was killed, which are removed.
 
+    Args:
+        folder: of the work; made if it is not there.
+        option: what the folder is called on the command line.
+        does: what somebody does there, in a word.
+        places: where in the folder files are written, and not in folders of others in it.
+
     Raises:
-        InputError: when somebody trains there: which process, on which machine, since when.
+        InputError: when somebody does so already: which process, on which machine, since when.
     """
     made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        came = f"{folder} ({error.strerror})"
-        raise InputError("runs", "a folder that can be written to", came) from error
+        came, name = f"{folder} ({error.strerror})", "runs" if option == "run" else option
+        raise InputError(name, "a folder that can be written to", came) from error
     path = folder / LOCK
-    holder = _Holder(path)
+    holder = _Holder(path, option, does)
     try:
-        for place in (
-            "",
-            "checkpoints/",
-            "csv/*/",
-        ):  # and not in runs that lie in this one's folder
+        for place in places:
             for part in folder.glob(place + LEFT_OVER):
                 part.unlink(missing_ok=True)
         yield
@@ -90,12 +97,12 @@ def locked(folder: Path) -> Iterator[None]:
 class _Holder:
     """An open file that is locked; not for processes that this one forks, such as a loader's."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, option: str, does: str) -> None:
         self.file: int | None = None
         while self.file is None:
             file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
             try:
-                _lock(file, path)
+                _lock(file, path, option, does)
                 if path.exists() and os.path.samestat(os.fstat(file), path.stat()):
                     self.file, file = file, -1  # otherwise its holder has just removed it
             finally:
@@ -119,7 +126,7 @@ def _let_go(holder: weakref.ref[_Holder]) -> None:
         one.close()
 
 
-def _lock(file: int, path: Path) -> None:
+def _lock(file: int, path: Path, option: str, does: str) -> None:
     try:
         import fcntl
     except ImportError:  # not on Windows
@@ -127,14 +134,15 @@ def _lock(file: int, path: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise InputError("run", "one that nobody trains", _told(path)) from None
+        expected = f"one that nobody {does}"
+        raise InputError(option, expected, _told(path, does)) from None
     except OSError as error:
-        rank_zero_warn(f"{path.parent} cannot be locked ({error}): train it in one place only.")
+        rank_zero_warn(f"{path.parent} cannot be locked ({error}): use it in one place only.")
 
 
-def _told(path: Path) -> str:
+def _told(path: Path, does: str) -> str:
     told: dict[str, Any] = {}
     with contextlib.suppress(OSError, ValueError):  # it is just being written, or was removed
         told = json.loads(path.read_text())
     who = f"process {told.get('pid', '?')} on {told.get('host', '?')}"
-    return f"{path.parent}, which {who} trains since {told.get('since', '?')}"
+    return f"{path.parent}, which {who} {does} since {told.get('since', '?')}"

@@ -8,7 +8,7 @@ from stgraph.training.groups import Group, TSMGroups, together
 from stgraph.training.module import ClassificationModule
 from stgraph.training.node_classes import NodeClasses
 from stgraph.training.runs import model_of_run
-from stgraph.training.scaling import imagenet, kinetics, raw, signed
+from stgraph.training.scaling import Standardised, imagenet, kinetics, raw, signed
 from stgraph.training.schedules import (
     Constant,
     EpochMilestones,
@@ -31,6 +31,7 @@ __all__ = [
     "NodeClasses",
     "Plateau",
     "Schedule",
+    "Standardised",
     "TSMGroups",
     "WarmupCosine",
     "from_imagenet",

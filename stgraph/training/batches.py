@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stgraph.checks import InputError, shape
 
-__all__ = ["check_batch", "check_labels"]
+__all__ = [
+    "check_batch",
+    "check_classes",
+    "check_labels",
+    "mean_of_views",
+    "no_clips",
+    "one_view_each",
+]
 
 _WHOLE = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 
@@ -18,7 +26,8 @@ def check_batch(batch: Mapping[str, Tensor], *fields: str) -> None:
     """Check that a clip batch is a dict with a video, and with these fields.
 
     Args:
-        batch: ``video`` [B, T, C, H, W]; ``label`` [B], whole numbers.
+        batch: ``video`` [B, T, C, H, W], or [B, V, T, C, H, W] of several views; ``label`` [B],
+            whole numbers.
         *fields: what it needs besides the video.
 
     Raises:
@@ -34,7 +43,8 @@ def check_batch(batch: Mapping[str, Tensor], *fields: str) -> None:
     wanted = ("video", *fields)
     if not set(wanted) <= set(batch):
         raise InputError("batch", f"a dict with {', '.join(wanted)}", f"one of {sorted(batch)}")
-    clips = shape("video", batch["video"], "B T C H W")[0]
+    several = isinstance(batch["video"], Tensor) and batch["video"].dim() == 6
+    clips = shape("video", batch["video"], "B V T C H W" if several else "B T C H W")[0]
     if "label" in fields:
         shape("label", batch["label"], str(clips))
         if batch["label"].dtype not in _WHOLE:
@@ -55,3 +65,96 @@ def check_labels(label: Tensor, logits: Tensor) -> None:
         raise InputError(
             "label", f"0 to {logits.shape[1] - 1}, the model's classes", int(label.max())
         )
+
+
+def one_view_each(batch: Mapping[str, Tensor]) -> tuple[dict[str, Any], int]:
+    """A clip batch whose clips have one view each: several views become clips of their own.
+
+    Args:
+        batch: ``video`` [B, V, T, C, H, W] and, but for what belongs to whole clips, ``label`` and
+            ``index`` [B], all else [B, V, …]; or a batch without the dimension V.
+
+    Returns:
+        The batch with B·V in place of B and V, and V. Labels and numbers are repeated.
+
+    Raises:
+        InputError: when a field has no dimension V.
+
+    Examples:
+        >>> batch = {"video": torch.zeros(2, 6, 16, 3, 8, 8), "label": torch.tensor([4, 5])}
+        >>> flat, views = one_view_each(batch)
+        >>> list(flat["video"].shape), flat["label"][:7].tolist(), views
+        ([12, 16, 3, 8, 8], [4, 4, 4, 4, 4, 4, 5], 6)
+    """
+    if batch["video"].dim() == 5:
+        return dict(batch), 1
+    clips, views = batch["video"].shape[:2]
+    flat: dict[str, Any] = {}
+    for name, column in batch.items():
+        if not isinstance(column, Tensor):
+            flat[name] = [value for value in column for _ in range(views)]
+        elif name in ("label", "index"):
+            flat[name] = column.repeat_interleave(views, dim=0)
+        elif column.shape[:2] != (clips, views):
+            raise InputError(name, f"[{clips}, {views}, …], as the video", list(column.shape))
+        else:
+            flat[name] = column.flatten(0, 1)
+    return flat, views
+
+
+def mean_of_views(logits: Tensor, views: int) -> Tensor:
+    """Logits of clips [B, K], the mean over their views [B·V, K]."""
+    return logits if views == 1 else logits.view(-1, views, logits.size(1)).mean(1)
+
+
+def check_classes(data: Any, model: nn.Module, stage: str) -> None:
+    """Check that a model answers with as many classes as its data have labels, before a run.
+
+    And that the labels are the same ones wherever they have names: folders of classes, one of which
+    is empty in a validation set, would be numbered otherwise there.
+
+    Args:
+        data: a data module; where it is none of :class:`~stgraph.training.ClipData`, nothing is
+            known before its batches come.
+        model: with ``num_classes``, or nothing is known of it.
+        stage: ``"fit"``, ``"validate"``, ``"test"`` or ``"predict"``.
+
+    Raises:
+        InputError: when they differ.
+    """
+    stages = {"fit": ("train", "val"), "validate": ("val",)}.get(stage, (stage,))
+    first: tuple[str, list[str]] | None = None
+    for name in stages:
+        names = list(getattr(getattr(data, name, None), "label_names", None) or ())
+        if not names:
+            continue
+        classes = getattr(model, "num_classes", len(names))
+        if classes != len(names):
+            told = f"{len(names)}, as many as the labels of data.{name}"
+            raise InputError("num_classes", told, classes)
+        if first is not None and names != first[1]:
+            here, there = (
+                sorted(set(a) - set(b)) for a, b in ((names, first[1]), (first[1], names))
+            )
+            told = f"the labels of data.{first[0]}, in their order"
+            raise InputError(f"data.{name}", told, f"{here[:9]} more, {there[:9]} fewer")
+        first = name, names
+
+
+def no_clips(module: nn.Module) -> Tensor:
+    """A loss of zero that all parameters have a part in, for a batch without clips.
+
+    Its gradients are zeros, so that the processes that share gradients wait for none.
+
+    Raises:
+        InputError: where norms are shared too: their statistics would be waited for.
+    """
+    if torch.distributed.is_initialized() and any(
+        isinstance(one, nn.SyncBatchNorm) for one in module.modules()
+    ):
+        raise InputError("batch", "a clip that can be read, for norms of all processes", "none")
+    loss = torch.zeros(())
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            loss = loss.to(parameter.device) + 0 * parameter.sum()
+    return loss

@@ -6,12 +6,13 @@ from typing import Any
 
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 from stgraph.checks import InputError, integer
-from stgraph.datasets import ClipLoader, ItemLoader
+from stgraph.datasets import ClipLoader, ItemLoader, collate
+from stgraph.datasets.pieces import Clips
 
-__all__ = ["ClipData", "dataset_of", "validates"]
+__all__ = ["ClipData", "clips_of_stage", "dataset_of", "validates"]
 
 
 class ClipData(LightningDataModule):
@@ -115,6 +116,7 @@ class ClipData(LightningDataModule):
             all_of_it = state["position"] >= trainer.num_training_batches
             if all_of_it or epoch.processed >= epoch.ready:
                 state |= {"epoch": state["epoch"] + 1, "position": 0}
+                state.pop("left_out", None)  # it was the epoch's
         return {"train": state}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -151,21 +153,45 @@ def _is_plain(dataset: Any) -> bool:
 
 
 def dataset_of(data: LightningDataModule, stage: str) -> Any:
-    """Return the dataset of a stage (train, val or test) of any data module.
+    """Return the dataset of a stage (train, val, test or predict) of any data module.
 
     Raises:
         InputError: when there is none.
     """
-    if isinstance(data, ClipData):
-        dataset = getattr(data, stage)
-    else:
-        data.prepare_data()
-        data.setup("test" if stage == "test" else "fit")
-        has = is_overridden(f"{stage}_dataloader", data, LightningDataModule)
-        dataset = getattr(getattr(data, f"{stage}_dataloader")(), "dataset", None) if has else None
+    source = data if isinstance(data, ClipData) else _loader_of(data, stage)
+    dataset = getattr(source, stage if isinstance(data, ClipData) else "dataset", None)
     if dataset is None:
         raise InputError(f"data.{stage}", "a dataset", "none")
     return dataset
+
+
+def clips_of_stage(data: LightningDataModule, stage: str) -> Clips:
+    """Return the clips of a stage of any data module, and how batches are made of them.
+
+    Raises:
+        InputError: when there are none, or they cannot be had by their numbers.
+    """
+    loader = None if isinstance(data, ClipData) else _loader_of(data, stage)
+    dataset = getattr(data, stage) if loader is None else getattr(loader, "dataset", None)
+    if dataset is None:
+        raise InputError(f"data.{stage}", "a dataset", "none")
+    if not (_makes_batches(dataset) or _is_plain(dataset)):
+        expected = "a dataset with __len__, and batch(indices, device) or __getitem__"
+        raise InputError(f"data.{stage}", expected, type(dataset).__name__)
+    if isinstance(data, ClipData):
+        return Clips(dataset, data.eval_batch_size, data.num_workers)
+    batch_size = getattr(loader, "batch_size", None) or 1
+    made = getattr(loader, "collate_fn", None)
+    join = collate if made in (None, default_collate) else made
+    return Clips(dataset, batch_size, getattr(loader, "num_workers", 0), join)
+
+
+def _loader_of(data: LightningDataModule, stage: str) -> Any:
+    """The loader of a stage of somebody's data module; an object without a dataset if none."""
+    data.prepare_data()
+    data.setup(stage if stage in ("test", "predict") else "fit")
+    has = is_overridden(f"{stage}_dataloader", data, LightningDataModule)
+    return getattr(data, f"{stage}_dataloader")() if has else object()
 
 
 def validates(data: LightningDataModule) -> bool:

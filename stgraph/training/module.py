@@ -18,7 +18,14 @@ from stgraph.checks import InputError
 from stgraph.metrics import hits
 from stgraph.metrics.running import Classes, ClipMetric, Objects
 from stgraph.training.auxiliary import Auxiliary
-from stgraph.training.batches import check_batch, check_labels
+from stgraph.training.batches import (
+    check_batch,
+    check_classes,
+    check_labels,
+    mean_of_views,
+    no_clips,
+    one_view_each,
+)
 from stgraph.training.checkpoints import check_keys
 from stgraph.training.groups import Groups, build, together
 from stgraph.training.hints import ask
@@ -60,6 +67,8 @@ class ClassificationModule(LightningModule):
 
     Args:
         model: takes a float video ``[B, T, C, H, W]`` and returns an answer with ``logits [B, K]``.
+            Where clips have several views ``[B, V, T, C, H, W]`` it sees each as a clip, and logits
+            are averaged.
         loss: from logits ``[B, K]`` and labels ``[B]`` to a number.
         optimizer: from parameters to an optimiser.
         schedule: what sets the learning rate.
@@ -78,9 +87,10 @@ class ClassificationModule(LightningModule):
     Raises:
         InputError: on an auxiliary or metrics that are none, and in a run: on hints that are no
             fields of the clip batch or that the model does not take, groups that do not hold each
-            parameter once, a run without an end where the auxiliary has a share of it, a schedule
-            that waits for a value that is not logged, or another optimiser, schedule or groups than
-            those that a resumed run began with.
+            parameter once, another number of classes than the data have labels, a run without an
+            end where the auxiliary has a share of it, a schedule that waits for a value that is not
+            logged, or another optimiser, schedule or groups than those that a resumed run began
+            with.
     """
 
     logged: tuple[str, ...] = ("loss", "top1", "top5")
@@ -126,17 +136,30 @@ class ClassificationModule(LightningModule):
         self.measured: dict[str, Any] = {}
         """All that the metrics of the last validation or test have found."""
 
+    def setup(self, stage: str) -> None:
+        """Check that the model has as many classes as the data."""
+        check_classes(getattr(self.trainer, "datamodule", None), self.model, stage)
+
     def forward(self, video: Tensor, state: Any = None, **hints: Any) -> Any:
         """Answer clips ``[B, T, C, H, W]`` as they come from the data, unscaled."""
         return self.model(self.scale(video), state, **hints)
 
     def answer(self, batch: Mapping[str, Tensor]) -> Any:
-        """Answer a clip batch, with the hints that it has for the model."""
+        """Answer a clip batch, with the hints that it has for the model.
+
+        Of a batch with several views, each view is answered as a clip of its own, B·V in all.
+        """
         check_batch(batch)
-        return self._ask(self.scale(batch["video"]), batch)
+        flat, _ = one_view_each(batch)
+        return self._ask(self.scale(flat["video"]), flat)
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
-        """Return the loss of a clip batch."""
+        """Return the loss of a clip batch; of one without clips it is zero."""
+        if not batch:  # none of them could be read, but other processes may have some
+            loss = no_clips(self)
+            if self.trainer.world_size > 1:
+                self.log("train/loss", loss, batch_size=1, sync_dist=True)
+            return loss
         return self._step(batch, "train")
 
     def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
@@ -150,19 +173,21 @@ class ClassificationModule(LightningModule):
     def predict_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
         """Return answer and probability for each clip, with ``index`` and ``label`` if it has them.
 
-        Each is ``[B]``.
+        Each is ``[B]``. Logits of several views are averaged before.
         """
-        answered = self.answer(batch)
-        probability, answer = answered.logits.softmax(-1).max(-1)
+        logits = self.answer(batch).logits  # [B·V, K]
+        views = len(logits) // len(batch["video"])
+        probability, answer = mean_of_views(logits, views).softmax(-1).max(-1)
         known = {name: batch[name] for name in ("index", "label") if name in batch}
         return {**known, "answer": answer, "probability": probability}
 
     def _step(self, batch: Mapping[str, Tensor], stage: str) -> Tensor:
         check_batch(batch, "label")
         label = batch["label"].long()
-        video = self.scale(batch["video"])
-        answer = self._ask(video, batch)
-        logits: Tensor = answer.logits  # [B, K]
+        flat, views = one_view_each(batch)
+        video = self.scale(flat["video"])
+        answer = self._ask(video, flat)
+        logits = mean_of_views(answer.logits, views)  # [B, K]
         check_labels(label, logits)
         loss: Tensor = self.loss(logits, label)
         size = len(label)
@@ -171,7 +196,7 @@ class ClassificationModule(LightningModule):
         if fitting and self.auxiliary is not None:
             extra = torch.zeros_like(loss)  # logged too: the last value would stay otherwise
             if self._within(self.auxiliary.share):
-                extra = self.auxiliary(answer, {**batch, "video": video})
+                extra = self.auxiliary(answer, {**flat, "video": video})
                 total = loss + extra
             self.log("train/auxiliary", extra, batch_size=size, sync_dist=True)
         self.log(
@@ -196,7 +221,8 @@ class ClassificationModule(LightningModule):
                 )
         if not fitting:
             for measure in self._measures(stage):
-                measure.update(logits.detach(), answer, batch)
+                # Answers and boxes are those of views, logits and labels those of clips.
+                measure.update(logits.detach(), answer, {**flat, "label": label})
         return total
 
     def _measures(self, stage: str) -> list[ClipMetric]:

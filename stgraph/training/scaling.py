@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from stgraph.checks import InputError
+from stgraph.checks import InputError, positive
 
-__all__ = ["imagenet", "kinetics", "raw", "signed"]
+__all__ = ["Standardised", "imagenet", "kinetics", "raw", "signed"]
 
 
 def signed(video: Tensor) -> Tensor:
@@ -90,11 +92,41 @@ def imagenet(video: Tensor) -> Tensor:
         >>> imagenet(torch.full((3, 1, 1), 255, dtype=torch.uint8)).flatten()
         tensor([2.2489, 2.4286, 2.6400])
     """
-    if video.dtype != torch.uint8:
-        raise InputError("video", "torch.uint8", video.dtype)
-    if video.dim() < 3 or video.size(-3) != 3:
-        raise InputError("video", "[..., 3, H, W]", list(video.shape))
-    colours = video.float().div(255).unbind(-3)  # numbers: a tensor would be copied to the device
-    means, spreads = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    scaled = [(x - m) / s for x, m, s in zip(colours, means, spreads, strict=True)]
-    return torch.stack(scaled, dim=-3)
+    return Standardised((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))(video)
+
+
+class Standardised:
+    r"""Scale 8-bit frames by colour statistics of one's own.
+
+    .. math:: (x / 255 - μ) / σ
+
+    Args:
+        mean: μ of each channel, in 0..1;
+            :func:`~stgraph.datasets.videos.colour_statistics` tells those of videos.
+        spread: σ of each channel.
+
+    Raises:
+        InputError: on spreads that are not above 0, and on frames that are not 8-bit or of another
+            number of channels.
+
+    Examples:
+        >>> Standardised([0.5], [0.25])(torch.full((1, 2, 2), 255, dtype=torch.uint8)).flatten()
+        tensor([2., 2., 2., 2.])
+    """
+
+    def __init__(self, mean: Sequence[float], spread: Sequence[float]) -> None:
+        self.mean = tuple(mean)
+        self.spread = tuple(positive("spread", each) for each in spread)
+        if not self.mean or len(self.mean) != len(self.spread):
+            raise InputError("spread", f"{len(self.mean)} numbers, as mean", len(self.spread))
+
+    def __call__(self, video: Tensor) -> Tensor:
+        """Scale frames ``[..., C, H, W]``."""
+        if video.dtype != torch.uint8:
+            raise InputError("video", "torch.uint8", video.dtype)
+        if video.dim() < 3 or video.size(-3) != len(self.mean):
+            raise InputError("video", f"[..., {len(self.mean)}, H, W]", list(video.shape))
+        # Numbers by channel: a tensor of them would be copied to the device.
+        colours = video.float().div(255).unbind(-3)
+        scaled = [(x - m) / s for x, m, s in zip(colours, self.mean, self.spread, strict=True)]
+        return torch.stack(scaled, dim=-3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stgraph.checks import InputError, choice, positive, shape
+from stgraph.checks import InputError, choice, integer, positive, shape
 from stgraph.viz.optional import need
 from stgraph.writing import write_whole
 
 __all__ = ["animation_bytes", "data_uri", "image_bytes", "write_animation"]
 
+MOST_BYTES = 2_000_000
+"""Of an animation in a page."""
+_WORTH = 40  # lossless WebP makes pictures of real frames hardly smaller than a tenth
 _MIME = {"gif": "image/gif", "webp": "image/webp", "mp4": "video/mp4", "png": "image/png"}
 _KINDS = ("gif", "webp", "mp4")
 _KEPT = 96  # palette entries for the commonest colours as they are: lines, legend, ground
@@ -44,27 +48,33 @@ def write_animation(
     return write_whole(path, animation_bytes(frames, kind, fps=fps, pause=pause))
 
 
-def animation_bytes(frames: Tensor, kind: str, *, fps: float = 4, pause: float = 0.5) -> bytes:
+def animation_bytes(
+    frames: Tensor, kind: str, *, fps: float = 4, pause: float = 0.5, quality: int | None = None
+) -> bytes:
     """Encode an animation.
 
     A GIF has one palette for all frames, in which the commonest colours stand unchanged, and no
-    dithering, so that colours stay right and do not flicker. WebP is lossless. MP4 is H.264; odd
-    sizes are padded by a pixel.
+    dithering, so that colours stay right and do not flicker. WebP is lossless unless it is given a
+    quality. MP4 is H.264; odd sizes are padded by a pixel.
 
     Args:
         frames: pictures ``[T, h, w, 3]`` uint8.
         kind: ``"gif"``, ``"webp"`` or ``"mp4"``.
         fps: pictures a second.
         pause: seconds that the last picture stays longer.
+        quality: of a WebP with losses, 1 to 100.
 
     Raises:
-        InputError: on another kind, shape or type.
+        InputError: on another kind, shape or type, or a quality of another kind.
         ImportError: when the package that encodes it is absent.
     """
     choice("kind", kind, _KINDS)
     positive("fps", fps)
     if pause < 0:
         raise InputError("pause", "a number of at least 0", pause)
+    if quality is not None:
+        choice("kind, with a quality,", kind, ("webp",))
+        integer("quality", quality, 1, 100)
     pixels = _pixels("frames", frames, "T H W 3")
     if kind == "mp4":
         return _mp4(pixels, fps, pause)
@@ -75,9 +85,10 @@ def animation_bytes(frames: Tensor, kind: str, *, fps: float = 4, pause: float =
     duration = [round(1000 / fps)] * len(pixels)
     duration[-1] += round(1000 * pause)
     images = [Image.fromarray(pixel) for pixel in pixels] if kind == "webp" else _indexed(pixels)
-    options: dict[str, Any] = (
-        {"lossless": True, "method": 0} if kind == "webp" else {"optimize": False}
-    )
+    options: dict[str, Any] = {"optimize": False}
+    if kind == "webp":
+        options = {"lossless": True} if quality is None else {"quality": quality}
+        options["method"] = 0
     images[0].save(
         buffer,
         format=kind,
@@ -88,6 +99,41 @@ def animation_bytes(frames: Tensor, kind: str, *, fps: float = 4, pause: float =
         **options,
     )
     return buffer.getvalue()
+
+
+def bounded_animation(
+    frames: Tensor, kind: str, *, fps: float = 4, most: int = MOST_BYTES
+) -> tuple[bytes, str]:
+    """Encode an animation in at most so many bytes: without losses if they are enough.
+
+    Otherwise it becomes a WebP of less and less quality; then, of a long one, every second picture
+    is left out, as often as that takes, and each stays twice as long.
+
+    Args:
+        frames: pictures ``[T, h, w, 3]`` uint8.
+        kind: ``"gif"`` or ``"webp"``.
+        fps: pictures a second.
+        most: bytes, unless two pictures take more.
+
+    Returns:
+        The bytes, and of which kind they are.
+
+    Raises:
+        InputError: on another kind, shape or type.
+    """
+    pixels = math.prod(shape("frames", frames, "T H W 3"))
+    if pixels <= _WORTH * most:  # else it would be in vain, and slow
+        encoded = animation_bytes(frames, kind, fps=fps)
+        if len(encoded) <= most:
+            return encoded, kind
+    while True:
+        for quality in (90, 75, 50):
+            encoded = animation_bytes(frames, "webp", fps=fps, quality=quality)
+            if len(encoded) <= most:
+                return encoded, "webp"
+        if len(frames) <= 2:
+            return encoded, "webp"
+        frames, fps = frames[::2], fps / 2
 
 
 def image_bytes(image: Tensor) -> bytes:

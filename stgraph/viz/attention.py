@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["attention_graph", "attention_matrix", "attention_networkx", "weight_matrix"]
 
 _FAINT = 0.03  # edges weaker than this part of the strongest are left out of the picture
+_MOST_ARROWS = 400  # of one picture; a page would be megabytes otherwise
 _APART = 0.085  # least distance of two nodes in the picture, in 0..1
 
 
@@ -30,8 +31,8 @@ def attention_graph(frame: Tensor, data: Data, alpha: Tensor) -> Figure:
 
     Width and opacity of an arrow grow with its weight, relative to the strongest; its colour is
     its sender's. Self-loops are rings. Nodes that would hide each other are moved apart, with a
-    fine line to where they belong. Edges below 3 % of the strongest are left out (the matrix has
-    them all).
+    fine line to where they belong. Edges below 3 % of the strongest are left out, and of very many
+    the weaker ones than the strongest 400 (the matrix has them all).
 
     Args:
         frame: picture ``[1|3, H, W]`` uint8.
@@ -183,7 +184,7 @@ def _draw_edges(axes: Axes, place: Tensor, data: Data, alpha: Tensor) -> None:
     strongest = float(alpha.max()) if alpha.numel() else 0.0
     radius = 0.42 * _APART * float(max(map(abs, (*axes.get_xlim(), *axes.get_ylim()))))
     middle = place.mean(0)
-    for edge in alpha.argsort().tolist():  # strong edges on top
+    for edge in alpha.argsort()[-_MOST_ARROWS:].tolist():  # strong edges on top
         strength = float(alpha[edge]) / strongest if strongest else 0.0
         if strength < _FAINT:
             continue

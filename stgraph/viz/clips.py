@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from stgraph.checks import InputError, integer, shape
+from stgraph.graph import layout_of
 
 __all__ = ["ClipView", "clip_edges", "frame_list"]
 
@@ -28,6 +30,7 @@ class ClipView:
         confidence: probability that the model gave its answer.
         box: true boxes ``[T, M, 4]`` (x1, y1, x2, y2 in 0..1).
         marked: which of the true boxes matter for the answer ``[M]`` (bool).
+        title: what the clip is called, for example the name of its file.
 
     Raises:
         InputError: when the sizes do not fit together.
@@ -41,6 +44,7 @@ class ClipView:
     confidence: float | None = None
     box: Tensor | None = None
     marked: Tensor | None = None
+    title: str = ""
 
     def __post_init__(self) -> None:
         frames = _frames_of("video", self.video)
@@ -71,10 +75,12 @@ class ClipView:
     ) -> ClipView:
         """Cut clip number ``clip`` out of a batch: all arguments as in the class, with a leading B.
 
+        Of clips of different lengths the view has the frames that exist.
+
         Args:
             clip: 0..B−1.
             video: ``[B, T, 1|3, H, W]`` uint8.
-            graph: the B·T frame graphs.
+            graph: the frame graphs of all frames that exist, B·T without padding.
             alpha: ``[E]`` over all edges of the batch.
             box: ``[B, T, M, 4]``.
             marked: ``[B, M]``.
@@ -85,23 +91,35 @@ class ClipView:
         clips, frames = shape("video", video, "B T C H W")[:2]
         if integer("clip", clip, 0) >= clips:
             raise InputError("clip", f"a number below {clips}", clip)
-        _fields("graph", graph, clips * frames)
-        numbers = range(clip * frames, (clip + 1) * frames)
+        exists = _existing(graph, clips, frames)
+        _fields("graph", graph, sum(map(sum, exists)))
+        first = sum(map(sum, exists[:clip]))
+        numbers = range(first, first + sum(exists[clip]))
+        kept = torch.tensor(exists[clip])
         if alpha is not None:
             shape("alpha", alpha, str(_edge_index(graph).size(1)))
             owner = graph.batch[graph.edge_index[1]]
             mine = (owner >= numbers.start) & (owner < numbers.stop)
             alpha = alpha[mine.to(alpha.device)]
         return cls(
-            video=video[clip],
+            video=video[clip][kept.to(video.device)],
             graph=Batch.from_data_list([graph[number] for number in numbers]),
             alpha=alpha,
             label=label,
             prediction=prediction,
             confidence=confidence,
-            box=None if box is None else box[clip],
+            box=None if box is None else box[clip][kept.to(box.device)],
             marked=None if marked is None else marked[clip],
         )
+
+
+def _existing(graph: Batch, clips: int, frames: int) -> Sequence[Sequence[bool]]:
+    """Which frames of each clip there are ``[B, T]``, by the graph where clips differ."""
+    exists = layout_of(graph).exists if isinstance(graph, Batch) and "layout" in graph else None
+    if exists is not None and (len(exists), len(exists[0])) != (clips, frames):
+        expected = f"[{len(exists)}, {len(exists[0])}, ...] as the clips of the graph, with padding"
+        raise InputError("video", expected, [clips, frames])
+    return [[True] * frames] * clips if exists is None else exists
 
 
 def frame_list(graph: Batch, frames: int) -> list[Data]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from stgraph.checks import InputError, choice
-from stgraph.viz.animate import animation_bytes, data_uri, image_bytes
+from stgraph.viz.animate import bounded_animation, data_uri, image_bytes
 from stgraph.viz.figures import figure_png, figure_svg
 from stgraph.viz.style import CSS
 from stgraph.writing import write_whole
@@ -169,18 +169,22 @@ class Report:
     ) -> Report:
         """Append an animation; who asked for less motion sees its middle picture at rest.
 
+        One that would take more than two megabytes, as photographs and long clips do, is compressed
+        with losses, as far as that takes.
+
         Args:
             frames: pictures ``[T, h, w, 3]`` uint8.
             alt: what it shows, for those who cannot see it.
             caption: a line below it.
             fps: pictures a second.
-            kind: ``"webp"`` (lossless) or ``"gif"``.
+            kind: ``"webp"`` or ``"gif"``.
 
         Raises:
             InputError: on another kind, shape or type, or without ``alt``.
         """
         choice("kind", kind, ("webp", "gif"))
-        moving = data_uri(animation_bytes(frames, kind, fps=fps), kind)
+        encoded, kind = bounded_animation(frames, kind, fps=fps)
+        moving = data_uri(encoded, kind)
         still = data_uri(image_bytes(frames[len(frames) // 2]), "png")
         height, width = frames.shape[1:3]
         return self._figure(

@@ -17,6 +17,7 @@ from stgraph.viz.pixels import GLYPH, dashes, fill, number, outline
 __all__ = ["region_frames"]
 
 _WIDTH = 320  # pixels, about, of a picture whose scale was not given
+_FINE = 160  # pixels from which on lines and figures would be too coarse without enlargement
 _STRIP = (21, 24, 29)
 _DARK = (16, 16, 16)
 
@@ -42,7 +43,8 @@ def region_frames(
         graph: the T frame graphs of the clip (maps may have another size than frames).
         box: true boxes ``[T, M, 4]``, drawn in white dashes.
         marked: which of the true boxes get an unbroken line ``[M]`` (bool).
-        scale: whole factor of enlargement; by default what makes the longer side about 320.
+        scale: whole factor of enlargement; by default what makes the longer side about 320, and 2
+            between 160 and 320, so that lines are fine beside what they stand around.
         kernels: strength s of the tint, 0..1.
         legend: whether a strip with the node numbers and the progress of the clip stands below.
 
@@ -54,9 +56,7 @@ def region_frames(
     """
     pictures = video_frames(video)  # [T, H, W, 3]
     frames, height, width, _ = pictures.shape
-    factor = (
-        max(1, round(_WIDTH / max(height, width))) if scale is None else integer("scale", scale)
-    )
+    factor = _enlargement(max(height, width)) if scale is None else integer("scale", scale)
     fraction("kernels", kernels)
     graphs = frame_list(graph, frames)
     truth = None if box is None else _truth(box, marked, frames)
@@ -72,6 +72,10 @@ def region_frames(
             for true_box, whole in zip(boxes, truth[1], strict=True):
                 dashes(picture, true_box, 0 if whole else 3 * thickness, max(1, thickness // 2))
     return torch.cat([pictures, _legend(graphs, pictures.size(2))], 1) if legend else pictures
+
+
+def _enlargement(side: int) -> int:
+    return 2 if _FINE < side < _WIDTH else max(1, round(_WIDTH / side))
 
 
 def _truth(box: Tensor, marked: Tensor | None, frames: int) -> tuple[Tensor, list[bool]]:

@@ -172,7 +172,8 @@ def show(
         raise InputError("clips", "at least one clip", "none")
     report = Report(title, summary)
     for number, clip in enumerate(clips):
-        report.heading(f"Clip {number + 1}" + (f": {clip.label}" if clip.label else ""))
+        named = ", ".join(filter(None, (clip.title, clip.label)))
+        report.heading(f"Clip {number + 1}" + (f": {named}" if named else ""))
         with report.columns(narrow=True):
             _animate(report, clip, number)
             _attention(report, clip)

@@ -22,8 +22,10 @@ __all__ = ["trajectories"]
 def trajectories(video: Tensor, graph: Batch, *, box: Tensor | None = None) -> Figure:
     """Draw the centres of all regions over the clip: in the frame, and x and y against time.
 
-    The frame shown is the brightest value of every pixel over time, dimmed. A line breaks where
-    its node is absent; a dot stands at the last place. Centres of true boxes are dashed.
+    The picture behind is dimmed: of grey frames the brightest value of every pixel over time, in
+    which all that moves over a dark ground is seen; of coloured ones, whose ground is bright
+    itself, the frame in the middle. A line breaks where its node is absent; a dot stands at the
+    last place. Centres of true boxes are dashed.
 
     Args:
         video: frames ``[T, 1|3, H, W]`` uint8.
@@ -49,7 +51,8 @@ def trajectories(video: Tensor, graph: Batch, *, box: Tensor | None = None) -> F
 
     room = 2.75 * min(max(width / height, 0.5), 1.8)  # inches for the frame
     figure, axes = new_figure(room + 7, 3.4, 3, width_ratios=[room, 3.5, 3.5])
-    frame_axes(axes[0], pictures.amax(0).numpy(), dim=0.55)
+    behind = pictures.amax(0) if video.size(1) == 1 else pictures[frames // 2]
+    frame_axes(axes[0], behind.numpy(), dim=0.55)
     axes[0].set_title("in the frame", loc="left", fontsize=10, color=INK, fontweight="bold")
     size = torch.tensor([width, height])
     for track in truth:

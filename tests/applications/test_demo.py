@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import pytest
 import torch
@@ -35,7 +36,14 @@ def test_two_runs_with_one_seed_give_the_same_numbers(tmp_path):
 
 
 def test_its_models_are_read_without_what_trained_them(tmp_path):
-    small(tmp_path)
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    try:
+        small(tmp_path)
+        assert logger.level == logging.INFO  # quiet while it trains, and not afterwards
+    finally:
+        logger.setLevel(level)
     for name, extractor in (("dynamic", MeanShiftRegions), ("fixed", GridNodes)):
         checkpoint = tmp_path / f"{name}.ckpt"
         saved = torch.load(checkpoint, weights_only=True)["state_dict"]

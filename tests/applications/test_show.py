@@ -7,13 +7,18 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from torch_geometric.nn import GATv2Conv
 
-from stgraph.applications.show import view
+from stgraph import SpaceTimeGraph, viz
+from stgraph.applications.show import view, view_of
 from stgraph.checks import InputError
+from stgraph.classifiers import Answer, GraphClassifier
 from stgraph.cli import main
 from stgraph.datasets import SyncMNIST, sklearn_digits
 from stgraph.edges import FullEdges
-from stgraph.nodes import BoxNodes
+from stgraph.explain import attention
+from stgraph.layers import GraphConv, HomogeneousLayer, SpaceLayer
+from stgraph.nodes import BoxNodes, GridNodes
 from stgraph.recipes import dyreg_small
 from stgraph.training import ClassificationModule
 
@@ -43,6 +48,43 @@ def test_its_attention_is_that_of_the_last_round_and_sums_to_one() -> None:
     assert seen.alpha is not None
     sums = torch.zeros(seen.graph.num_nodes).index_add(0, seen.graph.edge_index[1], seen.alpha)
     torch.testing.assert_close(sums, torch.ones_like(sums))
+
+
+@pytest.mark.parametrize("kind", ["homogeneous", "gat"])
+def test_attention_of_every_kind_of_layer_is_shown(kind: str) -> None:
+    layers = {
+        "homogeneous": lambda: HomogeneousLayer(SpaceLayer(8)),
+        "gat": lambda: GraphConv(GATv2Conv(8, 8), 8),
+    }
+    net = SpaceTimeGraph(
+        GridNodes(8, (2,), edges=FullEdges()), {"own": layers[kind]()}, ("own",) * 2
+    )
+    model = GraphClassifier(torch.nn.Conv2d(1, 8, 3), net, 11)
+    seen = view(ClassificationModule(model), clips(), 0)
+    out = net.eval()
+    with torch.no_grad():
+        graph = model(ClassificationModule(model).scale(clips().batch([0])["video"])).graph
+        expected = attention(out, graph)[1]
+    assert seen.alpha is not None
+    torch.testing.assert_close(seen.alpha, expected)
+
+
+def test_a_layer_outside_of_any_graph_is_shown() -> None:
+    """A model of one's own may call a space layer itself."""
+
+    class Own(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.nodes = GridNodes(1, (2,), edges=FullEdges())
+            self.space = SpaceLayer(1)
+
+        def forward(self, video: torch.Tensor, state: Any = None) -> Any:
+            graph, _ = self.nodes(video)
+            x = self.space(graph.x, graph)
+            return Answer(x.view(len(video), -1)[:, :5], x, graph, None)
+
+    seen = view(ClassificationModule(Own()), clips(), 0)
+    assert seen.alpha is not None
 
 
 def test_a_view_leaves_the_model_as_it_was() -> None:
@@ -93,3 +135,55 @@ def test_a_model_that_wants_hints_is_shown_with_them() -> None:
     module = ClassificationModule(dyreg_small(nodes=nodes), hints={"boxes": "box"})
     seen = view(module, clips(), 1)
     assert seen.alpha is not None
+
+
+class Photographs(torch.nn.Module):
+    """A model of coloured frames of 224 pixels, with a graph of 17 nodes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        nodes = GridNodes(8, (4, 1), edges=FullEdges())
+        net = SpaceTimeGraph(nodes, {"space": SpaceLayer(8)}, ("space",))
+        self.inner = GraphClassifier(torch.nn.Conv2d(3, 8, 16, 16), net, 5)
+
+    def forward(self, video: torch.Tensor, state: Any = None) -> Any:
+        return self.inner(video, state)
+
+
+def test_a_page_of_coloured_frames_is_bounded(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    noise = torch.randint(0, 256, (1, 32, 3, 224, 224), dtype=torch.uint8)
+    seen = view_of(ClassificationModule(Photographs()), {"video": noise}, list("abcde"))
+    assert seen.label == ""
+    assert seen.prediction in "abcde"
+    page = viz.show(tmp_path / "page.html", [seen])
+    assert page.stat().st_size < 5_000_000  # 32 frames of noise without losses take 20
+
+
+def test_show_writes_a_page_of_a_video(
+    config: Callable[..., str], video_file: Callable[..., Path], capsys
+) -> None:
+    digits = {"class_path": "stgraph.datasets.sklearn_digits"}
+    sizes = {"num_digits": 3, "num_classes": 5, "frames": 4, "canvas": 32, "size": 32, "length": 8}
+    test = {"class_path": "stgraph.datasets.SyncMNIST", "init_args": {"digits": digits, **sizes}}
+    model = {"class_path": "stgraph.recipes.dyreg_small"}
+    folder = Path(config({"data.test": test, "model.model": model})).parent
+    (folder / "checkpoints").mkdir()
+    torch.manual_seed(0)
+    saved = {"state_dict": ClassificationModule(dyreg_small()).state_dict()}
+    torch.save(saved, folder / "checkpoints" / "last.ckpt")
+    for number in range(2):
+        video_file(folder / "clips" / f"{number}.mp4")
+    options = ["--video", "clips", "--ckpt", ".", "--out", "page.html"]
+    assert main(["show", *options, "--count", "2", "--frames", "6"]) == 0
+    page = Path("page.html").read_text()
+    assert "Clip 1: 0.mp4" in page
+    assert "Clip 2: 1.mp4" in page
+    assert "6 frames" in page
+    assert "--video clips --frames 6" in page
+    assert "PyAV" in page
+    capsys.readouterr()
+    assert main(["show", *options, "--index", "2"]) == 2
+    assert "clip numbers from 0 to 1, got 2" in capsys.readouterr().err
+    assert main(["show", "--ckpt", ".", "--frames", "3"]) == 2
+    assert "none without --video" in capsys.readouterr().err

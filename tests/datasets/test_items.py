@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from stgraph.checks import InputError
 from stgraph.datasets import ClipLoader, ItemLoader, SyncMNIST, collate, sklearn_digits
+from stgraph.datasets.clips import LeftOutError
 from stgraph.datasets.items import one_clip
 
 
@@ -168,3 +169,56 @@ def test_one_clip_is_a_batch_of_one() -> None:
         for number in (-1, 11, 100):
             with pytest.raises(InputError, match="indices: expected clip numbers from 0 to 10"):
                 one_clip(dataset, number)
+
+
+class SomeLeftOut(Dataset):
+    """Ten clips, some of which cannot be read."""
+
+    def __init__(self, bad: set[int]) -> None:
+        self.bad = bad
+
+    def __len__(self) -> int:
+        return 10
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if index in self.bad:
+            raise LeftOutError(f"clip {index}", InputError("a file", "a video", "none"))
+        return {"video": torch.full((1, 1, 2, 2), index), "label": index}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_clip_that_is_left_out_makes_its_batch_smaller_and_is_listed(workers: int) -> None:
+    loader = ItemLoader(SomeLeftOut({1, 4, 5}), 2, num_workers=workers)
+    for _ in range(2):
+        seen = [batch.get("label", torch.zeros(0)).tolist() for batch in loader]
+        assert seen == [[0], [2, 3], [], [6, 7], [8, 9]]
+        assert [one.number for one in loader.left_out] == [1, 4, 5]
+    assert loader.left_out[0] == (1, "clip 1", "a file: expected a video, got none")
+    # where batches are only looked at, there is none without clips
+    loader = ItemLoader(SomeLeftOut({1, 4, 5}), 2, repeats=True, num_workers=workers)
+    assert [len(batch["label"]) for batch in loader] == [1, 2, 2, 2]
+    assert [len(batch["label"]) for batch in loader] == [1, 2, 2, 2]
+
+
+def test_what_was_left_out_is_known_after_resuming_in_the_epoch() -> None:
+    order = {"shuffle": True, "seed": 3}
+    whole = ItemLoader(SomeLeftOut({1, 4, 5}), 2, **order)
+    alone = list(whole)
+    for stop in range(1, 5):
+        first = ItemLoader(SomeLeftOut({1, 4, 5}), 2, **order)
+        batches = [batch for _, batch in zip(range(stop), first, strict=False)]
+        state = first.state_dict()
+        other = ItemLoader(SomeLeftOut({1, 4, 5}), 2, num_workers=1, **order)
+        other.load_state_dict(state)
+        batches += list(other)
+        assert [b.get("label", torch.zeros(0)).tolist() for b in batches] == [
+            b.get("label", torch.zeros(0)).tolist() for b in alone
+        ]
+        assert other.left_out == whole.left_out
+    with pytest.raises(InputError, match="left_out"):
+        first.load_state_dict({**state, "left_out": [1]})
+
+
+def test_a_clip_that_is_left_out_cannot_be_had_alone() -> None:
+    with pytest.raises(InputError, match="indices: expected a clip that can be read, not 4"):
+        one_clip(SomeLeftOut({4}), 4)

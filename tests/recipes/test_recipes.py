@@ -254,7 +254,9 @@ STEPS = {
     ),
     "dyreg_small": (recipes.dyreg_small, (2, 3, 1, 32, 32)),
     "motion_small": (recipes.motion_small, (2, 3, 1, 48, 48)),
+    "small_video": (lambda: recipes.small_video(4), (2, 3, 3, 48, 48)),
     "tsm_resnet50": (recipes.tsm_resnet50, (2, 2, 3, 64, 64)),
+    "dyreg_tsm_resnet18": (recipes.dyreg_tsm_resnet18, (2, 2, 3, 64, 64)),
     "dyreg_tsm_resnet50": (recipes.dyreg_tsm_resnet50, (2, 2, 3, 64, 64)),
     "r4, lite, online": (
         lambda: recipes.dyreg_tsm_resnet50(
@@ -291,12 +293,14 @@ STEPS = {
 PARTS = {
     "dyreg_block",
     "dyreg_regions",
+    "following_regions",
     "rstg_block",
     "rstg_block_official",
     "rstg_stage_official",
     "small_followers",
     "small_grid",
     "small_regions",
+    "still_regions",
 }
 
 

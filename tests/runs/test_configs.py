@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
+import torch
 
+from stgraph import backbones
 from stgraph.cli import main
 from stgraph.training import model_of_run
 
@@ -20,6 +23,44 @@ def test_each_configuration_is_accepted(path: Path, capsys: pytest.CaptureFixtur
         main(["fit", "--config", str(path), "--print_config"])
     assert stop.value.code == 0
     assert f"run: {path.stem}\n" in capsys.readouterr().out
+
+
+def films(stem: str) -> list[str]:
+    """Write the videos that a configuration is about, weights to start from, and what is small."""
+    image = pytest.importorskip("PIL.Image")
+    network = "resnet18" if stem.startswith("videos") else "resnet50"
+    torch.save(getattr(backbones, network)(1000).state_dict(), "weights.pth")
+    labels = [f"Moving something {number:03d}" for number in range(174)]
+    version = stem[: len("something_v1")].replace("_", "-").replace("g-v", "g-something-v")
+    if stem.startswith("videos"):
+        folders = [
+            f"clips/{s}/{c}/{n}" for s in ("train", "val", "test") for c in "ab" for n in "12"
+        ]
+    else:
+        folders = [f"{version}/20bn-{version}/{number}" for number in range(4)]
+        rows = [{"id": str(n), "template": labels[n].replace("some", "[some")} for n in range(4)]
+        lines = "\n".join(f"{n};{labels[n]}" for n in range(4))
+        numbers = {label: str(number) for number, label in enumerate(labels)}
+        files = {"labels.json": json.dumps(numbers), "labels.csv": "\n".join(labels)}
+        for split in ("train", "validation"):
+            files |= {f"{split}.json": json.dumps(rows), f"{split}.csv": lines}
+        Path(version).mkdir()
+        for name, content in files.items():
+            Path(version, f"{version}-{name}").write_text(content)
+    for folder in folders:
+        Path(folder).mkdir(parents=True)
+        for number in range(1, 5):
+            colour = (hash(folder) % 256, 60 * number, 0)
+            image.new("RGB", (80, 60), colour).save(f"{folder}/{number:05d}.jpg")
+    small = ["--model.model.path=weights.pth", "--data.num_workers=0"]
+    if stem.startswith("videos"):
+        return [*small, "--model.model.model.num_classes=2"]
+    sampler = "EvenFrames" if "rstg" in stem else "Segments"
+    for stage in ("train", "val", "test"):
+        small.append(f"--data.{stage}.clips.sampler=stgraph.datasets.videos.{sampler}")
+        small.append(f"--data.{stage}.clips.sampler.frames=4")
+    more = "--model.model.model.width=16" if "rstg" in stem else "--data.test.clips.name=1x1"
+    return [*small, more]
 
 
 @pytest.mark.slow
@@ -37,7 +78,9 @@ def test_each_configuration_fits_resumes_and_tests(
     small += [f"--trainer.limit_{stage}_batches=1" for stage in ("train", "val", "test")]
     small += ["--trainer.enable_progress_bar=false", "--trainer.log_every_n_steps=1"]
     small.append("--trainer.num_sanity_val_steps=0")
-    if "rstg" in path.stem:
+    if path.stem.startswith(("videos", "something")):
+        small += films(path.stem)
+    elif "rstg" in path.stem:
         small.append("--model.model.channels=16")
     fit = ["fit", "--config", str(path), *small]
     assert main([*fit, "--trainer.max_epochs=1"]) == 0

@@ -5,6 +5,8 @@ import torch
 from torch_geometric.data import Batch
 
 from stgraph.checks import InputError
+from stgraph.edges import FullEdges
+from stgraph.nodes import GridNodes
 from stgraph.viz import ClipView, clip_edges
 
 
@@ -23,6 +25,29 @@ def test_cut_takes_the_frames_the_edges_and_the_weights_of_one_clip(clip):
     assert torch.equal(cut.box, box[1])
     assert not cut.marked.any()
     assert cut.label == "a"
+
+
+def test_cut_takes_the_frames_that_exist_of_a_clip_that_is_padded():
+    torch.manual_seed(0)
+    nodes = GridNodes(4, (2,), edges=FullEdges())
+    mask = torch.tensor([[True, True, True, False], [False, True, False, True], [True] * 4])
+    graph, _ = nodes(torch.randn(3, 4, 4, 6, 6), frame_mask=mask)
+    assert graph.num_graphs == 9
+    video = torch.arange(12, dtype=torch.uint8).view(3, 4, 1, 1, 1).expand(-1, -1, 3, 8, 8)
+    box = torch.rand(3, 4, 2, 4)
+    alpha = torch.arange(graph.num_edges) * 1.0
+    firsts, edges = [0, 3, 5, 9], graph.num_edges // 9
+    for clip in range(3):
+        view = ClipView.cut(clip, video, graph, alpha=alpha, box=box)
+        there = mask[clip]
+        assert torch.equal(view.video, video[clip][there])
+        assert torch.equal(view.box, box[clip][there])
+        numbers = slice(firsts[clip], firsts[clip + 1])
+        assert torch.equal(view.alpha, alpha.view(9, edges)[numbers].flatten())
+        for frame, number in enumerate(range(9)[numbers]):
+            assert torch.equal(view.graph[frame].x, graph[number].x)
+    with pytest.raises(InputError, match=r"video: expected \[3, 4, \.\.\.\] as the clips"):
+        ClipView.cut(0, video[:, :3], graph)
 
 
 def test_edges_of_a_frame_are_those_of_its_graph(clip):

@@ -20,6 +20,7 @@ from stgraph.nodes import GridNodes, SmallGenerator, grid_anchors
 from stgraph.weights import from_pretrained, save_pretrained
 
 R4 = ("layer3.4.conv2",)
+VIDEO = (1, 2, 3, 48, 48)
 MODELS = {
     "rstg_sync_mnist": (lambda: recipes.rstg_sync_mnist(4, channels=8), (1, 2, 1, 64, 64)),
     "mean_lstm": (lambda: recipes.mean_lstm(4, channels=8), (1, 2, 1, 64, 64)),
@@ -43,6 +44,10 @@ MODELS = {
         (2, 2, 1, 32, 32),
     ),
     "tsm_resnet50": (lambda: recipes.tsm_resnet50(4, online=True), (1, 2, 3, 32, 32)),
+    "dyreg_tsm_resnet18": (
+        lambda: recipes.dyreg_tsm_resnet18(4, num_nodes=4, rounds=1, online=True, frame_size=64),
+        (1, 2, 3, 64, 64),
+    ),
     "dyreg_tsm_resnet50": (
         lambda: recipes.dyreg_tsm_resnet50(
             4,
@@ -105,6 +110,10 @@ MODELS = {
         (1, 2, 6, 8, 8),
     ),
     "small_regions": (lambda: recipes.small_regions(6, 4), (1, 2, 6, 8, 8)),
+    "small_video": (lambda: recipes.small_video(4, recipes.following_regions(32, 4)), VIDEO),
+    "small_video, still": (lambda: recipes.small_video(4, recipes.still_regions(32, 4)), VIDEO),
+    "following_regions": (lambda: recipes.following_regions(6, 4), (1, 2, 6, 8, 8)),
+    "still_regions": (lambda: recipes.still_regions(6, 4), (1, 2, 6, 8, 8)),
     "small_grid": (lambda: recipes.small_grid(6), (1, 2, 6, 8, 8)),
     "small_followers": (lambda: recipes.small_followers(6, 4), (1, 2, 6, 8, 8)),
     "motion_small": (lambda: recipes.motion_small(4), (1, 2, 1, 32, 32)),

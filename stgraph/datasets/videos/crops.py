@@ -6,21 +6,23 @@ size of the frames alone, so that boxes and masks follow the pixels through the 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from stgraph.checks import InputError, integer, positive
 from stgraph.datasets.draws import Words, bounded
 
-__all__ = ["Crops", "MultiScaleCrops", "View", "short_side"]
+__all__ = ["Crops", "MultiScaleCrops", "RandomCrops", "TrainCrops", "View", "short_side"]
 
 
 @dataclass(frozen=True)
 class View:
-    """A part of a frame: resized to ``scaled``, cut out, and resized to ``size``.
+    """A part of a frame: resized to ``scaled``, cut out, resized to ``size``, mirrored or not.
 
     Args:
         scaled: height and width of the whole frame after the first resize.
@@ -28,6 +30,7 @@ class View:
         left: first column that is kept.
         cut: height and width that are kept.
         size: height and width of what is seen.
+        flip: whether left and right are exchanged in the end.
     """
 
     scaled: tuple[int, int]
@@ -35,6 +38,7 @@ class View:
     left: int
     cut: tuple[int, int]
     size: tuple[int, int]
+    flip: bool = False
 
     def boxes(self, box: Tensor) -> Tensor:
         """Boxes in 0..1 of the view ``[..., 4]``, of boxes (x1, y1, x2, y2) in 0..1 of the frame.
@@ -42,16 +46,22 @@ class View:
         What lies outside is cut off; a box that lies wholly outside becomes empty, on the edge.
 
         Examples:
-            >>> import torch
+            >>> from dataclasses import replace
             >>> half = View((4, 8), 0, 4, (4, 4), (2, 2))
             >>> half.boxes(torch.tensor([0.25, 0.0, 0.75, 0.5]))
             tensor([0.0000, 0.0000, 0.5000, 0.5000])
+            >>> replace(half, flip=True).boxes(torch.tensor([0.25, 0.0, 0.75, 0.5]))
+            tensor([0.5000, 0.0000, 1.0000, 0.5000])
         """
         (height, width), (rows, columns) = self.scaled, self.cut
         scale = box.new_tensor([width, height, width, height])
         start = box.new_tensor([self.left, self.top, self.left, self.top])
         kept = box.new_tensor([columns, rows, columns, rows])
-        return ((box * scale - start) / kept).clamp(0, 1)
+        inside = ((box * scale - start) / kept).clamp(0, 1)
+        if not self.flip:
+            return inside
+        x1, y1, x2, y2 = inside.unbind(-1)
+        return torch.stack([1 - x2, y1, 1 - x1, y2], dim=-1)
 
 
 def short_side(height: int, width: int, side: int) -> tuple[int, int]:
@@ -66,8 +76,16 @@ def short_side(height: int, width: int, side: int) -> tuple[int, int]:
     return side, side * width // height
 
 
+class TrainCrops(ABC):
+    """What draws a view of frames to train on."""
+
+    @abstractmethod
+    def __call__(self, height: int, width: int, words: Words) -> View:
+        """A view of frames of this size, chosen by the first two of some random words."""
+
+
 @dataclass(frozen=True)
-class MultiScaleCrops:
+class MultiScaleCrops(TrainCrops):
     """Random cuts of several sizes and shapes at fixed places, for training (TSN, TSM, DyReG).
 
     The sides of a cut are scales of the frame's short side, one for the height and one for the
@@ -102,7 +120,7 @@ class MultiScaleCrops:
 
         Examples:
             >>> MultiScaleCrops()(240, 320, np.zeros(2, dtype=np.uint64))
-            View(scaled=(240, 320), top=0, left=0, cut=(240, 240), size=(224, 224))
+            View(scaled=(240, 320), top=0, left=0, cut=(240, 240), size=(224, 224), flip=False)
         """
         side = min(height, width)
         sides = [int(side * scale) for scale in self.scales]
@@ -126,6 +144,46 @@ def _places(rows: int, columns: int) -> list[tuple[int, int]]:
     quarters = [(0, 0), (0, 4), (4, 0), (4, 4), (2, 2), (2, 0), (2, 4), (4, 2), (0, 2)]
     quarters += [(1, 1), (1, 3), (3, 1), (3, 3)]
     return [(row * rows, column * columns) for row, column in quarters]
+
+
+@dataclass(frozen=True)
+class RandomCrops(TrainCrops):
+    """Random square cuts of frames whose short side is resized first, for training (RSTG).
+
+    The official code draws one cut for each video, once for all; here each epoch draws another.
+
+    Args:
+        size: side of a cut, in pixels.
+        side: short side of the frame before the cut; ``size`` if None.
+
+    Raises:
+        InputError: on a side below the size.
+    """
+
+    size: int = 224
+    side: int | None = 256
+
+    def __post_init__(self) -> None:
+        _check_sides(self.size, self.side)
+
+    def __call__(self, height: int, width: int, words: Words) -> View:
+        """A view of frames of this size, chosen by the first two of some random words.
+
+        Examples:
+            >>> RandomCrops()(240, 320, np.zeros(2, dtype=np.uint64))
+            View(scaled=(256, 341), top=0, left=0, cut=(224, 224), size=(224, 224), flip=False)
+        """
+        scaled = short_side(height, width, self.size if self.side is None else self.side)
+        room = np.array(scaled) - self.size + 1
+        top, left = bounded(words[:2], room).tolist()
+        cut = (self.size, self.size)
+        return View(scaled, top, left, cut, cut)
+
+
+def _check_sides(size: int, side: int | None) -> None:
+    integer("size", size)
+    if side is not None and integer("side", side) < size:
+        raise InputError("side", f"at least the size, {size}", side)
 
 
 @dataclass(frozen=True)
@@ -153,9 +211,7 @@ class Crops:
     def __post_init__(self) -> None:
         if integer("count", self.count) == 2:
             raise InputError("count", "1, 3 or more", 2)
-        integer("size", self.size)
-        if self.side is not None and integer("side", self.side) < self.size:
-            raise InputError("side", f"at least the size, {self.size}", self.side)
+        _check_sides(self.size, self.side)
 
     def __call__(self, height: int, width: int) -> list[View]:
         """The views of frames of this size.

@@ -13,9 +13,9 @@ import math
 import re
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,13 @@ from torch import Tensor
 
 from stgraph.checks import InputError, integer
 
-__all__ = ["FrameFolder", "Video", "VideoFile", "decoder", "open_video"]
+__all__ = ["FrameFolder", "Video", "VideoFile", "decoder", "open_video", "reformatter"]
 
 MOST_PIXELS = 1 << 26
 """Of one frame, 8192 × 8192; a file that claims more is refused before memory is taken."""
 MOST_FRAMES = 1 << 22
 """Of one video, more than a day at 30 a second."""
-_IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+IMAGES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 _LEADING_ELSEWHERE = frozenset(
     {"concat", "dash", "hls", "imf", "rtp", "rtsp", "sap", "sdp", "webm_dash_manifest"}
 )
@@ -47,7 +47,7 @@ def decoder() -> dict[str, str]:
         >>> sorted(decoder())
         ['Pillow', 'PyAV', 'libavcodec', 'libswscale']
     """
-    av, pillow = _av(), _pillow()
+    av, pillow = open_library(), _pillow()
     libraries = {
         name: ".".join(map(str, av.library_versions[name])) for name in ("libavcodec", "libswscale")
     }
@@ -107,9 +107,30 @@ class Video(ABC):
         places = torch.tensor([order.index(number) for number in wanted])
         return torch.from_numpy(stack).permute(0, 3, 1, 2).contiguous()[places]
 
+    def frames(self) -> Iterator[Tensor]:
+        """Return all frames in the order of display, of which one at a time is in memory.
+
+        Yields:
+            ``uint8 [3, H, W]``.
+
+        Raises:
+            InputError: as of :meth:`read`, and when there are fewer or more than :attr:`length`.
+        """
+        size: tuple[int, ...] | None = None
+        for number, pixels in enumerate(self._all()):
+            size = pixels.shape if size is None else size
+            if pixels.shape != size:
+                came = f"{pixels.shape[0]} × {pixels.shape[1]} in frame {number}"
+                raise InputError(str(self.path), f"frames of {size[0]} × {size[1]} pixels", came)
+            yield torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
     @abstractmethod
     def _frames(self, order: Sequence[int]) -> Iterator[Pixels]:
         """Frames ``[H, W, 3]`` of rising numbers."""
+
+    def _all(self) -> Iterator[Pixels]:
+        """All frames ``[H, W, 3]``."""
+        return self._frames(range(self.length))
 
 
 class FrameFolder(Video):
@@ -129,11 +150,11 @@ class FrameFolder(Video):
         self.path = Path(path)
         if not self.path.is_dir():
             raise InputError("path", "a folder of images", f"{self.path}, which is none")
-        found = [file for file in self.path.iterdir() if file.suffix.lower() in _IMAGES]
+        found = [file for file in self.path.iterdir() if file.suffix.lower() in IMAGES]
         self.files = sorted((file for file in found if file.name[0] != "."), key=_natural)
         self.length = len(self.files)
         if not self.files:
-            raise InputError("path", f"a folder of {', '.join(sorted(_IMAGES))}", self.path)
+            raise InputError("path", f"a folder of {', '.join(sorted(IMAGES))}", self.path)
 
     @property
     def times(self) -> None:
@@ -214,7 +235,7 @@ class VideoFile(Video):
     @contextmanager
     def _opened(self) -> Iterator[tuple[Any, Any]]:
         """The file and its video stream; errors of FFmpeg name the file."""
-        av = _av()
+        av = open_library()
         try:
             # So named, a colon in it is no protocol.
             with av.open(f"file:{self.path}", options=dict(_files_alone())) as container:
@@ -225,7 +246,7 @@ class VideoFile(Video):
                     raise InputError(str(self.path), "a codec that FFmpeg knows", "another")
                 stream.thread_type = "AUTO" if self.threads > 1 else "NONE"
                 stream.codec_context.thread_count = self.threads
-                _bounded(self.path, stream.codec_context.height, stream.codec_context.width)
+                bounded(self.path, stream.codec_context.height, stream.codec_context.width)
                 yield container, stream
         except (av.error.FFmpegError, UnicodeError, EOFError) as error:
             raise InputError(str(self.path), "a video that FFmpeg reads", _reason(error)) from error
@@ -240,21 +261,33 @@ class VideoFile(Video):
             order = order[done:]
         if not order:
             return
-        wanted, found = set(order), 0
+        wanted, found, colours = set(order), 0, reformatter(self.threads)
         for number, frame in enumerate(self._counted()):
             if number in wanted:
                 found += 1
-                yield self._pixels(frame)
+                yield self._pixels(frame, colours)
                 if found == len(order):
                     return
         came = f"an end before frame {order[found]}"
         raise InputError(str(self.path), f"{self.length} frames that decode", came)
+
+    def _all(self) -> Iterator[Pixels]:
+        """All frames, without a seek."""
+        number, colours = 0, reformatter(self.threads)
+        for number, frame in enumerate(self._counted(), 1):
+            if number > self.length:
+                break
+            yield self._pixels(frame, colours)
+        if number != self.length:
+            came = "more" if number > self.length else f"an end before frame {number}"
+            raise InputError(str(self.path), f"{self.length} frames that decode", came)
 
     def _sought(self, stamps: Sequence[int]) -> Iterator[Pixels]:
         """Frames of rising time stamps, up to the first that is not where the file says."""
         with self._opened() as (container, stream):
             frames: Iterator[Any] = iter(())
             frame: Any = None
+            colours = reformatter(self.threads)
             for stamp in stamps:
                 start = max(0, bisect_right(self._starts, (stamp, math.inf)) - 1)
                 if frame is None or self._starts[start][0] > frame.pts:
@@ -264,7 +297,7 @@ class VideoFile(Video):
                     frame = next(frames, None)
                 if frame is None or frame.pts != stamp:
                     return
-                yield self._pixels(frame)
+                yield self._pixels(frame, colours)
 
     def _decoded_from(self, container: Any, stream: Any, start: int, stamp: int) -> Iterator[Any]:
         """Decoded frames, the first of them no later than a stamp."""
@@ -282,11 +315,32 @@ class VideoFile(Video):
         with self._opened() as (container, stream):
             yield from container.decode(stream)
 
-    def _pixels(self, frame: Any) -> Pixels:
-        _bounded(self.path, frame.height, frame.width)
-        pixels = frame.to_ndarray(format="rgb24")
-        turns = round(frame.rotation / 90) % 4  # counterclockwise, as the file's matrix says
-        return np.rot90(pixels, turns) if turns else pixels
+    def _pixels(self, frame: Any, colours: Callable[[Any], Any]) -> Pixels:
+        bounded(self.path, frame.height, frame.width)
+        return upright(frame, colours)
+
+
+def upright(frame: Any, colours: Callable[[Any], Any]) -> Pixels:
+    """The pixels ``[H, W, 3]`` of a decoded frame, turned as its file says.
+
+    Args:
+        frame: the frame.
+        colours: what converts it, see :func:`reformatter`.
+    """
+    pixels: Pixels = colours(frame).to_ndarray()
+    turns = round(frame.rotation / 90) % 4  # counterclockwise, as the file's matrix says
+    return np.rot90(pixels, turns) if turns else pixels
+
+
+def reformatter(threads: int, form: str = "rgb24") -> Callable[[Any], Any]:
+    """What converts frames of PyAV to another form, all by the same tables.
+
+    A frame that converts itself makes the tables anew, and since PyAV 17 starts a thread a core,
+    which costs more than to decode a small one. The pixels are the same.
+    """
+    av = open_library()
+    options = {"threads": threads} if int(av.__version__.partition(".")[0]) >= 17 else {}
+    return partial(av.video.reformatter.VideoReformatter().reformat, format=form, **options)
 
 
 @cache
@@ -295,7 +349,7 @@ def _files_alone() -> Mapping[str, str]:
 
     A playlist or a description of a session would lead to other files and machines, and wait there.
     """
-    av = _av()
+    av = open_library()
     formats = []
     for name in sorted(av.formats_available):
         with suppress(ValueError):  # one to write alone
@@ -305,7 +359,8 @@ def _files_alone() -> Mapping[str, str]:
     return {"protocol_whitelist": "file", "format_whitelist": ",".join(formats)}
 
 
-def _bounded(path: Path, height: int, width: int) -> None:
+def bounded(path: str | Path, height: int, width: int) -> None:
+    """Refuse frames of more pixels than :data:`MOST_PIXELS`."""
     if height * width > MOST_PIXELS:
         raise InputError(str(path), f"at most {MOST_PIXELS} pixels", f"{height} × {width}")
 
@@ -315,7 +370,8 @@ def _reason(error: Exception) -> str:
     return str(error).partition("\n")[0] or type(error).__name__
 
 
-def _av() -> Any:
+def open_library() -> Any:
+    """PyAV, or how to install it."""
     try:
         import av
     except ModuleNotFoundError as error:

@@ -48,6 +48,12 @@ KINDS: dict[str, tuple[str, str, dict[str, str], int, tuple[int, int]]] = {
     "gif": ("gif", "gif", {}, 12, (32, 24)),
     "avi": ("avi", "mpeg4", {"g": "9", "bf": "2"}, 30, (64, 48)),
     "stream": ("ts", "mpeg2video", {"g": "9", "bf": "2"}, 30, (64, 48)),
+    "long webm": ("webm", "libvpx-vp9", {"g": "250", "deadline": "realtime"}, 60, (64, 48)),
+    "odd webm": ("webm", "libvpx-vp9", {"g": "15", "deadline": "realtime"}, 12, (65, 47)),
+    "odd gif": ("gif", "gif", {}, 7, (33, 25)),
+    "one frame of webm": ("webm", "libvpx-vp9", {"deadline": "realtime"}, 1, (64, 48)),
+    "one frame of gif": ("gif", "gif", {}, 1, (32, 24)),
+    "one frame of an odd size": ("mp4", "libx264", {}, 1, (63, 47)),
     "no stamps": ("h264", "libx264", {"g": "9", "bf": "2"}, 20, (64, 48)),
 }
 
@@ -138,6 +144,40 @@ def test_rotated_videos_stand_upright(turns: int, tmp_path: Path) -> None:
     check(path, np.rot90(upright, turns, axes=(1, 2)))
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("varies.mp4", "libx264", {"g": "250", "bf": "3"}),
+        ("varies.webm", "libvpx-vp9", {"g": "8", "deadline": "realtime"}),
+    ],
+)
+def test_a_rate_may_vary_in_any_container(
+    name: str, codec: str, options: dict[str, str], tmp_path: Path
+) -> None:
+    stamps = [40 * (number + number * number // 7) for number in range(40)]
+    video = check(
+        write(tmp_path / name, codec, options, 40, (64, 48), stamps=stamps),
+        everything(tmp_path / name),
+    )
+    assert video.times is not None
+    np.testing.assert_allclose(video.times * 1000, np.array(stamps) - stamps[0], atol=1.1)
+
+
+@pytest.mark.parametrize("count", [1, 13])
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_a_folder_of_frames_is_read_bit_by_bit(count: int, ending: str, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for number in range(1, count + 1):
+        pixels = random.integers(0, 256, (47, 65, 3), dtype=np.uint8)
+        image.fromarray(pixels).save(tmp_path / f"{number:05d}.{ending}")
+    expected = np.stack([np.asarray(image.open(f)) for f in sorted(tmp_path.iterdir())])
+    video = FrameFolder(tmp_path)
+    chance = random.integers(0, count, (5, 4)).tolist()
+    for numbers in ([0], list(range(count))[::-1], *chance):
+        seen = video.read(numbers).permute(0, 2, 3, 1).numpy()
+        np.testing.assert_array_equal(seen, expected[numbers])
+
+
 def test_only_what_is_near_a_wanted_frame_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +195,17 @@ def test_only_what_is_near_a_wanted_frame_is_decoded(
     monkeypatch.setattr(video, "_decoded_from", counted)
     video.read([15, 105, 195])
     assert len(decoded) <= 30
+
+
+def test_frames_of_a_read_share_their_colour_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "video.mp4", "libx264", {"g": "10", "keyint_min": "10"}, 40, (64, 48))
+    made, make = [], av.video.reformatter.VideoReformatter
+    monkeypatch.setattr(av.video.reformatter, "VideoReformatter", lambda: made.append(1) or make())
+    frames = VideoFile(path).read(range(1, 40, 2))
+    assert len(made) == 1
+    np.testing.assert_array_equal(frames.permute(0, 2, 3, 1).numpy(), everything(path)[1::2])
 
 
 @pytest.mark.parametrize("name", ["{:05d}.jpg", "{:06d}.jpg", "img_{}.png", "frame {}.bmp"])

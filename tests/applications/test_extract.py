@@ -1,0 +1,370 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torch_geometric.data import Batch
+
+from stgraph import SpaceTimeGraph, insert
+from stgraph.applications.extract import extract
+from stgraph.applications.graphing import Wanted
+from stgraph.backbones import ConvStack, resnet18
+from stgraph.checks import InputError
+from stgraph.classifiers import CNNClassifier, GraphClassifier
+from stgraph.datasets import SyncMNIST, sklearn_digits
+from stgraph.datasets.graphs import InMemoryGraphs, OnDiskGraphs
+from stgraph.edges import FullEdges
+from stgraph.explain import attention, stages
+from stgraph.layers import SpaceLayer, TimeLayer
+from stgraph.model import GraphBlock
+from stgraph.nodes import BoxNodes, GridNodes
+from stgraph.padding import pad_clips
+from stgraph.recipes import dyreg_small
+from stgraph.runs.folder import locked
+from stgraph.training import ClassificationModule, ClipData
+
+
+def clips(length: int = 10, **options: Any) -> SyncMNIST:
+    sizes = {"num_digits": 3, "num_classes": 5, "frames": 4, "canvas": 32, "size": 32}
+    return SyncMNIST(sklearn_digits(), length=length, **{**sizes, **options})
+
+
+def data(dataset: Any = None, **options: Any) -> ClipData:
+    return ClipData(test=clips() if dataset is None else dataset, batch_size=4, **options)
+
+
+@pytest.fixture(scope="module")
+def module() -> ClassificationModule:
+    torch.manual_seed(0)
+    return ClassificationModule(dyreg_small()).eval()
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in root.glob("raw/*")}
+
+
+def test_frames_are_those_of_the_model(module: ClassificationModule, tmp_path: Path) -> None:
+    sheet = extract(module, data(), tmp_path, wanted=Wanted(kernel=True), shard_clips=4)
+    assert sheet == tmp_path / "datasheet.json"
+    dataset, batch = InMemoryGraphs(tmp_path), clips().batch(range(8, 10))
+    assert len(dataset) == 40
+    assert dataset.num_classes == 11
+    assert dataset.label_names == clips().label_names
+    with torch.no_grad():
+        answer = module.answer(batch)
+        weights = attention(module.model.net, answer.graph)
+        found = Batch.from_data_list(dataset[32:])
+        again = module.model.net.process(found)
+    (place,) = weights
+    for name in ("x", "pos", "box", "kernel", "mass", "node_id", "time", "edge_index"):
+        assert torch.equal(found[name], answer.graph[name]), name
+    torch.testing.assert_close(found.edge_attr, weights[place][:, None])
+    assert torch.equal(found.logits, answer.logits.repeat_interleave(4, 0))
+    assert torch.equal(found.y, batch["label"].repeat_interleave(4))
+    assert found.clip.tolist() == [8] * 4 + [9] * 4
+    assert torch.equal(found.true_box, batch["box"].flatten(0, 1))
+    # and they go on as if they came from the extractor
+    assert torch.equal(again.x, answer.x)
+    facts = json.loads(sheet.read_text())
+    assert facts["edge_attr"] == [f"attention of 'space' at place {place}"]
+
+
+def test_clips_are_space_time_graphs(module: ClassificationModule, tmp_path: Path) -> None:
+    wanted = Wanted(graphs="clips", features="processed")
+    extract(module, data(), tmp_path, wanted=wanted)
+    dataset, batch = OnDiskGraphs(tmp_path), clips().batch([7])
+    with torch.no_grad():
+        answer = module.answer(clips().batch(range(4, 8)))
+    graph = dataset[7]
+    assert len(dataset) == 10
+    assert torch.equal(graph.x, answer.x.view(4, -1, 32)[3])
+    in_time = graph.edge_index[:, graph.edge_type == 1]
+    assert in_time.size(1) == 3 * 9
+    assert torch.equal(graph.node_id[in_time[0]], graph.node_id[in_time[1]])
+    assert torch.equal(graph.time[in_time[0]] + 1, graph.time[in_time[1]])
+    assert (graph.edge_attr[graph.edge_type == 1] == 0).all()
+    assert torch.equal(graph.true_box, batch["box"][0])
+    # the model's own readout is a mean and a linear map of what is kept
+    own = module.model.classifier(graph.x.mean(0))
+    torch.testing.assert_close(own, graph.logits[0], atol=1e-5, rtol=1e-5)
+    assert "kernel" not in graph
+
+
+@pytest.mark.parametrize("features", ["nodes", "position", "2", "time", "last"])
+def test_features_of_a_place(features: str, module: ClassificationModule, tmp_path: Path) -> None:
+    extract(module, data(), tmp_path, wanted=Wanted(features=features, attention="none"))
+    net = module.model.net
+    with torch.no_grad():
+        graph = module.answer(clips().batch(range(4))).graph
+        each = stages(net, graph)
+    place = (
+        int(features) if features.isdigit() else {"position": 0, "time": 2, "last": 4}.get(features)
+    )
+    expected = graph.x if place is None else each[place]
+    found = Batch.from_data_list(InMemoryGraphs(tmp_path)[:16])
+    assert torch.equal(found.x, expected)
+    assert "edge_attr" not in found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        (
+            Wanted(features="5"),
+            "features: expected one of nodes, processed, position, .* from 0 to 4",
+        ),
+        (Wanted(features="layer"), "features: expected one of nodes"),
+        (
+            Wanted(attention="2"),
+            "attention: expected none, or a stage that weighs edges: 3, got '2'",
+        ),
+        (Wanted(place="layer4"), "place: expected one with a graph, of"),
+    ],
+)
+def test_what_a_model_has_not(
+    wanted: Wanted, told: str, module: ClassificationModule, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=told):
+        extract(module, data(), tmp_path, wanted=wanted)
+    assert not (tmp_path / "datasheet.json").exists()
+    with pytest.raises(InputError, match="graphs: expected one of 'frames', 'clips'"):
+        Wanted(graphs="videos")  # type: ignore[arg-type]
+
+
+def test_half_precision_is_a_choice(module: ClassificationModule, tmp_path: Path) -> None:
+    for name, half in (("exact", False), ("half", True)):
+        extract(module, data(), tmp_path / name, wanted=Wanted(half=half))
+    exact, half = (InMemoryGraphs(tmp_path / name) for name in ("exact", "half"))
+    assert torch.equal(half[3].x, exact[3].x.half().float())
+    assert not torch.equal(half[3].x, exact[3].x)
+    assert torch.equal(half[3].pos, exact[3].pos)
+    assert half[3].x.dtype == torch.float32
+    sizes = [sum(map(len, contents(tmp_path / name).values())) for name in ("exact", "half")]
+    assert sizes[1] < sizes[0]
+
+
+def test_a_place_of_a_cnn(tmp_path: Path) -> None:
+    def block(channels: int) -> GraphBlock:
+        net = SpaceTimeGraph(
+            GridNodes(channels, (2,), edges=FullEdges()),
+            {"space": SpaceLayer(channels)},
+            ("space",),
+        )
+        return GraphBlock(net)
+
+    cnn = resnet18(num_classes=7)
+    places = {
+        "layer1": lambda place: block(place.channels),
+        "layer3": lambda place: block(place.channels),
+    }
+    net = insert(cnn, places, input_size=(3, 32, 32))
+    one = ClassificationModule(CNNClassifier(net, 7)).eval()
+    videos = [{"video": torch.randint(0, 256, (2, 3, 32, 32)).byte()} for _ in range(3)]
+    extract(one, data(videos), tmp_path / "last", wanted=Wanted(features="processed"))
+    extract(one, data(videos), tmp_path / "first", wanted=Wanted(place="layer1"))
+    last, first = InMemoryGraphs(tmp_path / "last"), InMemoryGraphs(tmp_path / "first")
+    assert (last.num_node_features, first.num_node_features) == (256, 64)
+    assert "y" not in first[0]
+    assert first.num_classes == 7
+    with pytest.raises(
+        InputError, match=r"place: expected one with a graph, of \['layer1', 'layer3'\]"
+    ):
+        extract(one, data(videos), tmp_path / "none", wanted=Wanted(place="layer2"))
+
+
+def small(channels: int = 8, nodes: Any = None) -> GraphClassifier:
+    net = SpaceTimeGraph(
+        GridNodes(channels, (2,), edges=FullEdges()) if nodes is None else nodes,
+        {"time": TimeLayer(nn.GRU(channels, channels)), "space": SpaceLayer(channels)},
+        ("time", "space"),
+    )
+    return GraphClassifier(ConvStack(1, channels), net, num_classes=4)
+
+
+class Lengths(Dataset[dict[str, Any]]):
+    """Clips of different lengths, with objects that come and go."""
+
+    def __len__(self) -> int:
+        return 5
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        frames = 2 + index % 3
+        video = torch.randint(0, 256, (frames, 1, 32, 32)).byte()
+        box = torch.tensor([0.1, 0.2, 0.5, 0.6]).expand(frames, 2, 4) + 0.01 * index
+        present = torch.rand(frames, 2) < 0.7
+        return {
+            "video": video,
+            "label": index % 4,
+            "box": box,
+            "present": present,
+            "name": f"v{index}",
+        }
+
+
+class Padded(LightningDataModule):
+    """A data module of a user, with a loader that joins clips in its own way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.moved = 0
+
+    def test_dataloader(self) -> Any:
+        return DataLoader(Lengths(), batch_size=2, collate_fn=join)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        self.moved += 1
+        return batch
+
+
+def join(some: list[dict[str, Any]]) -> dict[str, Any]:
+    video, mask = pad_clips([clip["video"] for clip in some])
+    box, _ = pad_clips([clip["box"] for clip in some])
+    present, _ = pad_clips([clip["present"] for clip in some])
+    label = torch.tensor([clip["label"] for clip in some])
+    names = [clip["name"] for clip in some]
+    index = torch.tensor([clip["index"] for clip in some])
+    return {
+        "video": video,
+        "frame_mask": mask,
+        "box": box,
+        "present": present,
+        "label": label,
+        "name": names,
+        "index": index,
+    }
+
+
+@pytest.mark.parametrize("graphs", ["frames", "clips"])
+def test_a_data_module_of_a_user_with_clips_of_all_lengths(graphs: Any, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module, user = ClassificationModule(small()), Padded()
+    extract(module, user, tmp_path, wanted=Wanted(graphs=graphs))
+    dataset = InMemoryGraphs(tmp_path)
+    assert user.moved == 3
+    lengths = [2 + k % 3 for k in range(5)]
+    names = [graph.name for graph in dataset]
+    if graphs == "clips":
+        assert names == [f"v{k}" for k in range(5)]
+        assert [graph.true_box.shape for graph in dataset] == [(n, 2, 4) for n in lengths]
+        assert [graph.true_present.dtype for graph in dataset] == [torch.bool] * 5
+    else:
+        assert names == [f"v{k}" for k, n in enumerate(lengths) for _ in range(n)]
+        assert all(graph.true_present.shape == (1, 2) for graph in dataset)
+    total = sum(graph.num_nodes for graph in dataset)
+    assert total == 4 * sum(lengths)
+
+
+def test_a_model_that_wants_hints(tmp_path: Path) -> None:
+    module = ClassificationModule(
+        small(nodes=BoxNodes(8, edges=FullEdges())), hints={"boxes": "box"}
+    )
+    extract(module, data(), tmp_path)
+    graph = InMemoryGraphs(tmp_path)[5]
+    assert torch.equal(graph.box, graph.true_box[0])
+
+
+class Bad(Dataset[dict[str, Any]]):
+    """Clips two of which cannot be read, one of which is a whole shard."""
+
+    label_names = ("a", "b")
+
+    def __len__(self) -> int:
+        return 7
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if index in (1, 6):
+            raise InputError(f"clip_{index}.mp4", "a video", "a text, for example")
+        return {"video": torch.randint(0, 256, (2, 1, 32, 32)).byte(), "label": 0}
+
+
+def test_bad_clips_are_skipped_and_listed(tmp_path: Path) -> None:
+    module = ClassificationModule(small())
+    with pytest.raises(InputError, match=r"clip_1\.mp4: expected a video"):
+        extract(module, data(Bad()), tmp_path / "raise", shard_clips=3)
+    extract(module, data(Bad()), tmp_path / "skip", shard_clips=3, on_error="skip")
+    dataset = OnDiskGraphs(tmp_path / "skip")
+    assert [dataset[rows[0]].clip.item() for rows in dataset.frames_of_clips()] == [0, 2, 3, 4, 5]
+    assert [(one.clip, one.name) for one in dataset.skipped()] == [(1, "1"), (6, "6")]
+    assert dataset.num_classes == 4  # of the model, which may answer more than there are names
+    facts = json.loads((tmp_path / "skip/datasheet.json").read_text())
+    assert facts["counts"]["skipped"] == 2
+    assert facts["labels"] == {"0": 10}
+    assert "clip_6.mp4: expected a video" in (tmp_path / "skip/README.md").read_text()
+
+
+def test_models_without_graphs_and_several_views_are_refused(tmp_path: Path) -> None:
+    class Blind(nn.Module):
+        def forward(self, video: Tensor, state: Any = None) -> Any:
+            return dyreg_small()(video)._replace(graph=None)
+
+    with pytest.raises(InputError, match="model: expected one that makes graphs, got Blind"):
+        extract(ClassificationModule(Blind()), data(), tmp_path / "a")
+    views = [{"video": torch.zeros(3, 2, 1, 8, 8)}]
+    with pytest.raises(InputError, match="video"):
+        extract(ClassificationModule(small()), data(views), tmp_path / "b")
+    with pytest.raises(InputError, match=r"data\.val: expected a dataset, got none"):
+        extract(ClassificationModule(small()), data(), tmp_path / "c", "val")
+
+
+def test_a_folder_goes_on_with_the_same_alone(module: ClassificationModule, tmp_path: Path) -> None:
+    extract(module, data(), tmp_path / "a", shard_clips=4)
+    before = contents(tmp_path / "a")
+    stamp = (tmp_path / "a/datasheet.json").stat().st_mtime_ns
+    extract(module, data(), tmp_path / "a", shard_clips=4)  # nothing is left to do
+    assert (tmp_path / "a/datasheet.json").stat().st_mtime_ns == stamp
+    torch.manual_seed(1)
+    other = ClassificationModule(dyreg_small())
+    for one, dataset, options, told in (
+        (other, clips(), {}, r"weights\.sha256"),
+        (module, clips(12), {}, r"clips\.number 10, .* got 12"),
+        (module, clips(), {"wanted": Wanted(kernel=True)}, r"wanted\.kernel false"),
+        (module, clips(), {"shard_clips": 5}, "shard_clips 4"),
+        (module, clips(), {"on_error": "skip"}, "on_error"),
+    ):
+        with pytest.raises(InputError, match=f"out: expected {told}"):
+            extract(one, data(dataset), tmp_path / "a", **{"shard_clips": 4, **options})
+    assert contents(tmp_path / "a") == before
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/thesis.tex").touch()
+    with pytest.raises(InputError, match=r"out: expected a new folder.* 'thesis\.tex'"):
+        extract(module, data(), tmp_path / "b")
+
+
+def test_an_interrupted_data_set_is_completed(module: ClassificationModule, tmp_path: Path) -> None:
+    extract(module, data(), tmp_path / "whole", shard_clips=3)
+
+    class Stops(SyncMNIST):
+        stop = 2
+
+        def batch(self, indices: Any, device: Any = "cpu") -> Any:
+            if Stops.stop <= int(indices[0]):
+                raise KeyError("the machine went down")
+            return super().batch(indices, device)
+
+    options = {"num_digits": 3, "num_classes": 5, "frames": 4, "canvas": 32, "size": 32}
+    dataset = Stops(sklearn_digits(), length=10, **options)
+    for Stops.stop in (2, 5, 8):
+        with pytest.raises(KeyError):
+            extract(module, data(dataset), tmp_path / "parts", shard_clips=3)
+        done = {path.name for path in (tmp_path / "parts/raw").glob("*.pt")}
+        assert len(done) == {2: 0, 5: 1, 8: 2}[Stops.stop]
+        with pytest.raises(InputError, match="completed"):
+            InMemoryGraphs(tmp_path / "parts")
+    Stops.stop = 100
+    (tmp_path / "parts/raw/.123.part").write_bytes(b"half of a shard")
+    extract(module, data(dataset), tmp_path / "parts", shard_clips=3)
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+
+def test_two_do_not_write_to_one_folder(module: ClassificationModule, tmp_path: Path) -> None:
+    with (
+        locked(tmp_path, "out", "extracts"),
+        pytest.raises(InputError, match=r"out: expected one that nobody extracts, got .* process"),
+    ):
+        extract(module, data(), tmp_path)

@@ -1,0 +1,138 @@
+"""``stgraph extract`` as a command, and in processes that are killed or work together."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stgraph.checks import InputError
+from stgraph.cli import main
+from stgraph.datasets.graphs import InMemoryGraphs
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in root.glob("raw/*")}
+
+
+WAITING = """
+import os, time
+from pathlib import Path
+from stgraph.datasets import SyncMNIST
+
+
+class Waiting(SyncMNIST):
+    def batch(self, indices, device="cpu"):
+        if int(indices[-1]) >= int(os.environ.get("STOP", 1000)):
+            Path(f"waiting_{os.getpid()}").touch()
+            time.sleep(600)
+        return super().batch(indices, device)
+"""
+
+
+@pytest.fixture
+def trained(config: Callable[..., str], tmp_path: Path) -> list[str]:
+    """The options of an extraction from a run of a small model, and of its data."""
+    (tmp_path / "clips_of_a_user.py").write_text(WAITING, encoding="utf-8")
+    digits = {"class_path": "stgraph.datasets.sklearn_digits"}
+    sizes = {"num_digits": 3, "num_classes": 5, "frames": 4, "canvas": 32, "size": 32}
+    arguments = {"digits": digits, **sizes, "length": 30}
+    dataset = {"class_path": "clips_of_a_user.Waiting", "init_args": arguments}
+    changes = {f"data.{stage}": dataset for stage in ("train", "val", "test")}
+    path = config({**changes, "model.model": {"class_path": "stgraph.recipes.dyreg_small"}})
+    assert main(["fit", "--config", path, "--trainer.max_epochs=1"]) == 0
+    ckpt = "runs/small/checkpoints/last.ckpt"
+    return ["--ckpt", ckpt, "--shard_clips=6", "--data.eval_batch_size=4", "--graphs=clips"]
+
+
+def test_the_command(
+    trained: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["extract", *trained, "--out", "graphs/test"]) == 0
+    assert "wrote graphs/test: 30 graphs of 30 clips\n" in capsys.readouterr().out
+    facts = json.loads(Path("graphs/test/datasheet.json").read_text())
+    made = facts["made"]
+    assert made["command"].startswith("stgraph extract --ckpt runs/small/checkpoints/last.ckpt")
+    assert made["command"].endswith("--graphs clips --shard_clips 6 --data.eval_batch_size=4")
+    assert facts["counts"]["shards"] == 5
+    assert facts["plan"]["clips"]["batch_size"] == 4
+    assert facts["plan"]["configuration"]["data"]["init_args"]["eval_batch_size"] == 4
+    assert made["command"] in Path("graphs/test/README.md").read_text()
+    again = shlex.split(made["command"])[1:]
+    again[again.index("--out") + 1] = "graphs/again"
+    assert main(again) == 0
+    assert contents(Path("graphs/again")) == contents(Path("graphs/test"))
+    assert sorted(path.name for path in Path("graphs/test").iterdir()) == [
+        "README.md",
+        "datasheet.json",
+        "raw",
+    ]
+    for wrong, told in (
+        (["--out=graphs/test", "--split=train"], "out: expected split"),
+        (["--out=other", "--split=predict", "--data.colour=red"], "colour"),
+        (["--out=other", "--ckpt=none.ckpt"], "ckpt: expected a checkpoint, got none.ckpt"),
+        (["--out=other", "--config=none.yaml"], "config: expected the configuration"),
+        (["--out=config.yaml"], "out: expected a folder that can be written to"),
+    ):
+        capsys.readouterr()
+        try:
+            status: object = main(["extract", *trained, *wrong])
+        except SystemExit as stop:
+            status = stop.code
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert status == 2
+        assert told in said
+    assert not Path("other").exists()
+
+
+def start(trained: list[str], out: str, processes: int, stop: int) -> subprocess.Popen[bytes]:
+    options = [f"--trainer.devices={processes}", "--trainer.accelerator=cpu"]
+    options += ["--trainer.strategy=ddp"] if processes > 1 else []
+    command = [sys.executable, "-m", "stgraph", "extract", *trained, "--out", out, *options]
+    return subprocess.Popen(command, start_new_session=True, env={**os.environ, "STOP": str(stop)})
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_killed_runs_and_two_processes_end_where_one_run_ends(
+    trained: list[str], same: Callable[..., bool]
+) -> None:
+    """SIGKILL to one process, to two, to one again; then two of them go on to the end."""
+    for processes, stop in ((1, 9), (2, 15), (1, 20)):
+        with start(trained, "graphs/parts", processes, stop) as running:
+            try:
+                end = time.monotonic() + 200
+                while len(list(Path().glob("waiting_*"))) < 1 and running.poll() is None:
+                    assert time.monotonic() < end
+                    time.sleep(0.05)
+                time.sleep(0.5)
+            finally:
+                os.killpg(running.pid, signal.SIGKILL)
+        assert running.returncode == -signal.SIGKILL
+        for path in Path().glob("waiting_*"):
+            path.unlink()
+        with pytest.raises(InputError, match="completed"):
+            InMemoryGraphs("graphs/parts")
+    done = len(list(Path("graphs/parts/raw").glob("*.pt")))
+    assert 1 <= done < 5
+    for out, processes in (("graphs/parts", 2), ("graphs/two", 2), ("graphs/whole", 1)):
+        with start(trained, out, processes, 1000) as running:
+            try:
+                assert running.wait(timeout=200) == 0
+            finally:
+                if running.poll() is None:
+                    os.killpg(running.pid, signal.SIGKILL)
+    whole = contents(Path("graphs/whole"))
+    assert len(whole) == 7  # five shards, and the lists of them and of what was left out
+    assert contents(Path("graphs/parts")) == contents(Path("graphs/two")) == whole
+    graphs = InMemoryGraphs("graphs/whole")
+    assert graphs.clip.tolist() == list(range(30))
+    assert all(map(same, graphs, InMemoryGraphs("graphs/parts")))

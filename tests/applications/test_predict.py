@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from stgraph.applications.trained import trained
+from stgraph.checks import InputError
+from stgraph.cli import main
+from stgraph.datasets.videos import CentreClips, Crops, ProtocolClips, Segments, VideoFolder
+from stgraph.recipes import dyreg_small
+from stgraph.training import ClassificationModule
+
+pytest.importorskip("av")
+pytest.importorskip("PIL.Image")
+
+DIGITS = {
+    "class_path": "stgraph.datasets.SyncMNIST",
+    "init_args": {
+        "digits": {"class_path": "stgraph.datasets.sklearn_digits"},
+        **{"num_digits": 3, "num_classes": 5, "frames": 4, "canvas": 32, "size": 32, "length": 8},
+    },
+}
+MODEL = {"class_path": "stgraph.recipes.dyreg_small"}
+
+
+@pytest.fixture
+def run_of(tmp_path: Path) -> Callable[..., Path]:
+    """A run's folder: a configuration and a checkpoint of weights that nobody has trained."""
+
+    def write(data: Any = None, module: ClassificationModule | None = None, **model: Any) -> Path:
+        torch.manual_seed(0)
+        folder = tmp_path / "run"
+        (folder / "checkpoints").mkdir(parents=True)
+        data = {
+            "class_path": "stgraph.training.ClipData",
+            "init_args": {"test": DIGITS},
+            **(data or {}),
+        }
+        described = {"model": {"model": MODEL, **model}, "data": data}
+        (folder / "config.yaml").write_text(yaml.safe_dump(described))
+        module = ClassificationModule(dyreg_small()) if module is None else module
+        saved = {"state_dict": module.state_dict(), "pytorch-lightning_version": "2.6.0"}
+        torch.save(saved, folder / "checkpoints" / "best.ckpt")
+        return folder
+
+    return write
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_videos_files_folders_and_lists_are_answered(
+    run_of, video_file, frame_folder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run_of()
+    one = video_file(tmp_path / "clips" / "a.mp4")
+    video_file(tmp_path / "clips" / "inner" / "b.mkv")
+    frame_folder(tmp_path / "images")
+    (tmp_path / "list.txt").write_text("# three\nclips/a.mp4\nimages\nclips/none.mp4\n")
+    (tmp_path / "clips" / "bad.mp4").write_bytes(b"bad")
+    words = [str(tmp_path / name) for name in ("clips", "images", "list.txt")]
+    with pytest.raises(SystemExit) as stop:
+        main(["predict", "--video", *words, "--ckpt", str(folder), "--device=cpu"])
+    assert stop.value.code == 1  # two cannot be read
+    printed, said = capsys.readouterr()
+    rows = {row["video"]: row for row in lines(printed)}
+    assert list(rows) == ["a.mp4", "bad.mp4", "inner/b.mkv", "images", "clips/none.mp4"]
+    assert "bad.mp4" in rows["bad.mp4"]["error"]
+    assert "none.mp4" in rows["clips/none.mp4"]["error"]
+    assert "5 of 5 videos, 2 of them bad" in said
+    assert "p50" in said
+    assert "the model is causal" in said
+    answer = rows["a.mp4"]
+    made = trained(folder)
+    clip = VideoFolder(tmp_path, made.rule, classes=["clips"])[0]["video"]
+    with torch.no_grad():
+        logits = made.module(made.coloured(clip)[None]).logits[0]
+    assert answer["answer"] == int(logits.argmax())
+    assert answer["class"] == made.label_names[int(logits.argmax())]
+    assert answer["probability"] == pytest.approx(float(logits.softmax(0).max()), abs=1e-5)
+    assert answer["frames"] == 4
+    assert one.exists()
+
+
+def test_answers_over_time_are_written_as_a_table(run_of, video_file, tmp_path, capsys) -> None:
+    folder, path = run_of(), video_file(tmp_path / "a.mp4", frames=25)
+    out = tmp_path / "steps.csv"
+    options = ["--steps=true", "--rate=5", f"--out={out}", "--device=cpu"]
+    assert main(["predict", "--video", str(path), "--ckpt", str(folder), *options]) == 0
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert [float(row["seconds"]) for row in rows] == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])
+    assert [int(row["frames"]) for row in rows] == [1, 2, 3, 4, 5]
+    assert all(float(row["milliseconds"]) > 0 for row in rows)
+    assert "whole videos, piece by piece" in capsys.readouterr().err
+
+
+def test_a_camera_is_answered_line_by_line(run_of, capsys) -> None:
+    options = ["--ckpt", str(run_of()), "--device=cpu"]
+    camera = "camera:lavfi:testsrc=size=64x48:rate=10:duration=2,realtime"
+    assert main(["predict", "--video", camera, *options]) == 0
+    printed, said = capsys.readouterr()
+    rows = lines(printed)
+    assert [row["frames"] for row in rows] == list(range(1, len(rows) + 1))
+    assert rows[-1]["seconds"] == pytest.approx(1.9)
+    assert rows[-1]["frames"] + rows[-1]["dropped"] == 20  # each was seen or counted
+    assert f"{rows[-1]['dropped']} dropped" in said
+    assert main(["predict", "--video", camera, *options, "--seconds=0.5", "--piece=2"]) == 0
+    rows = lines(capsys.readouterr().out)
+    assert all(row["seconds"] < 0.5 for row in rows)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_in_order(run_of, video_file, tmp_path: Path) -> None:
+    """What is done is in the file, whole lines of it, and the status is that of shells."""
+    folder = run_of()
+    path = video_file(tmp_path / "a.mp4", frames=30)
+    names = []
+    for number in range(3000):
+        names.append(f"{number}.mp4")
+        (tmp_path / names[-1]).hardlink_to(path)
+    (tmp_path / "all.txt").write_text("\n".join(names))
+    out = tmp_path / "out.jsonl"
+    command = [sys.executable, "-m", "stgraph", "predict", "--video", str(tmp_path / "all.txt")]
+    command += ["--ckpt", str(folder), "--out", str(out), "--rate=0", "--device=cpu"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not any(part.stat().st_size for part in tmp_path.glob(".*.part")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    rows = lines(out.read_text())
+    assert 0 < len(rows) < 3000
+    assert f"{len(rows)} of 3000 videos" in said
+    assert "ended by SIGINT" in said
+    assert not list(tmp_path.glob(".*.part"))
+
+
+def test_a_rule_is_known_where_its_videos_are_gone(run_of, video_file, tmp_path: Path) -> None:
+    clips = {
+        "class_path": "stgraph.datasets.videos.CentreClips",
+        "init_args": {
+            "sampler": {
+                "class_path": "stgraph.datasets.videos.Segments",
+                "init_args": {"frames": 3},
+            },
+            "crops": {
+                "class_path": "stgraph.datasets.videos.Crops",
+                "init_args": {"size": 40, "side": 48},
+            },
+        },
+    }
+    kind = "stgraph.datasets.videos.VideoFolder"
+    test = {"class_path": kind, "init_args": {"root": str(tmp_path / "clips"), "clips": clips}}
+    data = {"class_path": "stgraph.training.ClipData", "init_args": {"test": test}}
+    folder = run_of(data)
+    gone = trained(folder)
+    assert gone.rule == CentreClips(Segments(3), Crops(1, 40, 48))
+    assert gone.label_names == ()
+    assert gone.name(7) == "7"
+    for name in ("left", "right"):
+        video_file(tmp_path / "clips" / name / "a.mp4")
+    there = trained(folder)
+    assert there.rule == gone.rule
+    assert there.name(1) == "right"
+    changed = trained(folder, frames=5, size=20)
+    assert changed.rule == CentreClips(Segments(5), Crops(1, 20, 24))
+
+
+def test_without_data_the_frames_must_be_said(run_of) -> None:
+    folder = run_of({"init_args": {}})
+    with pytest.raises(InputError, match="frames and size"):
+        trained(folder)
+    with pytest.raises(InputError, match="size"):
+        trained(folder, frames=4)
+    made = trained(folder, frames=4, size=32)
+    assert isinstance(made.rule, ProtocolClips)
+    assert made.rule.frames(100, None).shape == (1, 4)
+    assert made.channels == 1  # as its first convolution takes
+
+
+def test_a_model_of_hints_is_refused(run_of) -> None:
+    with pytest.raises(InputError, match="told nothing beside the video"):
+        trained(run_of(hints={"boxes": "box"}))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--video", "camera", "a.mp4"], "one live video, or files"),
+        (["--video", "VIDEO", "--piece=2"], "piece: expected 1"),
+        (["--video", "VIDEO", "--seconds=2"], "seconds: expected none"),
+        (["--video", "VIDEO", "--rate=-1"], "rate: expected"),
+        (["--video", "VIDEO", "--out=a.txt"], "suffix of out"),
+        (["--video", "VIDEO", "--frames=0"], "frames: expected"),
+        (["--video", "camera:lavfi:nothing"], "a lavfi that FFmpeg opens"),
+    ],
+    ids=str,
+)
+def test_options_that_do_not_fit_are_told(
+    options, said, run_of, video_file, tmp_path, capsys
+) -> None:
+    path = str(video_file(tmp_path / "a.mp4"))
+    words = [path if word == "VIDEO" else word for word in options]
+    assert main(["predict", *words, "--ckpt", str(run_of())]) == 2
+    assert said in capsys.readouterr().err

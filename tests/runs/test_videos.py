@@ -1,0 +1,167 @@
+"""Runs on video files: what they leave, and that a killed one goes on as if it had not been."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from stgraph.cli import main
+from stgraph.datasets.videos import decoder
+
+av = pytest.importorskip("av")
+Config = Callable[..., str]
+
+MODEL = """
+from torch import nn
+
+from parts_of_a_user import Answer
+
+
+class Small(nn.Module):
+    def __init__(self, num_classes: int = 2):
+        super().__init__()
+        self.num_classes = num_classes
+        self.net = nn.Sequential(
+            nn.Flatten(), nn.Linear(3072, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, num_classes)
+        )
+
+    def forward(self, video, state=None):
+        return Answer(self.net(video))
+"""
+VIDEOS = "stgraph.datasets.videos"
+SEGMENTS = {"class_path": f"{VIDEOS}.Segments", "init_args": {"frames": 4}}
+
+
+def write(path: Path, number: int) -> None:
+    """A small film of noise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(number)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25, options={"g": "6"})
+        stream.width, stream.height, stream.pix_fmt = 40, 32, "yuv420p"
+        for _ in range(9):
+            pixels = random.integers(0, 256, (32, 40, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+        container.mux(stream.encode())
+
+
+def dataset(clips: dict[str, Any], root: str = "clips") -> dict[str, Any]:
+    options = {"root": root, "clips": clips, "on_error": f"{VIDEOS}.skip"}
+    return {"class_path": f"{VIDEOS}.VideoFolder", "init_args": options}
+
+
+@pytest.fixture
+def films(config: Config, tmp_path: Path) -> Config:
+    """A configuration of eleven films in two classes, the fourth of which is damaged."""
+    for number in range(11):
+        label = ("turn left", "turn right")[number % 2]
+        write(tmp_path / "clips" / label / f"{number:02d}.mp4", number)
+    (tmp_path / "clips" / "turn right" / "03.mp4").write_bytes(b"no film")
+    (tmp_path / "model_of_a_user.py").write_text(MODEL, encoding="utf-8")
+    crops = {"class_path": f"{VIDEOS}.MultiScaleCrops", "init_args": {"size": 16}}
+    flips = {"class_path": f"{VIDEOS}.Flips"}
+    drawn = {"sampler": SEGMENTS, "crops": crops, "flips": flips}
+    middle = {"class_path": f"{VIDEOS}.Crops", "init_args": {"size": 16, "side": 18}}
+    centre = {"sampler": SEGMENTS, "crops": middle}
+    views = {"name": "3x2", "size": 16, "sampler": SEGMENTS}
+
+    def make(**more: Any) -> str:
+        parts = {
+            "model.model": {"class_path": "model_of_a_user.Small"},
+            "data.train": dataset({"class_path": f"{VIDEOS}.TrainClips", "init_args": drawn}),
+            "data.val": dataset({"class_path": f"{VIDEOS}.CentreClips", "init_args": centre}),
+            "data.test": dataset({"class_path": f"{VIDEOS}.protocol", "init_args": views}),
+            "data.batch_size": 3,
+            "trainer.num_sanity_val_steps": 0,
+        }
+        return config({**parts, **more})
+
+    return make
+
+
+def left_out(run: str) -> list[list[str]]:
+    with Path("runs", run, "left_out.csv").open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_a_run_leaves_what_decoded_it_and_what_it_left_out(
+    films: Config, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = films()
+    assert main(["fit", "--config", path]) == 0
+    assert "train: 1 clip left out (turn right/03.mp4), see runs/small/left_out" in caplog.text
+    assert main(["test", "--config", path, "--ckpt_path", "best"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("test: top-1 ")
+    assert main(["predict", "--config", path, "--ckpt_path", "best"]) == 0
+    noted = json.loads(Path("runs/small/decoder.json").read_text())
+    assert noted == {"fit": decoder(), "test": decoder(), "predict": decoder()}
+    titles, *rows = left_out("small")
+    assert titles == ["stage", "epoch", "number", "clip", "why"]
+    stages = [["val", "0"], ["train", "0"], ["val", "1"], ["train", "1"], ["test", ""]]
+    assert sorted(row[:2] for row in rows) == sorted([*stages, ["predict", ""]])
+    assert {tuple(row[2:4]) for row in rows} == {("7", "turn right/03.mp4")}
+    assert all("03.mp4: expected a video that FFmpeg reads" in row[4] for row in rows)
+    with Path("runs/small/predictions.csv").open(newline="") as file:
+        answered = [int(row["index"]) for row in csv.DictReader(file)]
+    assert answered == [n for n in range(11) if n != 7]
+
+
+def test_a_damaged_film_ends_a_run_that_does_not_skip_it(
+    films: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = films()
+    assert main(["fit", "--config", path, f"--data.train.on_error={VIDEOS}.raise_error"]) == 2
+    assert "03.mp4: expected a video that FFmpeg reads" in capsys.readouterr().err
+
+
+def test_classes_of_model_and_data_are_as_many(
+    films: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = films()
+    assert main(["fit", "--config", path, "--model.model.num_classes=5"]) == 2
+    expected = "num_classes: expected 2, as many as the labels of data.train, got 5"
+    assert expected in capsys.readouterr().err
+    write(tmp_path / "others" / "stand" / "1.mp4", 0)
+    write(tmp_path / "others" / "turn left" / "1.mp4", 0)
+    assert main(["fit", "--config", path, "--data.val.root=others"]) == 2
+    assert "data.val: expected the labels of data.train" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_killed_fit_on_films_ends_where_the_whole_one_ends(films: Config, workers: int) -> None:
+    path = films(**{"trainer.max_epochs": 3})
+    assert main(["fit", "--config", path, "--run", "whole"]) == 0
+    waiting = ["--trainer.callbacks+=parts_of_a_user.Wait", "--trainer.callbacks.step=6"]
+    arguments = [sys.executable, "-m", "stgraph", "fit", "--config", path, "--keep_minutes", "0"]
+    arguments += [f"--data.num_workers={workers}", *waiting]
+    with subprocess.Popen(arguments) as process:
+        try:
+            end = time.monotonic() + 240
+            while not Path("waiting").exists() and process.poll() is None:
+                assert time.monotonic() < end
+                time.sleep(0.05)
+        finally:
+            process.kill()
+    assert process.returncode == -signal.SIGKILL
+    kept = torch.load("runs/small/checkpoints/last.ckpt", weights_only=True)
+    assert kept["global_step"] == 6  # of 4 an epoch
+    more = [f"--data.num_workers={workers}", "--ckpt_path", "last"]
+    assert main(["fit", "--config", path, *more]) == 0
+    whole, resumed = (
+        torch.load(f"runs/{run}/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        for run in ("whole", "small")
+    )
+    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+    assert sorted(left_out("small")) == sorted(left_out("whole"))
