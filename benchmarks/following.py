@@ -62,6 +62,9 @@ def rows() -> dict[str, NodeExtractor]:
         "... competition, settling": windows(
             saliency=frames(), competition=share, settling=SETTLING
         ),
+        "... competition, settling, half-size 2.25": windows(
+            half=2.25, saliency=frames(), competition=share, settling=SETTLING
+        ),
         "... competition, settling from wider": windows(
             saliency=frames(), competition=share, settling=WIDE
         ),
@@ -69,7 +72,7 @@ def rows() -> dict[str, NodeExtractor]:
         "... competition, settling, read at the centre": windows(
             saliency=frames(), competition=share, settling=SETTLING, sampling=Bilinear()
         ),
-        "the demonstration's (4 filters)": small_followers(),
+        "the demonstration's": small_followers(),
     }
 
 
@@ -104,7 +107,7 @@ def measure(nodes: NodeExtractor, count: int, seed: int) -> dict[str, float | No
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clips", type=int, default=500)
+    parser.add_argument("--clips", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
