@@ -107,7 +107,7 @@ class Contrast(Saliency):
         down = frames[..., 2:, 1:-1] - frames[..., :-2, 1:-1]
         across = frames[..., 1:-1, 2:] - frames[..., 1:-1, :-2]
         energy = (down.square() + across.square()).mean(dim=1, keepdim=True)
-        return _amplitude(energy, self.stride, self.eps).unflatten(0, (clips, -1)), None
+        return _amplitude(energy, clips, self.stride, self.eps), None
 
 
 class FilterEnergy(Saliency):
@@ -115,8 +115,9 @@ class FilterEnergy(Saliency):
 
     .. math:: a = \sqrt{\mathrm{pool}\Bigl(\frac{1}{C} \sum_c ((w_c - \bar w_c) * x)^2\Bigr)}
 
-    Each filter is used without its mean, and frames go on beyond their rims as they end, so that
-    what is uniform, bright or dark, draws nothing.
+    Each filter is used without its mean in each channel, and frames go on beyond their rims as they
+    end, so that what is uniform, bright or dark, draws nothing.
+
     Args:
         in_channels: channels of the frames.
         filters: C.
@@ -162,16 +163,18 @@ class FilterEnergy(Saliency):
         clips = shape("frames", features, f"B T {self.in_channels} H W")[0]
         frames = features.flatten(0, 1).to(self.weight.dtype)  # of bytes, perhaps
         frames = F.pad(frames, [self.side // 2] * 4, mode="replicate")
-        weight = self.weight - self.weight.mean(dim=(1, 2, 3), keepdim=True)
+        weight = self.weight - self.weight.mean(dim=(2, 3), keepdim=True)  # of each colour
         energy = precise(F.conv2d(frames, weight)).square().mean(dim=1, keepdim=True)
-        return _amplitude(energy, self.stride, self.eps).unflatten(0, (clips, -1)), None
+        return _amplitude(energy, clips, self.stride, self.eps), None
 
 
-def _amplitude(energy: Tensor, stride: int, eps: float) -> Tensor:
-    """Root of the mean energy ``[F, 1, H', W']`` of every cell ``[F, h, w]``."""
+def _amplitude(energy: Tensor, clips: int, stride: int, eps: float) -> Tensor:
+    """Root of the mean energy ``[B·T, 1, H', W']`` of every cell ``[B, T, h, w]``."""
     if min(energy.shape[-2:]) < stride:
         raise InputError("frames", f"at least {stride} pixels a side", list(energy.shape[-2:]))
-    return (F.avg_pool2d(energy, stride)[:, 0] + eps).sqrt() - eps**0.5
+    pooled = F.avg_pool2d(energy, stride)  # [B·T, 1, h, w]
+    amplitude: Tensor = (pooled + eps).sqrt() - eps**0.5
+    return amplitude.view(clips, -1, *pooled.shape[-2:])
 
 
 class Change(Saliency):
