@@ -36,7 +36,7 @@ FRAMES, SIZE = 8, 48
 def run(
     out: str = "runs/demo_video",
     seed: int = 0,
-    epochs: int = 14,
+    epochs: int = 11,
     clips: int = 1200,
     unseen: int = 400,
     digits: Literal["auto", "mnist", "sklearn"] = "auto",

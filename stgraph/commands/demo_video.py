@@ -11,7 +11,7 @@ __all__ = ["demo_video"]
 def demo_video(
     out: str = "runs/demo_video",
     seed: int = 0,
-    epochs: int = 14,
+    epochs: int = 11,
     clips: int = 1200,
     unseen: int = 400,
     digits: Literal["auto", "mnist", "sklearn"] = "auto",

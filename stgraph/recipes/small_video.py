@@ -19,7 +19,13 @@ from stgraph.layers import (
     TimeLayer,
 )
 from stgraph.model import SpaceTimeGraph
-from stgraph.nodes import FixedRegions, FixedSizeWindows, MeanShiftRegions, NodeExtractor
+from stgraph.nodes import (
+    Competition,
+    FixedRegions,
+    FixedSizeWindows,
+    MeanShiftRegions,
+    NodeExtractor,
+)
 from stgraph.recipes.recorded import recipe
 
 __all__ = ["following_regions", "small_video", "still_regions"]
@@ -31,13 +37,22 @@ def following_regions(
 ) -> MeanShiftRegions:
     """Windows that are drawn to what the CNN responds to, and follow it; fully connected.
 
+    They compete for the map's cells, and begin a quarter wider in the first frame.
+
     Args:
         width: channels of the maps.
         num_nodes: N, a square number.
         half_size: half the side of a window, in cells.
     """
     windows = FixedSizeWindows(math.inf, half_size)
-    return MeanShiftRegions(width, num_nodes, edges=FullEdges(), windows=windows)
+    return MeanShiftRegions(
+        width,
+        num_nodes,
+        edges=FullEdges(),
+        settling=(1.25, 1.125, 1.0, 1.0, 1.0),
+        competition=Competition(),
+        windows=windows,
+    )
 
 
 @recipe

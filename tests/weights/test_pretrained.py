@@ -45,7 +45,9 @@ MODELS = {
     ),
     "tsm_resnet50": (lambda: recipes.tsm_resnet50(4, online=True), (1, 2, 3, 32, 32)),
     "dyreg_tsm_resnet18": (
-        lambda: recipes.dyreg_tsm_resnet18(4, num_nodes=4, rounds=1, online=True, frame_size=64),
+        lambda: recipes.dyreg_tsm_resnet18(
+            4, ("layer2.1",), num_nodes=4, rounds=1, online=True, frame_size=64
+        ),
         (1, 2, 3, 64, 64),
     ),
     "dyreg_tsm_resnet50": (
