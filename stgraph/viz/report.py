@@ -27,8 +27,8 @@ __all__ = ["TASK", "demo_report", "show"]
 TASK = (
     "Three handwritten digits move over a dark ground, and in most clips two of them take the "
     "same steps. Which two? One frame does not tell: the model has to find the digits, follow them "
-    "and compare how they move. It puts nodes on regions of every frame, which it learns to place, "
-    "and lets them exchange messages in space and in time."
+    "and compare how they move. It puts nodes on regions of every frame, which are drawn to what "
+    "stands out, and lets them exchange messages in space and in time."
 )
 
 

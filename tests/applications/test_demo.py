@@ -10,6 +10,7 @@ from stgraph import recipes
 from stgraph.applications import demo
 from stgraph.checks import InputError
 from stgraph.edges import FullEdges
+from stgraph.metrics import boxes_of_batch, boxes_of_graph, harmonic_mean, object_metrics
 from stgraph.nodes import BoxNodes, GridNodes, MeanShiftRegions
 from stgraph.training import model_of_run
 
@@ -69,6 +70,19 @@ def test_the_task_is_the_one_described():
     none = (batch["label"] == 10).float().mean().item()
     assert none == pytest.approx(1 / 11, abs=0.02)
     assert not batch["synchronous"][batch["label"] == 10].any()
+
+
+def test_regions_follow_digits_before_anything_is_learnt():
+    batch = demo.clips("test", 200).batch(range(200))
+    module = demo.module(demo.dynamic()).eval()
+    with torch.no_grad():
+        graph = module.answer(batch).graph
+    measured = object_metrics(boxes_of_graph(graph), boxes_of_batch(batch))
+    digit = 8 / 48
+    assert measured["l2_r"].value < 0.02  # from a digit to the nearest region
+    assert measured["displacement"].value < digit / 16
+    assert measured["common"].value < 0.4
+    assert harmonic_mean(measured["iou_p"].value, measured["iou_r"].value) > 0.5
 
 
 def test_bad_numbers_are_refused(tmp_path):
