@@ -10,9 +10,9 @@ __all__ = ["demo"]
 def demo(
     out: str = "runs/demo",
     seed: int = 0,
-    steps: int = 1300,
-    warmup: int = 300,
-    batch_size: int = 48,
+    steps: int = 1000,
+    warmup: int = 100,
+    batch_size: int = 64,
     test_clips: int = 2000,
     shown: int = 6,
 ) -> Path:
@@ -22,7 +22,7 @@ def demo(
         out: folder of what it writes; a page from before is replaced.
         seed: of every random number.
         steps: training steps of each model.
-        warmup: steps on two-frame clips before them.
+        warmup: steps on single frames before them, three times as many as clips a step.
         batch_size: clips a step.
         test_clips: clips of unseen digits that the models are tested on.
         shown: how many of these the page shows.

@@ -16,7 +16,7 @@ from stgraph.nodes.grid import GridNodes
 from stgraph.nodes.masks import MaskNodes
 from stgraph.nodes.mean_shift import MeanShiftRegions, MeanShiftState
 from stgraph.nodes.points import PointNodes
-from stgraph.nodes.saliency import Change, Energy, FilterEnergy, LearnedSaliency, Saliency
+from stgraph.nodes.saliency import Change, Contrast, Energy, FilterEnergy, LearnedSaliency, Saliency
 from stgraph.nodes.semantic import HourGlass, SemanticNodes, spatial_softmax
 from stgraph.nodes.slots import SlotNodes
 from stgraph.nodes.static import StaticRegions
@@ -34,6 +34,7 @@ __all__ = [
     "Change",
     "Competition",
     "ConstantRegions",
+    "Contrast",
     "DynamicRegions",
     "Energy",
     "FilterEnergy",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 from stgraph.checks import InputError, integer, positive, shape
 from stgraph.kernels import precise
 
-__all__ = ["Change", "Energy", "FilterEnergy", "LearnedSaliency", "Saliency"]
+__all__ = ["Change", "Contrast", "Energy", "FilterEnergy", "LearnedSaliency", "Saliency"]
 
 
 class Saliency(nn.Module, ABC):
@@ -71,14 +72,51 @@ class LearnedSaliency(Saliency):
         return F.softplus(precise(score)), None
 
 
+class Contrast(Saliency):
+    r"""How steep the frames themselves are.
+
+    .. math:: a = \sqrt{\mathrm{pool}\Bigl(\frac{1}{c} \sum_c
+        (\partial_y x_c)^2 + (\partial_x x_c)^2\Bigr)}
+
+    with differences of the two neighbours of a pixel. The last maps of a CNN are coarse: what they
+    respond to jumps from cell to cell while an object moves by less, and their centroid with it.
+    Energies on the frames, squared before they are pooled to larger cells, say far more exactly
+    where it is. What is uniform, bright or dark, draws nothing; frames go on beyond their rims as
+    they end. No parameters, no state.
+
+    Args:
+        stride: pixels of a cell of the map on an axis.
+        eps: what is added inside the root and taken off behind it, for finite gradients.
+
+    Shapes:
+        frames ``[B, T, c, H', W']`` → ``[B, T, H'/stride, W'/stride]``.
+    """
+
+    of_frames: ClassVar[bool] = True
+
+    def __init__(self, stride: int = 2, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.stride, self.eps = integer("stride", stride), positive("eps", eps)
+
+    def forward(
+        self, features: Tensor, state: None = None, frame_mask: Tensor | None = None
+    ) -> tuple[Tensor, None]:
+        """See the class."""
+        clips = shape("frames", features, "B T c H W")[0]
+        frames = F.pad(precise(features.flatten(0, 1)), [1] * 4, mode="replicate")
+        down = frames[..., 2:, 1:-1] - frames[..., :-2, 1:-1]
+        across = frames[..., 1:-1, 2:] - frames[..., 1:-1, :-2]
+        energy = (down.square() + across.square()).mean(dim=1, keepdim=True)
+        return _amplitude(energy, clips, self.stride, self.eps), None
+
+
 class FilterEnergy(Saliency):
-    r"""What filters that are learned respond to in the frames themselves.
+    r"""What filters that are learned respond to in the frames themselves: see :class:`Contrast`.
 
-    .. math:: a = \sqrt{\mathrm{pool}\Bigl(\frac{1}{C} \sum_c (w_c * x)^2\Bigr)}
+    .. math:: a = \sqrt{\mathrm{pool}\Bigl(\frac{1}{C} \sum_c ((w_c - \bar w_c) * x)^2\Bigr)}
 
-    The last maps of a CNN are coarse: what they respond to jumps from cell to cell while an object
-    moves by less, and their centroid with it. Energies of a few filters on the frames, squared
-    before they are pooled to larger cells, say far more exactly where it is.
+    Each filter is used without its mean in each channel, and frames go on beyond their rims as they
+    end, so that what is uniform, bright or dark, draws nothing.
 
     Args:
         in_channels: channels of the frames.
@@ -110,20 +148,33 @@ class FilterEnergy(Saliency):
         self.in_channels = integer("in_channels", in_channels)
         self.stride, self.eps = integer("stride", stride), positive("eps", eps)
         filters = integer("filters", filters)
-        self.filter = nn.Conv2d(in_channels, filters, side, padding=side // 2, bias=False)
+        self.side = side
+        self.weight = nn.Parameter(torch.empty(filters, in_channels, side, side))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the filters."""
+        nn.init.normal_(self.weight, std=1 / math.sqrt(self.weight[0].numel()))
 
     def forward(
         self, features: Tensor, state: None = None, frame_mask: Tensor | None = None
     ) -> tuple[Tensor, None]:
         """See the class."""
-        clips, _, _, height, width = shape("frames", features, f"B T {self.in_channels} H W")
-        if min(height, width) < self.stride:
-            raise InputError("frames", f"at least {self.stride} pixels a side", (height, width))
-        frames = features.flatten(0, 1).to(self.filter.weight.dtype)  # of bytes, perhaps
-        energy = precise(self.filter(frames)).square().mean(dim=1, keepdim=True)
-        energy = F.avg_pool2d(energy, self.stride)[:, 0]  # [B·T, h, w]
-        amplitude = (energy + self.eps).sqrt() - self.eps**0.5
-        return amplitude.unflatten(0, (clips, -1)), None
+        clips = shape("frames", features, f"B T {self.in_channels} H W")[0]
+        frames = features.flatten(0, 1).to(self.weight.dtype)  # of bytes, perhaps
+        frames = F.pad(frames, [self.side // 2] * 4, mode="replicate")
+        weight = self.weight - self.weight.mean(dim=(2, 3), keepdim=True)  # of each colour
+        energy = precise(F.conv2d(frames, weight)).square().mean(dim=1, keepdim=True)
+        return _amplitude(energy, clips, self.stride, self.eps), None
+
+
+def _amplitude(energy: Tensor, clips: int, stride: int, eps: float) -> Tensor:
+    """Root of the mean energy ``[B·T, 1, H', W']`` of every cell ``[B, T, h, w]``."""
+    if min(energy.shape[-2:]) < stride:
+        raise InputError("frames", f"at least {stride} pixels a side", list(energy.shape[-2:]))
+    pooled = F.avg_pool2d(energy, stride)  # [B·T, 1, h, w]
+    amplitude: Tensor = (pooled + eps).sqrt() - eps**0.5
+    return amplitude.view(clips, -1, *pooled.shape[-2:])
 
 
 class Change(Saliency):

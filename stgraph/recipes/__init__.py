@@ -35,7 +35,13 @@ from stgraph.recipes.rstg_official import (
     rstg_to_vec_official,
     rstg_to_vec_serial_official,
 )
-from stgraph.recipes.small import dyreg_small, small_grid, small_regions
+from stgraph.recipes.small import (
+    dyreg_small,
+    motion_small,
+    small_followers,
+    small_grid,
+    small_regions,
+)
 from stgraph.recipes.small_video import following_regions, small_video, still_regions
 
 __all__ = [
@@ -53,6 +59,7 @@ __all__ = [
     "i3d_official",
     "i3d_sync_mnist",
     "mean_lstm",
+    "motion_small",
     "non_local_i3d",
     "non_local_official",
     "non_local_sync_mnist",
@@ -67,6 +74,7 @@ __all__ = [
     "rstg_to_vec",
     "rstg_to_vec_official",
     "rstg_to_vec_serial_official",
+    "small_followers",
     "small_grid",
     "small_regions",
     "small_video",

@@ -16,13 +16,14 @@ from stgraph.viz.attention import (
 )
 from stgraph.viz.clips import ClipView, clip_edges
 from stgraph.viz.colours import identity_colour, identity_colours, identity_hex
-from stgraph.viz.curves import RunCurve, accuracy_table, learning_curve
+from stgraph.viz.curves import OBJECTS, RunCurve, accuracy_table, learning_curve, objects_table
 from stgraph.viz.html import Html, Report
 from stgraph.viz.regions import region_frames
 from stgraph.viz.report import demo_report, show
 from stgraph.viz.trajectories import trajectories
 
 __all__ = [
+    "OBJECTS",
     "About",
     "ClipView",
     "Html",
@@ -42,6 +43,7 @@ __all__ = [
     "identity_hex",
     "image_bytes",
     "learning_curve",
+    "objects_table",
     "region_frames",
     "show",
     "trajectories",

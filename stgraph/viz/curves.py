@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import cycle
 from typing import TYPE_CHECKING
 
@@ -16,9 +16,16 @@ from stgraph.viz.html import Html, markup
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["RunCurve", "accuracy_table", "learning_curve", "minutes"]
+__all__ = ["OBJECTS", "RunCurve", "accuracy_table", "learning_curve", "minutes", "objects_table"]
 
 _METRICS = {"accuracy": "accuracy", "loss": "training loss"}
+OBJECTS = {
+    "iou": "IoU with objects",
+    "l2_r": "nearest region to an object",
+    "displacement": "error of displacement",
+    "common": "movement common to all",
+}
+"""What is drawn of regions: names of :mod:`stgraph.metrics`, and words for them."""
 _AGAINST = {"steps": "step", "seconds": "seconds"}
 
 
@@ -35,9 +42,12 @@ class RunCurve:
         test_accuracy: final accuracy; by default the last one recorded.
         test_clips: on how many clips, for the standard error of it.
         parameters: number of weights.
+        objects: what was measured of the regions at each of the steps, by names among
+            :data:`OBJECTS`; nan where it was not measured.
 
     Raises:
-        InputError: when the lists differ in length, or an accuracy is outside 0..1.
+        InputError: when the lists differ in length, an accuracy is outside 0..1, or something else
+            was measured.
     """
 
     name: str
@@ -48,18 +58,28 @@ class RunCurve:
     test_accuracy: float | None = None
     test_clips: int | None = None
     parameters: int | None = None
+    objects: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for field in ("seconds", "loss", "accuracy"):
-            if len(getattr(self, field)) != len(self.steps):
-                got = f"{len(getattr(self, field))} values"
-                raise InputError(field, f"{len(self.steps)} values, one a step recorded", got)
+        for name in self.objects:
+            choice("objects", name, OBJECTS)
+        for name in ("seconds", *_METRICS, *self.objects):
+            if len(self.values(name)) != len(self.steps):
+                got = f"{len(self.values(name))} values"
+                raise InputError(name, f"{len(self.steps)} values, one a step recorded", got)
         for value in (
             *self.accuracy,
             *([] if self.test_accuracy is None else [self.test_accuracy]),
         ):
             if not (0 <= value <= 1 or math.isnan(value)):
                 raise InputError("accuracy", "parts of one, 0..1", value)
+
+    def values(self, name: str) -> Sequence[float]:
+        """What was recorded under a name; nan where nothing was."""
+        if name in OBJECTS:
+            return self.objects.get(name, [math.nan] * len(self.steps))
+        recorded: Sequence[float] = getattr(self, name)
+        return recorded
 
     @property
     def final(self) -> float:
@@ -93,7 +113,7 @@ def learning_curve(
 
     Args:
         runs: the runs; each keeps its colour from picture to picture, by its place in the list.
-        metric: ``"accuracy"`` or ``"loss"``.
+        metric: ``"accuracy"``, ``"loss"``, or what is measured of regions (:data:`OBJECTS`).
         against: ``"steps"`` or ``"seconds"``.
         references: named constants to compare with, drawn as dotted lines.
 
@@ -103,15 +123,15 @@ def learning_curve(
     Raises:
         InputError: on another metric or axis.
     """
-    choice("metric", metric, _METRICS)
+    choice("metric", metric, {**_METRICS, **OBJECTS})
     choice("against", against, _AGAINST)
     figure, (axes,) = new_figure(5.4, 3.5)
-    plain(axes, x=_AGAINST[against], y=_METRICS[metric])
+    plain(axes, x=_AGAINST[against], y={**_METRICS, **OBJECTS}[metric])
     percent = metric == "accuracy"
     for run, colour in zip(runs, cycle(RUN_COLOURS), strict=False):
         points = [
             (x, y * (100 if percent else 1))
-            for x, y in zip(getattr(run, against), getattr(run, metric), strict=True)
+            for x, y in zip(run.values(against), run.values(metric), strict=True)
             if not math.isnan(y)
         ]
         if points:
@@ -172,6 +192,31 @@ def accuracy_table(runs: Sequence[RunCurve], references: Mapping[str, float] | N
         '<th scope="col">model</th><th scope="col">accuracy</th>'
         '<th scope="col" class="number">parameters</th><th scope="col" class="number">training</th>'
         f"</tr></thead><tbody>\n{body}\n</tbody></table></div>"
+    )
+
+
+def objects_table(runs: Sequence[RunCurve]) -> Html:
+    """Table of what was measured last of each run's regions.
+
+    Args:
+        runs: the runs.
+
+    Returns:
+        HTML for :meth:`Report.add`.
+    """
+    heads = "".join(f'<th scope="col" class="number">{markup(OBJECTS[n])}</th>' for n in OBJECTS)
+    lines = []
+    for run in runs:
+        last = [values[-1] if (values := run.values(name)) else math.nan for name in OBJECTS]
+        cells = "".join(
+            f'<td class="number">{"–" if math.isnan(value) else f"{value:.3f}"}</td>'
+            for value in last
+        )
+        lines.append(f'<tr><th scope="row">{markup(run.name)}</th>{cells}</tr>')
+    body = "\n".join(lines)
+    return Html(
+        '<div class="scroll" tabindex="0"><table><thead><tr><th scope="col">model</th>'
+        f"{heads}</tr></thead><tbody>\n{body}\n</tbody></table></div>"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,14 @@ from stgraph.checks import InputError
 from stgraph.viz.about import About
 from stgraph.viz.attention import attention_graph, attention_matrix
 from stgraph.viz.clips import ClipView, clip_edges
-from stgraph.viz.curves import RunCurve, accuracy_table, learning_curve, minutes
+from stgraph.viz.curves import (
+    OBJECTS,
+    RunCurve,
+    accuracy_table,
+    learning_curve,
+    minutes,
+    objects_table,
+)
 from stgraph.viz.html import Html, Report, badge, markup
 from stgraph.viz.regions import region_frames
 from stgraph.viz.trajectories import trajectories
@@ -19,8 +27,8 @@ __all__ = ["TASK", "demo_report", "show"]
 TASK = (
     "Three handwritten digits move over a dark ground, and in most clips two of them take the "
     "same steps. Which two? One frame does not tell: the model has to find the digits, follow them "
-    "and compare how they move. It puts nodes on regions of every frame, which it learns to place, "
-    "and lets them exchange messages in space and in time."
+    "and compare how they move. It puts nodes on regions of every frame, which are drawn to what "
+    "stands out, and lets them exchange messages in space and in time."
 )
 
 
@@ -89,6 +97,9 @@ def demo_report(
                 caption=f"Training loss, against {against}.",
             )
 
+    if any(run.objects for run in runs):
+        _followed(report, runs)
+
     if clips:
         report.heading("Where it looks")
         report.text(
@@ -112,6 +123,25 @@ def demo_report(
                 _attention(report, attended)
     _about(report, about)
     return report.save(path)
+
+
+def _followed(report: Report, runs: Sequence[RunCurve]) -> None:
+    """How regions lie to the objects: numbers, and curves over the training."""
+    report.heading("Do the regions follow?")
+    report.text(
+        "Measured on the same clips, with boxes that no model sees. Distances are parts of the "
+        "frame's side: from an object to the nearest region, and between the movement of an object "
+        "and of the region next to it. Regions that stand still have no movement in common."
+    )
+    report.add(objects_table(runs))
+    with report.columns():
+        for name, words in OBJECTS.items():
+            if any(not math.isnan(value) for run in runs for value in run.values(name)):
+                report.figure(
+                    learning_curve(runs, name),
+                    alt=f"{words} against steps of {', '.join(run.name for run in runs)}.",
+                    caption=f"{words[0].upper()}{words[1:]}, against steps.",
+                )
 
 
 def show(

@@ -6,10 +6,12 @@ import logging
 import pytest
 import torch
 
+from stgraph import recipes
 from stgraph.applications import demo
 from stgraph.checks import InputError
 from stgraph.edges import FullEdges
-from stgraph.nodes import BoxNodes, DynamicRegions, GridNodes
+from stgraph.metrics import boxes_of_batch, boxes_of_graph, harmonic_mean, object_metrics
+from stgraph.nodes import BoxNodes, GridNodes, MeanShiftRegions
 from stgraph.training import model_of_run
 
 
@@ -43,7 +45,7 @@ def test_its_models_are_read_without_what_trained_them(tmp_path):
         assert logger.level == logging.INFO  # quiet while it trains, and not afterwards
     finally:
         logger.setLevel(level)
-    for name, extractor in (("dynamic", DynamicRegions), ("fixed", GridNodes)):
+    for name, extractor in (("dynamic", MeanShiftRegions), ("fixed", GridNodes)):
         checkpoint = tmp_path / f"{name}.ckpt"
         saved = torch.load(checkpoint, weights_only=True)["state_dict"]
         assert any(key.startswith("auxiliary.") for key in saved)
@@ -55,7 +57,7 @@ def test_its_models_are_read_without_what_trained_them(tmp_path):
             for key, value in model.state_dict().items():
                 assert torch.equal(value, saved[f"model.{key}"])
     best = model_of_run(tmp_path)
-    assert any(isinstance(module, DynamicRegions) for module in best.modules())
+    assert any(isinstance(module, MeanShiftRegions) for module in best.modules())
     with pytest.raises(InputError, match="folder: expected that of a run"):
         model_of_run(tmp_path, "last")
 
@@ -64,10 +66,23 @@ def test_the_task_is_the_one_described():
     clips = demo.clips("test", 2000)
     assert clips.num_labels == demo.LABELS == 11
     batch = clips.batch(range(2000))
-    assert batch["video"].shape == (2000, 6, 1, 32, 32)
+    assert batch["video"].shape == (2000, 6, 1, 48, 48)
     none = (batch["label"] == 10).float().mean().item()
     assert none == pytest.approx(1 / 11, abs=0.02)
     assert not batch["synchronous"][batch["label"] == 10].any()
+
+
+def test_regions_follow_digits_before_anything_is_learnt():
+    batch = demo.clips("test", 200).batch(range(200))
+    module = demo.module(demo.dynamic()).eval()
+    with torch.no_grad():
+        graph = module.answer(batch).graph
+    measured = object_metrics(boxes_of_graph(graph), boxes_of_batch(batch))
+    digit = 8 / 48
+    assert measured["l2_r"].value < 0.02  # from a digit to the nearest region
+    assert measured["displacement"].value < digit / 16
+    assert measured["common"].value < 0.4
+    assert harmonic_mean(measured["iou_p"].value, measured["iou_r"].value) > 0.5
 
 
 def test_bad_numbers_are_refused(tmp_path):
@@ -77,7 +92,7 @@ def test_bad_numbers_are_refused(tmp_path):
 
 
 def test_the_warmup_tells_the_model_what_the_training_tells_it(monkeypatch):
-    module = demo.module(BoxNodes(32, edges=FullEdges()))
+    module = demo.module(recipes.motion_small(11, BoxNodes(32, edges=FullEdges())))
     module.hints = {"boxes": "box"}
     warmup = demo.Warmup(module)
     monkeypatch.setattr(warmup, "log", lambda *_, **__: None)

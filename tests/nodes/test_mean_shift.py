@@ -10,7 +10,7 @@ from stgraph.kernels import Bilinear, moment_box, normalise, separable, tent
 from stgraph.nodes import (
     Change,
     Competition,
-    Energy,
+    Contrast,
     FilterEnergy,
     FixedSizeWindows,
     LearnedSaliency,
@@ -32,17 +32,18 @@ def centres(nodes, features, state=None):
 
 
 @pytest.mark.parametrize(
-    "saliency",
-    [Energy(), LearnedSaliency(4), Change(), FilterEnergy(2, 3)],
-    ids=lambda part: type(part).__name__,
-)
-@pytest.mark.parametrize(
     "options",
-    [{}, {"competition": Competition(), "settling": (1.3, 1.0)}, {"sampling": Bilinear()}],
-    ids=str,
+    [
+        {"saliency": LearnedSaliency(4)},
+        {"saliency": Change()},
+        {"saliency": FilterEnergy(2, 3)},
+        {"saliency": Contrast(), "competition": Competition(), "settling": (1.3, 1.0)},
+        {"saliency": Contrast(), "sampling": Bilinear()},
+    ],
+    ids=lambda options: type(options["saliency"]).__name__,
 )
-def test_with_any_parts_it_is_an_extractor(saliency, options):
-    check_extractor(MeanShiftRegions(4, 4, FullEdges(), saliency, **options))
+def test_with_any_parts_it_is_an_extractor(options):
+    check_extractor(MeanShiftRegions(4, 4, FullEdges(), **options))
 
 
 def test_a_move_goes_to_the_mean_of_the_kernel_times_the_saliency():
@@ -155,3 +156,19 @@ def test_a_saliency_of_the_frames_says_more_exactly_where_things_are():
     assert off[:, off.mean(0).argmin()].max() < 0.5
     with pytest.raises(InputError, match="frames: expected the video"):
         nodes(features)
+
+
+@pytest.mark.parametrize("make", [Contrast, lambda: FilterEnergy(3, 5, side=5)])
+def test_nothing_uniform_is_salient_and_contrast_of_either_sign_is(make):
+    torch.manual_seed(0)
+    part = make()
+    plain = torch.rand(3)[:, None, None].expand(1, 1, 3, 16, 16)
+    assert part(plain)[0].max() < 1e-6
+    spot = torch.zeros(1, 1, 3, 16, 16)
+    spot[..., 6:9, 6:9] = 1
+    energy, _ = part(spot)
+    torch.testing.assert_close(part(7 - spot)[0], energy, atol=1e-4, rtol=1e-4)
+    assert energy[0, 0, 3, 3] > 0.1
+    assert not energy[0, 0, 0].any()
+    with pytest.raises(InputError, match="side: expected an odd number"):
+        FilterEnergy(side=4)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,23 @@ def test_demo_page_says_what_was_run_and_what_came_out(clip, words, tmp_path):
     assert page.count("<img") == 2
     assert page.count("<svg") == 4 + 1 + 2  # curves, paths, attention
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_demo_page_says_how_regions_lie_to_the_objects(words, tmp_path):
+    steps = RUNS[0].steps
+    moving = {"iou": [0.25] * len(steps), "displacement": [0.0123] * len(steps)}
+    still = {"iou": [0.125] * len(steps), "displacement": [float("nan")] * len(steps)}
+    runs = [replace(RUNS[0], objects=moving), replace(RUNS[1], objects=still)]
+    path = demo_report(tmp_path / "report.html", runs=runs, clips=[], about=ABOUT, **GUESSES)
+    text = words(path)
+    assert "Do the regions follow?" in text
+    assert f"{runs[0].name} 0.250 – 0.012 –" in text
+    assert f"{runs[1].name} 0.125 – – –" in text
+    assert path.read_text(encoding="utf-8").count("<svg") == 4 + 2  # those that were measured
+    with pytest.raises(InputError, match="objects: expected one of"):
+        replace(RUNS[0], objects={"speed": [0.0] * len(steps)})
+    with pytest.raises(InputError, match="iou: expected"):
+        replace(RUNS[0], objects={"iou": []})
 
 
 def test_demo_page_without_clips_has_no_pictures_of_them(words, tmp_path):

@@ -117,6 +117,8 @@ MODELS = {
     "following_regions": (lambda: recipes.following_regions(6, 4), (1, 2, 6, 8, 8)),
     "still_regions": (lambda: recipes.still_regions(6, 4), (1, 2, 6, 8, 8)),
     "small_grid": (lambda: recipes.small_grid(6), (1, 2, 6, 8, 8)),
+    "small_followers": (lambda: recipes.small_followers(6, 4), (1, 2, 6, 8, 8)),
+    "motion_small": (lambda: recipes.motion_small(4), (1, 2, 1, 32, 32)),
 }
 
 
@@ -137,8 +139,9 @@ def trained(model: nn.Module) -> nn.Module:
 
 
 def answer(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    hints = {"frames": x[:, :, :1]} if getattr(model, "of_frames", False) else {}
     with torch.no_grad():
-        out = model(x)
+        out = model(x, **hints)
     if hasattr(out, "logits"):
         return out.logits
     return out.features if hasattr(out, "features") else out[0].x
