@@ -15,8 +15,8 @@ __all__ = ["common_motion", "displacement_error"]
 def displacement_error(found: Boxes, true: Boxes) -> Ratio:
     r"""Mean error of the movement of a region against that of the box which it follows.
 
-    .. math:: \operatorname{mean}_{t,j} \bigl\lVert (c(R_{t,i}) - c(R_{t-1,i})) -
-        (c(B_{t,j}) - c(B_{t-1,j})) \bigr\rVert, \qquad
+    .. math:: \operatorname{mean}_{t,j} \lVert (c(R_{t,i}) - c(R_{t-1,i})) -
+        (c(B_{t,j}) - c(B_{t-1,j})) \rVert, \qquad
         i = \arg\min_i \lVert c(R_{t-1,i}) - c(B_{t-1,j}) \rVert
 
     in sides of the frame, over all true boxes whose track is in the frame before too, and whose
