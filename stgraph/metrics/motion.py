@@ -17,7 +17,7 @@ def displacement_error(found: Boxes, true: Boxes) -> Ratio:
 
     .. math:: \operatorname{mean}_{t,j} \lVert (c(R_{t,i}) - c(R_{t-1,i})) -
         (c(B_{t,j}) - c(B_{t-1,j})) \rVert, \qquad
-        i = \arg\min_i \lVert c(R_{t-1,i}) - c(B_{t-1,j}) \rVert
+        i = \operatorname{argmin}_i \lVert c(R_{t-1,i}) - c(B_{t-1,j}) \rVert
 
     in sides of the frame, over all true boxes whose track is in the frame before too, and whose
     region is in both. Regions that stand still get the mean movement of the boxes.
