@@ -108,7 +108,7 @@ def scan(
         out, past = _packed(cell, steps, past, [n for n in lengths for _ in range(nodes)])
     elif mask is None and fresh is None and fits(cell, steps):
         (out,) = Sweep.of(steps, past[0][0], *cell.all_weights[0])
-        past = (out[-1:],)
+        past = (out[-1:].clone(),)  # a state holds no view of the piece that it comes from
     elif mask is None and fresh is None:
         given = past if parts == 2 else past[0]
         arranged = steps.transpose(0, 1) if cell.batch_first else steps
