@@ -60,7 +60,8 @@ def _weighted(alpha: Tensor, message: Tensor) -> Tensor:
     """Each head's weights ``[…, heads]`` times its share of the channels ``[…, C]``."""
     if alpha.size(-1) == 1:
         return alpha * message
-    split = message.reshape(*message.shape[:-1], alpha.size(-1), -1)
+    heads, width = alpha.size(-1), message.size(-1)
+    split = message.reshape(*message.shape[:-1], heads, width // heads)
     return (alpha[..., None] * split).flatten(-2)
 
 
@@ -172,5 +173,5 @@ def _slopes(
     if alpha.size(-1) == 1:
         of_alpha = product.sum(-1, keepdim=True)
     else:
-        of_alpha = product.reshape(*alpha.shape, -1).sum(-1)
+        of_alpha = product.reshape(*alpha.shape, product.size(-1) // alpha.size(-1)).sum(-1)
     return of_sum.sum(2), of_sum.sum(1), of_alpha

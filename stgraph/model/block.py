@@ -201,9 +201,9 @@ class GraphBlock(GraphStage):
         if made is None or not as_made(self.norm, FrameMapNorm):
             maps = put_frames(self._maps(x, graph, mask), mask, clips)
             out = features + (self.norm(maps) if mask is None else _each(self.norm, maps, mask))
-        elif mask is None:
+        elif mask is None and features.is_contiguous():
             out = self.norm.spread(made).added_to(features.flatten(0, 1)).view_as(features)
-        else:
+        else:  # a sum lies in memory as its first part does: channels last, or time after channels
             out = features + put_frames(self.norm.spread(made).written(), mask, clips)
         return BlockOutput(out, x, graph, state)
 
