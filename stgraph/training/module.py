@@ -71,7 +71,7 @@ class ClassificationModule(LightningModule):
         model: takes a float video ``[B, T, C, H, W]`` and returns an answer with ``logits [B, K]``.
             Where clips have several views ``[B, V, T, C, H, W]`` it sees each as a clip, and logits
             are averaged.
-        loss: from logits ``[B, K]`` and labels ``[B]`` to a number.
+        loss: from logits ``[B, K]`` and labels ``[B]`` to a number; cross-entropy by default.
         optimizer: from parameters to an optimiser.
         schedule: what sets the learning rate.
         scale: from the frames of a clip batch to what the model sees.
@@ -101,7 +101,7 @@ class ClassificationModule(LightningModule):
     def __init__(
         self,
         model: nn.Module,
-        loss: nn.Module = nn.CrossEntropyLoss(),  # noqa: B008 (nor has this)
+        loss: nn.Module | None = None,
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] = adamw,
         schedule: Schedule = WarmupCosine(),  # noqa: B008 (it has no state to share)
         scale: nn.Module | Callable[[Tensor], Tensor] = signed,
@@ -114,7 +114,7 @@ class ClassificationModule(LightningModule):
         if not (auxiliary is None or isinstance(auxiliary, Auxiliary)):
             raise InputError("auxiliary", "an Auxiliary", type(auxiliary).__name__)
         self.model = model
-        self.loss = loss
+        self.loss = nn.CrossEntropyLoss() if loss is None else loss
         self.optimizer = optimizer
         self.schedule = schedule
         self.scale = scale

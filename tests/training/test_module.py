@@ -61,3 +61,9 @@ def test_only_the_models_weights_are_in_the_state_dict() -> None:
         "model.head.weight",
         "model.head.bias",
     }
+
+
+def test_modules_do_not_share_their_loss() -> None:
+    one, other = ClassificationModule(nn.Linear(1, 1)), ClassificationModule(nn.Linear(1, 1))
+    one.eval()
+    assert other.loss.training
