@@ -1,1 +1,7 @@
-"""What people do with whole models; a command each is above, and a program can call them too."""
+"""What people do with whole models: a file each, whose functions a program can call.
+
+``demo`` and ``demo_video``, ``show``, ``predict``, ``extract`` and ``inspect``; the commands of the
+same names are thin over them.
+"""
+
+__all__: list[str] = []  # files are imported by name, for each brings what it needs
