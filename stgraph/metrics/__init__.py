@@ -35,7 +35,7 @@ The functions need torch and scipy. :mod:`stgraph.metrics.running` has the same 
 torchmetrics, summed over many batches and processes.
 """
 
-from stgraph.metrics.accuracy import (
+from stgraph.metrics.answers import (
     Interval,
     accuracy,
     average_views,

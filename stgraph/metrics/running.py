@@ -15,7 +15,7 @@ from torch import Tensor, distributed
 from torchmetrics import Metric
 
 from stgraph.checks import InputError, fraction
-from stgraph.metrics.accuracy import confusion, hits, per_class, wilson
+from stgraph.metrics.answers import confusion, hits, per_class, wilson
 from stgraph.metrics.boxes import at_frames, boxes_of_batch, boxes_of_graph
 from stgraph.metrics.objects import object_metrics
 from stgraph.metrics.ratio import Ratio, harmonic_mean

@@ -42,7 +42,7 @@ from stgraph.recipes.small import (
     small_grid,
     small_regions,
 )
-from stgraph.recipes.small_video import following_regions, small_video, still_regions
+from stgraph.recipes.videos import following_regions, small_video, still_regions
 
 __all__ = [
     "c2d",
