@@ -41,11 +41,16 @@ MOST_NODES = 4096
 T = TypeVar("T")
 
 
+_TOLD = 1000  # characters
+
+
 class InputError(ValueError):
-    """Bad input: ``name: expected …, got …``."""
+    """Bad input: ``name: expected …, got …``; of what came, the first 1,000 characters."""
 
     def __init__(self, name: str, expected: object, got: object) -> None:
-        super().__init__(f"{name}: expected {expected}, got {got}")
+        came = str(got)
+        came = came if len(came) <= _TOLD else f"{came[:_TOLD]} …"
+        super().__init__(f"{name}: expected {expected}, got {came}")
         self.name = name
 
     def __reduce__(self) -> tuple[Any, ...]:

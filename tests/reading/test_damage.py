@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from damage import damaged
+from damage import damaged, little_memory
 from safetensors.torch import save
 from torch import nn
 
@@ -27,21 +27,10 @@ from stgraph.reading import read_json, read_npz, read_safetensors, read_torch, r
 from stgraph.training import load_weights
 from stgraph.weights import from_pretrained, imagenet_weights, load_official, save_pretrained
 
-resource = pytest.importorskip("resource")
-MORE = 1 << 30  # bytes that reading a small file may take, threads and libraries included
-
 
 @pytest.fixture(autouse=True, scope="module")
 def _little_memory() -> Iterator[None]:
-    """What asks for too much memory fails here, and says so."""
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    pages = Path("/proc/self/statm")
-    if not pages.exists():
-        pytest.skip("the memory of a process is known on Linux alone")
-    now = int(pages.read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (now + MORE, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_AS, before)
+    yield from little_memory()
 
 
 def images() -> bytes:

@@ -1,22 +1,43 @@
-"""What accidents and forgers make of files."""
+"""What accidents and forgers make of files, and little memory to read them in."""
 
 from __future__ import annotations
 
 import random
 import struct
+from collections.abc import Iterator
+from pathlib import Path
 
-__all__ = ["damaged"]
+import pytest
+
+__all__ = ["damaged", "little_memory"]
+
+MORE = 1 << 30  # bytes that reading a small file may take, threads and libraries included
+
+
+def little_memory() -> Iterator[None]:
+    """What asks for too much memory fails, and says so: the body of a fixture."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    pages = Path("/proc/self/statm")
+    if not pages.exists():
+        pytest.skip("the memory of a process is known on Linux alone")
+    now = int(pages.read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + MORE, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
 
 LARGE = [
     struct.pack(form, number) for form in ["<I", ">I", "<Q", ">Q"] for number in (2**31, 2**32 - 1)
 ]
-LARGE += [b"4294967296", b"9999999999", b"-1"]
+LARGE += [b"4294967296", b"9999999999", b"-1", b"1e400", b"NaN"]
+LARGE += [b"1" * 5000, b"[" * 3000, b'"\\ud800"']
 
 
 def damaged(data: bytes, chance: random.Random) -> bytes:
     """A file after an accident, or a forgery of its numbers."""
     content, at = bytearray(data), chance.randrange(len(data))
-    match chance.randrange(8):
+    match chance.randrange(9):
         case 0:
             return data[:at]
         case 1:
@@ -35,4 +56,7 @@ def damaged(data: bytes, chance: random.Random) -> bytes:
             return data + data[:at]
         case 7:
             content[at : at + 64] = bytes(len(content[at : at + 64]))
+        case 8:  # a digit by another one
+            digits = [place for place, byte in enumerate(data) if 48 <= byte < 58]
+            content[chance.choice(digits or [at])] = 48 + chance.randrange(10)
     return bytes(content)

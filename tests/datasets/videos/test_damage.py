@@ -9,15 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from damage import damaged
+from damage import damaged, little_memory
 
 from stgraph.checks import InputError
 from stgraph.datasets.videos import open_video
 
 av = pytest.importorskip("av")
 image = pytest.importorskip("PIL.Image")
-resource = pytest.importorskip("resource")
-MORE = 1 << 30  # bytes that reading a small video may take, libraries included
 LONGEST = 20  # seconds for one small file, on a machine with other work
 
 # Container, codec, options.
@@ -37,15 +35,7 @@ CASES = 100  # of each kind
 
 @pytest.fixture(autouse=True, scope="module")
 def _little_memory() -> Iterator[None]:
-    """What asks for too much memory fails here, and says so."""
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    pages = Path("/proc/self/statm")
-    if not pages.exists():
-        pytest.skip("the memory of a process is known on Linux alone")
-    now = int(pages.read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (now + MORE, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_AS, before)
+    yield from little_memory()
 
 
 def written(path: Path, kind: str) -> bytes:

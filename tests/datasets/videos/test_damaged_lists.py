@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from damage import damaged
+from damage import damaged, little_memory
 
 from stgraph.checks import InputError
 from stgraph.datasets import SomethingSomething, VideoManifest
 
-resource = pytest.importorskip("resource")
-MORE = 1 << 30  # bytes that reading a small list may take, libraries included
 CASES = 150  # of each kind
 
 CSV = "path,label,split,start,end\n" + "".join(
@@ -36,15 +34,7 @@ V1_SPLIT = "".join(f"{number};Pushing something\n" for number in range(8))
 
 @pytest.fixture(autouse=True, scope="module")
 def _little_memory() -> Iterator[None]:
-    """What asks for too much memory fails here, and says so."""
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    pages = Path("/proc/self/statm")
-    if not pages.exists():
-        pytest.skip("the memory of a process is known on Linux alone")
-    now = int(pages.read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (now + MORE, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_AS, before)
+    yield from little_memory()
 
 
 def something(folder: Path, labels: Path, split: Path) -> SomethingSomething:

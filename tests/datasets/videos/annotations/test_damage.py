@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from damage import damaged, little_memory
 from PIL import Image
 
 from stgraph.checks import InputError
@@ -27,22 +28,12 @@ from stgraph.datasets.videos.annotations import (
     open_table,
 )
 
-resource = pytest.importorskip("resource")
-MORE = 1 << 30  # bytes that reading a small file may take, threads and libraries included
 CASES = 160
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _little_memory() -> Iterator[None]:
-    """What asks for too much memory fails here, and says so."""
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    pages = Path("/proc/self/statm")
-    if not pages.exists():
-        pytest.skip("the memory of a process is known on Linux alone")
-    now = int(pages.read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (now + MORE, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_AS, before)
+    yield from little_memory()
 
 
 def something_else() -> bytes:
@@ -95,36 +86,6 @@ KINDS = {
     "table": Kind(table, "a.table", lambda path: Boxes(open_table(path))),
     "png": Kind(png, "7/00001.png", lambda path: PngMasks(path.parent.parent)),
 }
-LARGE = [b"4294967296", b"-1", b"1e400", b"NaN", b"1" * 5000, b"[" * 3000, b'"\\ud800"']
-
-
-def damaged(data: bytes, chance: random.Random) -> bytes:
-    """A file after an accident, or a forgery of its numbers."""
-    content, at = bytearray(data), chance.randrange(len(data))
-    match chance.randrange(9):
-        case 0:
-            return data[:at]
-        case 1:
-            content[at] ^= 1 << chance.randrange(8)
-        case 2:
-            for _ in range(chance.randrange(2, 20)):
-                content[chance.randrange(len(data))] = chance.randrange(256)
-        case 3:
-            content[at:at] = chance.randbytes(chance.randrange(1, 50))
-        case 4:
-            del content[at : at + chance.randrange(1, 50)]
-        case 5:
-            large = chance.choice(LARGE)
-            content[at : at + len(large)] = large
-        case 6:
-            return data + data[:at]
-        case 7:
-            content[at : at + 64] = bytes(len(content[at : at + 64]))
-        case 8:  # a number by another one
-            digits = [place for place, byte in enumerate(data) if 48 <= byte < 58]
-            at = chance.choice(digits or [at])
-            content[at : at + 1] = chance.choice(LARGE)
-    return bytes(content)
 
 
 def told(kind: Kind, path: Path) -> str | None:
