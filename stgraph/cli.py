@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.path.append(str(Path.cwd()))  # where a user's own parts lie, as with `python -m`
     try:
         with handled():
-            _find(given.command, given.options)(gathered(given.options))
+            result = _find(given.command, given.options)(gathered(given.options))
     except Interrupted as stop:
         print(f"stgraph {given.command}: {stop}", file=sys.stderr)
         return int(stop.code or 0)
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    return 0
+    return int(isinstance(result, int) and result > 0)  # how many videos are bad
 
 
 def _input_error(error: BaseException | None) -> BaseException | None:
