@@ -7,6 +7,7 @@ from stgraph.training.distill import KickStart
 from stgraph.training.groups import Group, TSMGroups, together
 from stgraph.training.module import ClassificationModule
 from stgraph.training.node_classes import NodeClasses
+from stgraph.training.node_presence import NodePresence
 from stgraph.training.runs import model_of_run
 from stgraph.training.scaling import Standardised, imagenet, kinetics, raw, signed
 from stgraph.training.schedules import (
@@ -29,6 +30,7 @@ __all__ = [
     "KickStart",
     "Milestones",
     "NodeClasses",
+    "NodePresence",
     "Plateau",
     "Schedule",
     "Standardised",
