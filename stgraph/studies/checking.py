@@ -109,11 +109,20 @@ def _of(row: Row) -> Iterator[None]:
     """Say which row it is that something is wrong with."""
     try:
         yield
-    except ArgumentError as error:
-        raise InputError(f"row {row.name!r}", "a configuration", reason(error)) from error
     except Exception as error:
-        told = str(error) if isinstance(error, InputError) else reason(error)
-        raise InputError(f"row {row.name!r}", "a configuration that can train", told) from error
+        raise InputError(
+            f"row {row.name!r}", "a configuration that can train", _told(error)
+        ) from error
+
+
+def _told(error: BaseException) -> str:
+    """What is wrong: in the words of our own error, where one of ours is behind another."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, InputError):
+            return str(cause)
+        cause = cause.__cause__
+    return " ".join(str(error).split()) if isinstance(error, ArgumentError) else reason(error)
 
 
 @contextmanager
