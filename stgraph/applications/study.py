@@ -81,13 +81,15 @@ def run(
     if only == "check":
         print(f"{study.name}: {len(study.rows)} rows, {len(whole)} runs; all of them can train")
         return 0
+    if changed == "anew" and only is None:
+        _set_aside(whole)
+    states = {one.name: state(one) for one in whole}  # of all shares: none is another file's
     failed = 0
     if only is None:
-        if changed == "anew":
-            _set_aside(whole)
-        mine = [one for one in part.select(whole) if state(one) != "done"]
-        failed = _train(study, mine, len(part.select(whole)), jobs, threads)
-    summary = gathered(study, _of_this_file(whole))
+        mine = part.select(whole)
+        left = [one for one in mine if states[one.name] != "done"]
+        failed = _train(study, left, len(mine), jobs, threads)
+    summary = gathered(study, whole)
     for path in _written(summary, Path(runs, study.name), collect):
         print(f"wrote {path}")
     return failed
@@ -103,13 +105,6 @@ def _set_aside(runs: Sequence[Run]) -> None:
     for one in runs:
         if (old := set_aside(one)) is not None:
             print(f"{one}: another configuration's run is now {old}")
-
-
-def _of_this_file(runs: Sequence[Run]) -> list[Run]:
-    """All runs, once none of them is known to be another configuration's."""
-    for one in runs:
-        state(one)
-    return list(runs)
 
 
 def _train(study: Study, runs: Sequence[Run], planned: int, jobs: int, threads: int) -> int:

@@ -85,7 +85,7 @@ def result_of(
         "device": device,
         "threads": job["threads"],
         "versions": dict(about.versions),
-        "configuration": dict(configuration),
+        "configuration": _as_json(configuration),
         "times": {
             "date": about.date,
             "training": round(curve.total, 1),
@@ -93,3 +93,14 @@ def result_of(
             "sessions": curve.sessions,
         },
     }
+
+
+def _as_json(value: Any) -> Any:
+    """A configuration in which JSON, that has no infinity, writes it as YAML does."""
+    if isinstance(value, Mapping):
+        return {name: _as_json(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_as_json(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
+    return value

@@ -55,7 +55,7 @@ class _Fit(_Recorded):
     def over(self) -> bool:
         """Whether the session's time was over before the run was at its end."""
         time = self._leave.time
-        return time is not None and time.over
+        return time is not None and (time.over or not self.trainer.global_step)
 
 
 class _Test(_Recorded):

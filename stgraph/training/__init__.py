@@ -1,6 +1,7 @@
 """Training on Lightning: module, data, schedules and checkpoints (needs the extra ``train``)."""
 
 from stgraph.training.auxiliary import Auxiliary
+from stgraph.training.callbacks.memory_format import ChannelsLast
 from stgraph.training.callbacks.shown_first import ShowFirst
 from stgraph.training.checkpoints import load_weights
 from stgraph.training.data import ClipData
@@ -23,6 +24,7 @@ from stgraph.training.starts import from_imagenet, from_official, initialised
 
 __all__ = [
     "Auxiliary",
+    "ChannelsLast",
     "ClassificationModule",
     "ClipData",
     "Constant",
