@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from stgraph.studies.markdown import percent, points, probability, reached, totals
@@ -17,6 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["page"]
+
+_DASHES = ("-", "--", ":", "-.")
+"""Lines of rows whose colours stand again."""
 
 
 def page(summary: Mapping[str, Any]) -> Report:
@@ -93,14 +95,16 @@ def _curves(report: Report, summary: Mapping[str, Any], found: Sequence[Line]) -
 def _figure(found: Sequence[Line], name: str, title: str, factor: float) -> Figure:
     figure, (axes,) = new_figure(9.0, 4.0)
     plain(axes, x="clips seen", y=title)
-    for line, colour in zip(found, cycle(RUN_COLOURS), strict=False):
+    colours = len(RUN_COLOURS)
+    for number, line in enumerate(found):
+        colour, dashes = RUN_COLOURS[number % colours], _DASHES[number // colours % len(_DASHES)]
         label: str | None = line.name
         for one in line.results:
             known = [point for point in one["curve"] if name in point]
             if known:
                 x = [point["clips"] for point in known]
                 y = [factor * point[name] for point in known]
-                axes.plot(x, y, color=colour, linewidth=1.4, alpha=0.85, label=label)
+                axes.plot(x, y, dashes, color=colour, linewidth=1.4, label=label)
                 axes.plot(x[-1], y[-1], "o", color=colour, markersize=3.5)
                 label = None
     axes.set_xlim(left=0)
