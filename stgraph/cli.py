@@ -26,12 +26,13 @@ COMMANDS = {
     "demo-video": "make videos, train on them, and do all that there is to do with videos",
     "show": "write a page of the regions that a model finds in a clip",
     "extract": "write a data set of the graphs that a model makes of clips",
+    "study": "do the runs of a table, rows × seeds, and write the table",
     "inspect": "read every video of a folder, a list or a data set, and report what there is",
 }
 RUN_PARTS = ("data", "model", "trainer")
 """Parts of a run whose options a command hands on, if it has an argument ``options``."""
 VIDEOS = "--video"
-POSITIONAL = {"inspect"}
+POSITIONAL = {"inspect", "study"}
 """Commands whose options without a default are given without their names."""
 
 
@@ -96,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    return int(isinstance(result, int) and result > 0)  # how many videos are bad
+    return int(isinstance(result, int) and result > 0)  # how many videos are bad, or runs failed
 
 
 def _input_error(error: BaseException | None) -> BaseException | None:

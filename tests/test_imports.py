@@ -48,8 +48,21 @@ MAY = {
     "viz": CONTRACT | {"writing"},
     "training": CORE | {"reading", "weights", "datasets", "metrics", "viz", "writing", "signals"},
     "runs": {"checks", "reading", "writing", "datasets", "training"},
+    "studies": {"checks", "reading", "writing", "signals", "datasets", "metrics", "training"}
+    | {"runs", "viz"},
     "applications": CORE
-    | {"explain", "reading", "datasets", "training", "runs", "viz", "writing", "signals", ""},
+    | {
+        "studies",
+        "explain",
+        "reading",
+        "datasets",
+        "training",
+        "runs",
+        "viz",
+        "writing",
+        "signals",
+        "",
+    },
     "commands": {"runs", "applications"},
     "cli": {"checks", "signals", "commands", ""},
     "__main__": {"cli"},
@@ -57,7 +70,7 @@ MAY = {
 }
 # Optional packages, and the rooms that may import them when they are imported themselves.
 OPTIONAL = {
-    "lightning": {"training", "runs", "applications"},
+    "lightning": {"training", "runs", "studies", "applications"},
     "jsonargparse": {"training", "runs", "applications"},
     "torchmetrics": {"training", "metrics"},
     "matplotlib": set(),

@@ -8,8 +8,9 @@ from torch import nn
 
 from stgraph.backbones import TinyCNN
 from stgraph.checks import times
-from stgraph.classifiers import GraphClassifier
+from stgraph.classifiers import CNNClassifier, GraphClassifier
 from stgraph.edges import FullEdges
+from stgraph.insertion import insert
 from stgraph.kernels import Bilinear
 from stgraph.layers import (
     CommonFate,
@@ -39,12 +40,27 @@ from stgraph.recipes.recorded import recipe
 
 __all__ = [
     "dyreg_small",
+    "frames_small",
     "motion_classes",
     "motion_small",
     "small_followers",
     "small_grid",
     "small_regions",
 ]
+
+
+@recipe
+def frames_small(num_classes: int = 11) -> CNNClassifier:
+    """The CNN of :func:`dyreg_small` alone, averaged over places and frames: it sees no motion.
+
+    Args:
+        num_classes: K; 11 for pairs of 5 digit classes and none.
+    """
+    cnn = nn.Sequential()
+    cnn.add_module("features", TinyCNN(1))
+    cnn.add_module("pool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    cnn.add_module("fc", nn.Linear(32, num_classes))
+    return CNNClassifier(insert(cnn, {}, input_size=(1, 48, 48)), num_classes)
 
 
 @recipe
