@@ -51,7 +51,8 @@ def streams(trained: Trained) -> tuple[bool, str]:
         return True, "the model is causal"
     late = waiting(model)
     if late:
-        return False, f"{', '.join(late)} need the whole clip at once"
+        need = "needs" if len(late) == 1 else "need"
+        return False, f"{', '.join(late)} {need} the whole clip at once"
     return False, f"{type(model).__name__} does not say that it is causal"
 
 

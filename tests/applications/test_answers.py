@@ -88,7 +88,7 @@ def test_a_stream_gives_the_answer_of_all_frames_so_far(piece, video_file, tmp_p
 
 def test_a_model_that_needs_whole_clips_gets_them_one_after_another(video_file, tmp_path) -> None:
     trained = one(causal=False)
-    assert streams(trained) == (False, "backbone.1 need the whole clip at once")
+    assert streams(trained) == (False, "backbone.1 needs the whole clip at once")
     entry = Entry(video_file(tmp_path / "a.mp4", frames=20))
     every = ProtocolClips(Segments(20), Crops(1, 32, 32))
     clip = VideoClips([entry], (), every)[0]["video"][None]

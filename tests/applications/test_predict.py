@@ -74,9 +74,8 @@ def test_videos_files_folders_and_lists_are_answered(
     (tmp_path / "list.txt").write_text("# three\nclips/a.mp4\nimages\nclips/none.mp4\n")
     (tmp_path / "clips" / "bad.mp4").write_bytes(b"bad")
     words = [str(tmp_path / name) for name in ("clips", "images", "list.txt")]
-    with pytest.raises(SystemExit) as stop:
-        main(["predict", "--video", *words, "--ckpt", str(folder), "--device=cpu"])
-    assert stop.value.code == 1  # two cannot be read
+    options = ["--video", *words, "--ckpt", str(folder), "--device=cpu"]
+    assert main(["predict", *options]) == 1  # two cannot be read
     printed, said = capsys.readouterr()
     rows = {row["video"]: row for row in lines(printed)}
     assert list(rows) == ["a.mp4", "bad.mp4", "inner/b.mkv", "images", "clips/none.mp4"]
@@ -174,9 +173,59 @@ def test_what_cannot_be_written_is_no_bad_video(
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(sys, "stdout", Full())
-    with pytest.raises(OSError, match="No space left"):
-        main(["predict", "--ckpt", str(run_of()), "--video", str(path)])
-    assert "bad" not in capsys.readouterr().err
+    assert main(["predict", "--ckpt", str(run_of()), "--video", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert said.splitlines()[-1] == "stgraph predict: error: No space left on device"
+    assert "bad" not in said
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_told_in_a_line_and_leaves_nothing_half_written(
+    run_of, video_file, tmp_path: Path
+) -> None:
+    """Of each command that writes, in a process whose files may not grow (or with no room)."""
+    resource = pytest.importorskip("resource")
+    folder, path = str(run_of()), str(video_file(tmp_path / "clips" / "a" / "a.mp4", frames=5))
+    answers = ["predict", "--ckpt", folder, "--video", *[path] * 2, "--rate=0", "--steps=true"]
+    camera = "camera:lavfi:testsrc=size=64x48:rate=50:duration=2"
+    for command, out in (
+        (answers, "answers.csv"),
+        (["predict", "--ckpt", folder, "--video", camera, "--rate=0"], "live.jsonl"),
+        (["show", "--ckpt", folder, "--video", path], "page.html"),
+        (["extract", "--ckpt", folder], "graphs"),
+        (["inspect", path], "facts.json"),
+    ):
+        most = 200
+
+        def bound(most: int = most) -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+        done = subprocess.run(
+            [sys.executable, "-m", "stgraph", *command, "--out", str(tmp_path / "out" / out)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            preexec_fn=bound,
+        )
+        last = done.stderr.splitlines()[-1]
+        assert done.returncode == 2, done.stderr
+        assert last.startswith(f"stgraph {command[0]}: error: ")
+        assert last.endswith("File too large")
+        assert out in last
+        assert "Traceback" not in done.stderr
+        left = [one.name for one in (tmp_path / "out").rglob("*") if one.is_file()]
+        assert left == (["live.jsonl"] if out == "live.jsonl" else [])
+        for one in left:  # which is written as it goes
+            written = (tmp_path / "out" / one).read_text()
+            assert written.endswith("}\n") or not written
+            (tmp_path / "out" / one).unlink()
+    if Path("/dev/full").exists():
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "stgraph", "inspect", path], stdout=full, stderr=-1
+            )
+        assert done.returncode == 2
+        assert done.stderr.decode().endswith("inspect: error: No space left on device\n")
 
 
 def test_a_rule_is_known_where_its_videos_are_gone(run_of, video_file, tmp_path: Path) -> None:
