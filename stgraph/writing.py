@@ -94,7 +94,7 @@ def append_whole(path: str | Path, content: bytes) -> None:
 
 
 def _of_the_disk(error: BaseException | None) -> int | None:
-    """The number of a disk's error that is behind another one: libraries raise kinds of their own."""
+    """The number of a disk's error behind another one: libraries raise kinds of their own."""
     while error is not None:
         found: Any = getattr(error, "errno", None)
         if found in _DISK:

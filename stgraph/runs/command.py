@@ -35,6 +35,7 @@ from stgraph.reading import within_memory
 from stgraph.runs.configuration import Parser, bounded_yaml
 from stgraph.runs.folder import locked, run_folder
 from stgraph.runs.options import check_numbers, options_of_lightning
+from stgraph.training.batches import readable
 from stgraph.training.callbacks.keep_last import KeepLast
 from stgraph.training.callbacks.leaving import Leave
 from stgraph.training.callbacks.left_out import Decoded, LeftOutClips
@@ -44,7 +45,7 @@ from stgraph.training.callbacks.report import Report
 from stgraph.training.callbacks.session_time import SessionOver, SessionTime
 from stgraph.training.callbacks.so_far import SoFar
 from stgraph.training.checkpoints import check_resumable, read
-from stgraph.training.data import validates
+from stgraph.training.data import left_out_of, validates
 from stgraph.training.module import ClassificationModule
 from stgraph.training.quiet import quiet
 from stgraph.training.restoring import Restoring
@@ -298,7 +299,8 @@ class Command(LightningCLI):
             raise InputError("trainer.devices", "one device", self.trainer.world_size)
         batches: Any = self.trainer.predict(**arguments)
         if not batches:
-            raise InputError("data.predict", "clips to predict", "no batch of them")
+            left_out = left_out_of(self.trainer, "predict")
+            readable("predict", 0, left_out, len(left_out))
         path = self.folder / "predictions.csv"
         text = StringIO(newline="")
         numbers = itertools.count()

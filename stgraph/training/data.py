@@ -10,9 +10,10 @@ from torch.utils.data import Dataset, default_collate
 
 from stgraph.checks import InputError, integer
 from stgraph.datasets import ClipLoader, ItemLoader, collate
+from stgraph.datasets.clips import LeftOut
 from stgraph.datasets.pieces import Clips
 
-__all__ = ["ClipData", "clips_of_stage", "dataset_of", "validates"]
+__all__ = ["ClipData", "clips_of_stage", "dataset_of", "left_out_of", "validates"]
 
 
 class ClipData(LightningDataModule):
@@ -193,6 +194,13 @@ def _loader_of(data: LightningDataModule, stage: str) -> Any:
     data.setup(stage if stage in ("test", "predict") else "fit")
     has = is_overridden(f"{stage}_dataloader", data, LightningDataModule)
     return getattr(data, f"{stage}_dataloader")() if has else object()
+
+
+def left_out_of(trainer: Any, stage: str) -> list[LeftOut]:
+    """The clips that this process's loaders of a stage have left out of the epoch so far."""
+    loaders = getattr(trainer, "train_dataloader" if stage == "train" else f"{stage}_dataloaders")
+    several = loaders if isinstance(loaders, (list, tuple)) else [loaders]
+    return [one for loader in several for one in getattr(loader, "left_out", ())]
 
 
 def validates(data: LightningDataModule) -> bool:

@@ -12,7 +12,6 @@ import inspect
 import json
 import os
 import re
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
