@@ -23,7 +23,7 @@ def find_videos(path: str | Path) -> tuple[list[Entry], list[str]]:
     a folder of images      one video
     another folder          all videos in it and in folders in it; where they lie in folders only,
                             the outermost ones are their classes
-    ``.txt``, ``.lst``      a list, a path a line, from the list's own folder on
+    ``.txt``, ``.lst``      a list, a path a line, from the list's own folder on; each once
     ``.csv``, ``.jsonl`` …  a manifest (:class:`~stgraph.datasets.videos.VideoManifest`)
     any other file          one video
     ======================  ======================================================================
@@ -64,7 +64,7 @@ def _of_folder(folder: Path) -> tuple[list[Entry], list[str]]:
 
 def _of_list(place: Path) -> list[Entry]:
     lines = [line.strip() for line in read_text(place, "a list of videos", "path").splitlines()]
-    named = [line for line in lines if line and line[0] != "#"]
+    named = list(dict.fromkeys(line for line in lines if line and line[0] != "#"))
     if not named:
         raise InputError("path", "a list with a video a line", f"{place}, with none")
     return [Entry(place.parent / line, name=line) for line in named]

@@ -110,7 +110,7 @@ class CocoMasks(Masks):
 
     def find(self, entry: Entry, frames: NDArray[np.int64]) -> tuple[list[Mask], Looked]:
         """The masks of a clip's frames, out of the table."""
-        rows, place, seen = self.table.find(entry.name, frames)
+        rows, place, seen = self.table.find(entry.known_as, frames)
         return [self._mask(*pair) for pair in zip(rows, place.tolist(), strict=True)], seen
 
     def _mask(self, row: np.int64, place: int) -> Mask:
