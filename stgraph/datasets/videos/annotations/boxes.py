@@ -41,8 +41,8 @@ class Boxes:
     one.
 
     Args:
-        table: of boxes, by video and frame. A video is found by the name of its entry (where several
-            clips are of it, by its own), with or without the ending of a file.
+        table: of boxes, by video and frame. A video is found by its entry's name, or by its own
+            where several clips are of it, with or without the ending of a file.
         slots: M.
         missing: what becomes of a frame that nobody looked at: ``"empty"`` has no boxes, and says
             so in ``annotated``; ``"raise"`` is an error that names it.
