@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
+from jsonargparse import ArgumentError, ArgumentParser
 from lightning.pytorch import LightningDataModule
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from stgraph.checks import InputError, integer
-from stgraph.datasets import Digits
 from stgraph.datasets.items import one_clip
 from stgraph.datasets.videos import (
     ClipRule,
@@ -22,6 +21,7 @@ from stgraph.datasets.videos import (
     Entry,
     MultiScaleCrops,
     ProtocolClips,
+    RandomCrops,
     Segments,
     TrainClips,
     VideoClips,
@@ -29,6 +29,7 @@ from stgraph.datasets.videos import (
 )
 from stgraph.datasets.videos.sampling import FrameSampler
 from stgraph.reading import read_yaml, within_memory
+from stgraph.runs.configuration import parts_by_name
 from stgraph.training.checkpoints import load_weights
 from stgraph.training.data import dataset_of
 from stgraph.training.module import ClassificationModule
@@ -200,7 +201,7 @@ def _part(kind: Any, described: Any, source: Path) -> Any:
 
 
 def _made(parser: ArgumentParser, name: str, described: Any, source: Path) -> Any:
-    set_parsing_settings(subclasses_enabled=[Digits])  # as the command line has it
+    parts_by_name()  # as the command line has it
     try:
         parsed = parser.parse_object({name: described})
     except ArgumentError as error:
@@ -254,9 +255,9 @@ def _changed(rule: ClipRule | None, frames: int | None, size: int | None) -> Cli
         crops: Any = Covering(integer("size", size), size)
         rule = ProtocolClips(Segments(frames), crops)
     if isinstance(rule, TrainClips):
-        known: Any = _known(rule, "crops", MultiScaleCrops)
-        side = known.size
-        rule = ProtocolClips(rule.sampler, Crops(1, side, round(side * 256 / 224)))
+        known: Any = _known(rule, "crops", (MultiScaleCrops, RandomCrops))
+        side = getattr(known, "side", round(known.size * 256 / 224))
+        rule = ProtocolClips(rule.sampler, Crops(1, known.size, side))
     changes: dict[str, Any] = {}
     if frames is not None:
         sampler = _known(rule, "sampler", FrameSampler)

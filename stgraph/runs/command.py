@@ -14,7 +14,6 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import set_parsing_settings
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import (
@@ -29,10 +28,8 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from torch import Tensor
 
 from stgraph.checks import InputError, integer
-from stgraph.datasets import Digits
-from stgraph.datasets.videos import Crops, Flips, FrameSampler, TrainCrops
 from stgraph.reading import within_memory
-from stgraph.runs.configuration import Parser, bounded_yaml
+from stgraph.runs.configuration import Parser, bounded_yaml, parts_by_name
 from stgraph.runs.folder import locked, run_folder
 from stgraph.runs.options import check_numbers, options_of_lightning
 from stgraph.training.batches import readable
@@ -121,8 +118,7 @@ class Command(LightningCLI):
         quiet()
         self._carry_out = run
         self._name = next(iter(arguments), "")
-        # A dataclass otherwise comes from its own fields only, never from stgraph.datasets.mnist.
-        set_parsing_settings(subclasses_enabled=[Digits, Crops, Flips, FrameSampler, TrainCrops])
+        parts_by_name()
         super().__init__(
             ClassificationModule,
             LightningDataModule,

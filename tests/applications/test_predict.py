@@ -20,7 +20,14 @@ import yaml
 from stgraph.applications.trained import trained
 from stgraph.checks import InputError
 from stgraph.cli import main
-from stgraph.datasets.videos import CentreClips, Crops, ProtocolClips, Segments, VideoFolder
+from stgraph.datasets.videos import (
+    CentreClips,
+    Crops,
+    EvenFrames,
+    ProtocolClips,
+    Segments,
+    VideoFolder,
+)
 from stgraph.recipes import dyreg_small
 from stgraph.training import ClassificationModule
 
@@ -257,6 +264,23 @@ def test_a_rule_is_known_where_its_videos_are_gone(run_of, video_file, tmp_path:
     assert there.name(1) == "right"
     changed = trained(folder, frames=5, size=20)
     assert changed.rule == CentreClips(Segments(5), Crops(1, 20, 24))
+
+
+def test_a_rule_to_train_by_is_known_with_all_its_parts(run_of, tmp_path: Path) -> None:
+    """Parts that are dataclasses too, as the command line takes them; and nothing is drawn."""
+    name = "stgraph.datasets.videos"
+    parts = {
+        "sampler": {"class_path": f"{name}.EvenFrames", "init_args": {"frames": 3}},
+        "crops": {"class_path": f"{name}.RandomCrops", "init_args": {"size": 28, "side": 32}},
+        "flips": {"class_path": f"{name}.Flips", "init_args": {"chance": 0.25}},
+        "colours": {"class_path": f"{name}.Brightness", "init_args": {"most": 0.2}},
+    }
+    clips = {"class_path": f"{name}.TrainClips", "init_args": parts}
+    train = {"class_path": f"{name}.VideoFolder", "init_args": {"root": "gone", "clips": clips}}
+    made = trained(
+        run_of({"class_path": "stgraph.training.ClipData", "init_args": {"train": train}})
+    )
+    assert made.rule == ProtocolClips(EvenFrames(3), Crops(1, 28, 32))
 
 
 def test_without_data_the_frames_must_be_said(run_of) -> None:

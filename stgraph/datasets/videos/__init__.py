@@ -1,6 +1,7 @@
 """Clips of real videos: reading frames, choosing them, and cutting views out of them."""
 
 from stgraph.datasets.videos.bad import raise_error, skip
+from stgraph.datasets.videos.brightness import Brightness, ColourChange
 from stgraph.datasets.videos.colours import ColourStatistics, colour_statistics
 from stgraph.datasets.videos.crops import Crops, MultiScaleCrops, RandomCrops, TrainCrops, View
 from stgraph.datasets.videos.cuts import CentreClips, ClipRule, ProtocolClips, TrainClips, protocol
@@ -24,8 +25,10 @@ from stgraph.datasets.videos.something import SomethingSomething
 
 __all__ = [
     "Annotations",
+    "Brightness",
     "CentreClips",
     "ClipRule",
+    "ColourChange",
     "ColourStatistics",
     "Crops",
     "DenseWindow",

@@ -9,8 +9,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
+from torch import Tensor
+
 from stgraph.checks import InputError, choice, integer
 from stgraph.datasets.draws import Ints, Words
+from stgraph.datasets.videos.brightness import ColourChange
 from stgraph.datasets.videos.crops import Crops, MultiScaleCrops, TrainCrops, View
 from stgraph.datasets.videos.flips import Flips
 from stgraph.datasets.videos.sampling import EvenFrames, FrameSampler, Segments
@@ -41,6 +44,10 @@ class ClipRule(ABC):
         first sampling, then those of the next.
         """
 
+    def coloured(self, video: Tensor, words: Words) -> Tensor:
+        """Frames ``uint8 [T, 3, h, w]`` of a view in the colours that the clip comes to have."""
+        return video
+
 
 @dataclass(frozen=True)
 class TrainClips(ClipRule):
@@ -53,16 +60,18 @@ class TrainClips(ClipRule):
         sampler: which frames.
         crops: which part of them.
         flips: which clips are mirrored; none if None.
+        colours: what changes their colours; nothing if None.
     """
 
     sampler: FrameSampler = field(default_factory=Segments)
     crops: TrainCrops = field(default_factory=MultiScaleCrops)
     flips: Flips | None = None
+    colours: ColourChange | None = None
 
     @property
     def draws(self) -> int:
-        """How many random words a clip takes: two for the crop, one for the flip, and T."""
-        return 3 + self.sampler.frames
+        """How many random words a clip takes: for crop (2), flip (1), frames (T) and colours."""
+        return 3 + self.sampler.frames + (0 if self.colours is None else self.colours.draws)
 
     def frames(self, length: int, words: Words) -> Ints:
         """Random frames ``[1, T]``."""
@@ -71,6 +80,11 @@ class TrainClips(ClipRule):
     def views(self, height: int, width: int, words: Words) -> list[View]:
         """One random view."""
         return [self.crops(height, width, words)]
+
+    def coloured(self, video: Tensor, words: Words) -> Tensor:
+        """Frames in changed colours."""
+        first = 3 + self.sampler.frames
+        return video if self.colours is None else self.colours(video, words[first:])
 
 
 @dataclass(frozen=True)

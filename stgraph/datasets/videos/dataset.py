@@ -104,7 +104,7 @@ class VideoClips(Dataset[dict[str, Any]]):
         label, flip = self._mirror(entry.label, drawn)
         size = (pixels.shape[-2], pixels.shape[-1])
         views = [replace(view, flip=flip) for view in self.clips.views(*size, drawn)]
-        shown = [seen(pixels, view) for view in views]
+        shown = [self.clips.coloured(seen(pixels, view), drawn) for view in views]
         order = torch.from_numpy(frames)
         place = torch.searchsorted(torch.from_numpy(np.unique(frames)), order)
         with self._readable(entry):
