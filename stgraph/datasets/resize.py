@@ -34,21 +34,30 @@ class Band(NamedTuple):
     parts: tuple[Tensor, ...]  # weights [target, source], the sum of the parts
 
 
-def tent_weights(source: int, target: int) -> NDArray[np.float64]:
+def tent_weights(
+    source: int, target: int, first: int = 0, last: int | None = None
+) -> NDArray[np.float64]:
     """Return the matrix that resizes ``source`` pixels to ``target`` by antialiased bilinear.
 
     Row i is max(0, 1 - abs(p + 1/2 - c) / s) over input pixels p, divided by its sum, with
     s = max(1, source / target) and c = (i + 1/2) source / target.
 
+    Args:
+        source: pixels that come.
+        target: pixels to make.
+        first: the first row of the matrix that is returned.
+        last: the row behind the last one; all rows if None.
+
     Returns:
-        Weights [target, source]; rows sum to 1.
+        Weights [rows, source]; rows sum to 1.
 
     Examples:
         >>> tent_weights(8, 4)[1] * 8
         array([0., 1., 3., 3., 1., 0., 0., 0.])
     """
     scale = source / target
-    centre = (np.arange(target)[:, None] + 0.5) * scale  # [target, 1]
+    rows = np.arange(first, target if last is None else last)
+    centre = (rows[:, None] + 0.5) * scale  # [rows, 1]
     pixel = np.arange(source)[None] + 0.5  # [1, source]
     tent = np.maximum(0.0, 1.0 - np.abs(pixel - centre) / max(1.0, scale))
     weights: NDArray[np.float64] = tent / tent.sum(1, keepdims=True)
@@ -67,7 +76,7 @@ def _bands(
     source: int, target: int, start: int, stop: int, size: int, split: bool, device: torch.device
 ) -> Bands:
     """Cut rows of the matrix into bands, without the zero columns, in whole units of 2^-16."""
-    weights = np.rint(tent_weights(source, target)[start:stop] / _UNIT) * _UNIT
+    weights = np.rint(tent_weights(source, target, start, stop) / _UNIT) * _UNIT
     seen = np.flatnonzero(weights.any(0))
     begin, end = int(seen[0]), int(seen[-1]) + 1
     bands = []
