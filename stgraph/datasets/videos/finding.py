@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stgraph.checks import InputError
+from stgraph.checks import InputError, printable
 from stgraph.datasets.videos.entries import Entry
 from stgraph.datasets.videos.folder import videos_in
 from stgraph.datasets.videos.reading import IMAGES
-from stgraph.reading import read_text
+from stgraph.reading import read_text, reason
 
 __all__ = ["find_videos"]
 
@@ -34,9 +34,16 @@ def find_videos(path: str | Path) -> tuple[list[Entry], list[str]]:
     Raises:
         InputError: when there is nothing there, or no video in it.
     """
-    place = Path(path)
+    try:
+        return _found(Path(path))
+    except OSError as error:  # no right to, a name that is too long
+        expected = "a video, a folder of videos or a list"
+        raise InputError("path", expected, f"{path} ({reason(error)})") from error
+
+
+def _found(place: Path) -> tuple[list[Entry], list[str]]:
     if not place.exists():
-        raise InputError("path", "a video, a folder of videos or a list", f"{path}, which is none")
+        raise InputError("path", "a video, a folder of videos or a list", f"{place}, which is none")
     if place.is_dir():
         return _of_folder(place)
     if place.suffix.lower() in _LISTS:
@@ -46,20 +53,22 @@ def find_videos(path: str | Path) -> tuple[list[Entry], list[str]]:
 
         manifest = VideoManifest(place)
         return manifest.entries, manifest.label_names
-    return [Entry(place, name=place.name)], []
+    return [Entry(place, name=printable(place.name))], []
 
 
 def _of_folder(folder: Path) -> tuple[list[Entry], list[str]]:
     if any(file.suffix.lower() in IMAGES for file in folder.iterdir() if file.name[0] != "."):
-        return [Entry(folder, name=folder.name)], []
+        return [Entry(folder, name=printable(folder.name))], []
     found = [(path, path.relative_to(folder)) for path in videos_in(folder)]
     if not found:
         raise InputError("path", "a folder with videos in it", f"{folder}, with none")
     grouped = all(len(name.parts) > 1 for _, name in found)
     classes = sorted({name.parts[0] for _, name in found}) if grouped else []
     number = {name: label for label, name in enumerate(classes)}
-    entries = [Entry(path, number.get(name.parts[0]), name.as_posix()) for path, name in found]
-    return entries, classes
+    entries = [
+        Entry(path, number.get(name.parts[0]), printable(name.as_posix())) for path, name in found
+    ]
+    return entries, [printable(name) for name in classes]
 
 
 def _of_list(place: Path) -> list[Entry]:

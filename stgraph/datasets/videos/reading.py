@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stgraph.checks import InputError, integer
+from stgraph.reading import reason
 
 __all__ = ["FrameFolder", "Video", "VideoFile", "decoder", "open_video", "reformatter"]
 
@@ -61,7 +62,10 @@ def open_video(path: str | Path) -> Video:
         InputError: when there is none, or it cannot be read.
     """
     path = Path(path)
-    return FrameFolder(path) if path.is_dir() else VideoFile(path)
+    try:
+        return FrameFolder(path) if path.is_dir() else VideoFile(path)
+    except OSError as error:  # no right to, a name that is too long, a disk that fails
+        raise InputError(str(path), "a video that can be read", reason(error)) from error
 
 
 class Video(ABC):
@@ -176,11 +180,17 @@ def _image(file: Path) -> Pixels:
     from PIL import Image, ImageOps
 
     try:
+        if not file.is_file():  # opening a pipe would wait
+            raise InputError(str(file), "an image", "no plain file" if file.exists() else "none")
         with Image.open(file) as image:
             width, height = image.size
             if width * height > MOST_PIXELS:
                 raise InputError(str(file), f"at most {MOST_PIXELS} pixels", f"{height} × {width}")
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            turned = ImageOps.exif_transpose(image)
+            if turned.mode.startswith("I"):  # of 16 bits, which Pillow's conversion cuts off
+                grey = (np.asarray(turned, dtype=np.float64) / 257).round().clip(0, 255)
+                return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+            return np.asarray(turned.convert("RGB"))
     except InputError:
         raise
     except Exception as error:  # Pillow's readers raise whatever their parsers do
