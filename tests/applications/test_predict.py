@@ -320,3 +320,63 @@ def test_options_that_do_not_fit_are_told(
     words = [path if word == "VIDEO" else word for word in options]
     assert main(["predict", *words, "--ckpt", str(run_of())]) == 2
     assert said in capsys.readouterr().err
+
+
+def children(process: int) -> list[str]:
+    """What the threads of a process have started."""
+    tasks = Path(f"/proc/{process}/task").glob("*/children")
+    return [child for task in tasks for child in task.read_text().split()]
+
+
+def reading(process: int, folder: Path) -> bool:
+    """Whether a process, or one that it has started, has a video of a folder open."""
+    for one in (process, *children(process)):
+        try:
+            links = [str(link.readlink()) for link in Path(f"/proc/{one}/fd").iterdir()]
+        except OSError:
+            continue
+        if any(link.startswith(str(folder)) for link in links):
+            return True
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", ["show", "inspect"])
+def test_a_signal_ends_a_command_and_all_that_it_started(
+    run_of, video_file, tmp_path: Path, command: str, number: signal.Signals
+) -> None:
+    path, videos = video_file(tmp_path / "a.mp4", frames=300, size=(320, 240)), tmp_path / "videos"
+    videos.mkdir()
+    for place in range(200):
+        (videos / f"{place:03d}.mp4").hardlink_to(path)
+    out = tmp_path / "out" / "result"
+    options = ["inspect", str(videos), "--processes=2", f"--out={out}"]
+    if command == "show":
+        options = ["show", "--ckpt", str(run_of()), "--video", str(videos), "--count=200"]
+        options += ["--frames=100", f"--out={out}"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stgraph", *options],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        end = time.monotonic() + 100
+        while not reading(process.pid, videos):
+            assert process.poll() is None
+            assert time.monotonic() < end
+        listed = children(process.pid)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 128 + number
+    assert said.splitlines()[-1] == f"stgraph {command}: ended by {number.name}"
+    assert "Traceback" not in said
+    assert not out.parent.exists() or not list(out.parent.iterdir())
+    for child in listed:  # none of which waits for anybody
+        assert not Path(f"/proc/{child}").exists()
