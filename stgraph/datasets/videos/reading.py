@@ -9,10 +9,8 @@ file is decoded from its beginning, and frames are counted. Both ways give the s
 
 from __future__ import annotations
 
-import math
 import re
 from abc import ABC, abstractmethod
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, partial
@@ -26,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stgraph.checks import InputError, integer
+from stgraph.datasets.videos.index import FrameIndex, indexed
 from stgraph.reading import reason
 
 __all__ = ["FrameFolder", "Video", "VideoFile", "decoder", "open_video", "reformatter"]
@@ -213,6 +212,12 @@ class VideoFile(Video):
         self.threads = integer("threads", threads)
         if not self.path.is_file():
             raise InputError("path", "a video file", f"{self.path}, where there is none")
+        self._index = indexed(self.path, self._demuxed)
+        self._stamps, self._starts = self._index.stamps, self._index.starts
+        self.length = self._index.length
+
+    def _demuxed(self) -> FrameIndex:
+        """Go through the packets of the file, without decoding any where each has its time."""
         stamps: list[int | None] = []
         starts: list[tuple[int, int]] = []
         with self._opened() as (container, stream):
@@ -226,21 +231,21 @@ class VideoFile(Video):
                     starts.append((packet.pts, decoded))
                 if len(stamps) > MOST_FRAMES:
                     raise InputError(str(self.path), f"at most {MOST_FRAMES} frames", "more")
-        given = sorted({stamp for stamp in stamps if stamp is not None})
+        given = np.unique(np.array([one for one in stamps if one is not None], dtype=np.int64))
         # Without stamps a frame is found by counting, and how many there are by decoding all.
-        self._stamps = given if starts and len(given) == len(stamps) else None
-        self._starts = sorted(starts)
-        self._base = base
-        self.length = sum(1 for _ in self._counted()) if self._stamps is None else len(given)
-        if not self.length:
+        sought = bool(starts) and len(given) == len(stamps)
+        length = len(given) if sought else sum(1 for _ in self._counted())
+        if not length:
             raise InputError(str(self.path), "a video with frames", "none")
+        keys = np.array(sorted(starts), dtype=np.int64).reshape(-1, 2)
+        return FrameIndex(length, given if sought else None, keys, base)
 
     @property
     def times(self) -> NDArray[np.float64] | None:
         """When each frame is shown, in seconds from the first; None without time stamps."""
-        if self._stamps is None or not self._base:
+        if self._stamps is None or not self._index.base:
             return None
-        return (np.array(self._stamps) - self._stamps[0]) * self._base
+        return (self._stamps - self._stamps[0]) * self._index.base
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[Any, Any]]:
@@ -265,7 +270,7 @@ class VideoFile(Video):
         if self._stamps is not None:
             # Frames that seeking did not lead to are left to counting.
             done = 0
-            for frame in self._sought([self._stamps[number] for number in order]):
+            for frame in self._sought(self._stamps[list(order)].tolist()):
                 yield frame
                 done += 1
             order = order[done:]
@@ -299,7 +304,7 @@ class VideoFile(Video):
             frame: Any = None
             colours = reformatter(self.threads)
             for stamp in stamps:
-                start = max(0, bisect_right(self._starts, (stamp, math.inf)) - 1)
+                start = max(0, int(np.searchsorted(self._starts[:, 0], stamp, "right")) - 1)
                 if frame is None or self._starts[start][0] > frame.pts:
                     frames = self._decoded_from(container, stream, start, stamp)
                     frame = next(frames, None)
@@ -312,7 +317,7 @@ class VideoFile(Video):
     def _decoded_from(self, container: Any, stream: Any, start: int, stamp: int) -> Iterator[Any]:
         """Decoded frames, the first of them no later than a stamp."""
         # Some containers seek by the time of display, others by that of decoding.
-        for place in (*self._starts[start], self._starts[0][1]):
+        for place in (*self._starts[start].tolist(), int(self._starts[0][1])):
             container.seek(place, stream=stream)
             frames = container.decode(stream)
             first = next(frames, None)
