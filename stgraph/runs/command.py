@@ -42,7 +42,7 @@ from stgraph.training.callbacks.report import Report
 from stgraph.training.callbacks.session_time import SessionOver, SessionTime
 from stgraph.training.callbacks.so_far import SoFar
 from stgraph.training.checkpoints import check_resumable, read
-from stgraph.training.data import left_out_of, validates
+from stgraph.training.data import check_loader, left_out_of, validates
 from stgraph.training.module import ClassificationModule
 from stgraph.training.quiet import quiet
 from stgraph.training.restoring import Restoring
@@ -51,6 +51,8 @@ from stgraph.training.saving import save_whole
 from stgraph.writing import whole, write_whole
 
 __all__ = ["Command"]
+
+_LOADERS = {"fit": "train", "validate": "val", "test": "test", "predict": "predict"}
 
 
 class _SaveConfig(SaveConfigCallback):
@@ -241,6 +243,7 @@ class Command(LightningCLI):
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         arguments = super()._prepare_subcommand_kwargs(subcommand)
+        check_loader(self.datamodule, _LOADERS[subcommand])
         path = arguments["ckpt_path"]
         if path in ("best", "last"):
             path = self.folder / "checkpoints" / f"{path}.ckpt"
@@ -295,8 +298,9 @@ class Command(LightningCLI):
             raise InputError("trainer.devices", "one device", self.trainer.world_size)
         batches: Any = self.trainer.predict(**arguments)
         if not batches:
-            left_out = left_out_of(self.trainer, "predict")
-            readable("predict", 0, left_out, len(left_out))
+            if left_out := left_out_of(self.trainer, "predict"):
+                readable("predict", 0, left_out, len(left_out))
+            raise InputError("data.predict", "clips to predict", "no batch of them")
         path = self.folder / "predictions.csv"
         text = StringIO(newline="")
         numbers = itertools.count()

@@ -30,7 +30,7 @@ from stgraph.training.batches import (
     sums_of_processes,
 )
 from stgraph.training.checkpoints import check_keys
-from stgraph.training.data import left_out_of
+from stgraph.training.data import left_out_of, one_loader
 from stgraph.training.groups import Groups, build, together
 from stgraph.training.hints import ask
 from stgraph.training.regime import Regime, check_same, describe
@@ -164,15 +164,21 @@ class ClassificationModule(LightningModule):
         """Return the loss of a clip batch; of one without clips it is zero."""
         return self._step(batch, "train")
 
-    def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
+    def validation_step(
+        self, batch: Mapping[str, Tensor], batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
         """Measure a clip batch."""
         self._step(batch, "val")
 
-    def test_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
+    def test_step(
+        self, batch: Mapping[str, Tensor], batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
         """Measure a clip batch."""
         self._step(batch, "test")
 
-    def predict_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
+    def predict_step(
+        self, batch: Mapping[str, Tensor], batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, Tensor]:
         """Return answer and probability for each clip, with ``index`` and ``label`` if it has them.
 
         Each is ``[B]``. Logits of several views are averaged before. Nothing of no clips.
@@ -271,7 +277,12 @@ class ClassificationModule(LightningModule):
         """Check that there was something to learn from."""
         self._compare("train")
 
+    def on_predict_epoch_start(self) -> None:
+        """Check that there is one loader."""
+        one_loader(self.trainer, "predict")
+
     def _begin(self, stage: str) -> None:
+        one_loader(self.trainer, stage)
         metrics = [self._metric(stage, name) for name in ("loss", "top1", "top5")]
         for measure in (*metrics, *self._measures(stage)):
             measure.reset()
