@@ -20,6 +20,7 @@ from stgraph.datasets.videos import (
     Crops,
     Entry,
     MultiScaleCrops,
+    OnDevice,
     ProtocolClips,
     RandomCrops,
     Segments,
@@ -246,6 +247,7 @@ def _of_dataset(dataset: Any) -> tuple[ClipRule, Sequence[str], int]:
 
 def _changed(rule: ClipRule | None, frames: int | None, size: int | None) -> ClipRule:
     """A rule with another number of frames or size, and nothing random in it."""
+    rule = rule.rule if isinstance(rule, OnDevice) else rule
     if rule is None:
         if frames is None or size is None:
             missing = " and ".join(n for n, v in (("frames", frames), ("size", size)) if v is None)

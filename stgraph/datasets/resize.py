@@ -96,6 +96,16 @@ def _bands(
     return Bands(slice(begin, end), tuple(bands))
 
 
+@lru_cache(maxsize=256)
+def _looked_at(source: int, target: int, start: int, stop: int) -> slice:
+    """The input pixels that some output pixels are made of."""
+    if source == target:
+        return slice(start, stop)
+    weights = np.rint(tent_weights(source, target, start, stop) / _UNIT)
+    seen = np.flatnonzero(weights.any(0))
+    return slice(int(seen[0]), int(seen[-1]) + 1)
+
+
 class Resizer:
     """Resizes 8-bit frames [F, H, W] of one size to another, on their own device.
 
@@ -121,12 +131,28 @@ class Resizer:
         self.target = target
         self.window = (0, 0, *target) if window is None else window
 
-    def __call__(self, frames: Tensor) -> Tensor:
-        """Return frames [F, h, w], those of the window."""
+    @property
+    def needed(self) -> tuple[slice, slice]:
+        """Rows and columns of the input that are looked at."""
+        first = self.window[:2]
+        last = (first[0] + self.window[2], first[1] + self.window[3])
+        down, along = (
+            _looked_at(self.source[axis], self.target[axis], first[axis], last[axis])
+            for axis in (0, 1)
+        )
+        return down, along
+
+    def __call__(self, frames: Tensor, cut: bool = False) -> Tensor:
+        """Return frames [F, h, w], those of the window.
+
+        Args:
+            frames: [F, H, W], or what is :attr:`needed` of them.
+            cut: that they are the latter.
+        """
         (H, W), (h, w) = self.source, self.target
         top, left, rows, columns = self.window
         if self.source == self.target:
-            if self.window == (0, 0, *self.source):
+            if cut or self.window == (0, 0, *self.source):
                 return frames
             return frames[:, top : top + rows, left : left + columns]
         # TF32 and bfloat16 products hold 8 bits of a weight at least, so on devices and under
@@ -135,11 +161,13 @@ class Resizer:
         where = split, frames.device
         down = _bands(H, h, top, top + rows, _ROWS, *where) if h != H else None
         along = _bands(W, w, left, left + columns, _COLUMNS, *where) if w != W else None
-        x = frames[
-            :,
-            slice(top, top + rows) if down is None else down.seen,
-            slice(left, left + columns) if along is None else along.seen,
-        ]
+        x = frames
+        if not cut:
+            x = frames[
+                :,
+                slice(top, top + rows) if down is None else down.seen,
+                slice(left, left + columns) if along is None else along.seen,
+            ]
         # With frames between rows and columns, each pass is a plain product of two matrices.
         x = x.float().transpose(0, 1)  # [H, F, W]
         if along is not None:

@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 
+from stgraph.applications.trained import trained
 from stgraph.cli import main
 from stgraph.datasets.videos import decoder
 
@@ -175,6 +177,26 @@ def test_a_killed_fit_on_films_ends_where_the_whole_one_ends(films: Config, work
     )
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
     assert sorted(left_out("small")) == sorted(left_out("whole"))
+
+
+def test_a_run_is_the_same_where_frames_are_resized_on_the_device(films: Config) -> None:
+    stages = ("train", "val", "test")
+    rules = {}
+    assert main(["fit", "--config", films(), "--run", "one"]) == 0
+    described = yaml.safe_load(Path("config.yaml").read_text())["data"]
+    for stage in stages:
+        inner = described[stage]["init_args"]["clips"]
+        rule = {"class_path": f"{VIDEOS}.OnDevice", "init_args": {"rule": inner}}
+        rules[f"data.{stage}"] = dataset(rule)
+    path = films(**rules)
+    assert main(["fit", "--config", path, "--run", "two"]) == 0
+    one, two = (
+        torch.load(f"runs/{run}/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        for run in ("one", "two")
+    )
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert main(["test", "--config", path, "--ckpt_path", "runs/two/checkpoints/last.ckpt"]) == 0
+    assert trained("runs/two").rule == trained("runs/one").rule
 
 
 def damaged(root: Path) -> list[str]:

@@ -18,7 +18,7 @@ from stgraph.datasets.videos.crops import Crops, MultiScaleCrops, TrainCrops, Vi
 from stgraph.datasets.videos.flips import Flips
 from stgraph.datasets.videos.sampling import EvenFrames, FrameSampler, Segments
 
-__all__ = ["CentreClips", "ClipRule", "ProtocolClips", "TrainClips", "protocol"]
+__all__ = ["CentreClips", "ClipRule", "OnDevice", "ProtocolClips", "TrainClips", "protocol"]
 
 
 class ClipRule(ABC):
@@ -26,6 +26,8 @@ class ClipRule(ABC):
 
     flips: Flips | None = None
     """Whether clips may be mirrored."""
+    later: bool = False
+    """Whether frames are resized where their batch comes to lie, not by who reads them."""
 
     @property
     def draws(self) -> int:
@@ -142,6 +144,45 @@ class ProtocolClips(ClipRule):
     def views(self, height: int, width: int, words: Words) -> list[View]:
         """The views of each sampling."""
         return self.crops(height, width)
+
+
+@dataclass(frozen=True)
+class OnDevice(ClipRule):
+    """Another rule, whose clips are resized on the device that they come to, not by the workers.
+
+    Workers hand over the parts of frames that views look at, each of its own size, and
+    :class:`~stgraph.datasets.ItemLoader` makes the batch of them, with the same pixels. That takes
+    the resizing from the workers, about a fifth of their work, and leaves more to hand over where
+    these parts are larger than the views.
+
+    Args:
+        rule: the rule.
+    """
+
+    rule: ClipRule
+    later = True
+
+    @property
+    def flips(self) -> Flips | None:  # type: ignore[override]
+        """Those of the rule."""
+        return self.rule.flips
+
+    @property
+    def draws(self) -> int:
+        """Those of the rule."""
+        return self.rule.draws
+
+    def frames(self, length: int, words: Words) -> Ints:
+        """Those of the rule."""
+        return self.rule.frames(length, words)
+
+    def views(self, height: int, width: int, words: Words) -> list[View]:
+        """Those of the rule."""
+        return self.rule.views(height, width, words)
+
+    def coloured(self, video: Tensor, words: Words) -> Tensor:
+        """As the rule does."""
+        return self.rule.coloured(video, words)
 
 
 _CROPS = {"1x1": 1, "3x2": 3, "11x2": 11}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -17,7 +18,7 @@ from stgraph.datasets.draws import Ints, Words, words
 from stgraph.datasets.videos.bad import raise_error
 from stgraph.datasets.videos.crops import View
 from stgraph.datasets.videos.cuts import CentreClips, ClipRule
-from stgraph.datasets.videos.cutting import seen
+from stgraph.datasets.videos.cutting import Unseen, UnseenViews, unseen
 from stgraph.datasets.videos.entries import Entry, stretch
 from stgraph.datasets.videos.reading import decoder, open_video
 from stgraph.reading import reason
@@ -104,18 +105,22 @@ class VideoClips(Dataset[dict[str, Any]]):
         label, flip = self._mirror(entry.label, drawn)
         size = (pixels.shape[-2], pixels.shape[-1])
         views = [replace(view, flip=flip) for view in self.clips.views(*size, drawn)]
-        shown = [self.clips.coloured(seen(pixels, view), drawn) for view in views]
+        parts = [unseen(pixels, view) for view in views]
+        change = partial(self.clips.coloured, words=drawn)
         order = torch.from_numpy(frames)
         place = torch.searchsorted(torch.from_numpy(np.unique(frames)), order)
+        later = self.clips.later
+        shown = parts if later else [part.made("cpu") for part in parts]
         with self._readable(entry):
             clips = [
-                {"video": video[rows], **self._annotated(entry, numbers, size, view)}
+                {
+                    "video": video.of(rows, change) if later else change(video[rows]),
+                    **self._annotated(entry, numbers, size, view),
+                }
                 for numbers, rows in zip(order, place, strict=True)
                 for view, video in zip(views, shown, strict=True)
             ]
-        clip: dict[str, Any] = clips[0]
-        if len(clips) > 1:
-            clip = {field: torch.stack([one[field] for one in clips]) for field in clip}
+        clip = clips[0] if len(clips) == 1 else {name: _together(clips, name) for name in clips[0]}
         return {**clip, **({} if label is None else {"label": label}), "index": number}
 
     def _read(self, entry: Entry, drawn: Words) -> tuple[Ints, Tensor]:
@@ -152,6 +157,12 @@ class VideoClips(Dataset[dict[str, Any]]):
         self, entry: Entry, frames: Tensor, size: tuple[int, int], view: View
     ) -> dict[str, Tensor]:
         return {} if self.annotations is None else self.annotations(entry, frames, size, view)
+
+
+def _together(clips: Sequence[Mapping[str, Any]], name: str) -> Any:
+    """A field of all views of a clip."""
+    column = [clip[name] for clip in clips]
+    return UnseenViews(column) if isinstance(column[0], Unseen) else torch.stack(column)
 
 
 def _name(entry: Entry) -> str:
