@@ -12,13 +12,32 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FrameIndex", "IndexCache", "indexed"]
+__all__ = ["FrameIndex", "Identity", "IndexCache", "identity", "indexed"]
 
 MOST_KEPT = 1 << 25
 """Bytes of what is kept in a process: some 50,000 videos of 48 frames, or a few of a day."""
 _SETTLED = 2.0  # seconds: file systems tell times no better, so a younger file may change unseen
 _OVERHEAD = 256  # bytes of an entry beside its arrays
-Key = tuple[str, int, int, int]
+
+
+class Identity(NamedTuple):
+    """What tells a file from another one, and from itself after a change."""
+
+    path: str
+    inode: int
+    size: int
+    changed: int
+    """When, in nanoseconds."""
+
+
+def identity(path: Path) -> Identity:
+    """That of a file as it is now.
+
+    Raises:
+        OSError: when there is no such file.
+    """
+    found = path.stat()
+    return Identity(str(path.absolute()), found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 class FrameIndex(NamedTuple):
@@ -43,8 +62,8 @@ class FrameIndex(NamedTuple):
 class IndexCache:
     """Keeps what was asked for last, up to a number of bytes.
 
-    A file is known by its path, inode, size and time of change; one that has just changed is not
-    kept, since it might change again within the same tick of its file system's clock.
+    A file that has just changed is not kept, since it might change again within the same tick of
+    its file system's clock.
 
     Args:
         most: bytes.
@@ -52,33 +71,27 @@ class IndexCache:
 
     def __init__(self, most: int = MOST_KEPT) -> None:
         self.most, self.nbytes = most, 0
-        self._kept: OrderedDict[Key, FrameIndex] = OrderedDict()
+        self._kept: OrderedDict[Identity, FrameIndex] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def __call__(self, path: Path, make: Callable[[], FrameIndex]) -> FrameIndex:
-        """The index of a file, made anew if it is not known.
-
-        Raises:
-            OSError: when there is no such file, and whatever ``make`` raises.
-        """
-        found = path.stat()
-        key = (str(path.absolute()), found.st_ino, found.st_size, found.st_mtime_ns)
+    def __call__(self, file: Identity, make: Callable[[], FrameIndex]) -> FrameIndex:
+        """The index of a file, made anew if it is not known; it raises whatever ``make`` does."""
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
+            if file in self._kept:
+                self._kept.move_to_end(file)
+                return self._kept[file]
         index = make()
-        if time.time() - found.st_mtime > _SETTLED and index.nbytes <= self.most:
-            self._keep(key, index)
+        if time.time() - 1e-9 * file.changed > _SETTLED and index.nbytes <= self.most:
+            self._keep(file, index)
         return index
 
-    def _keep(self, key: Key, index: FrameIndex) -> None:
+    def _keep(self, file: Identity, index: FrameIndex) -> None:
         with self._lock:
-            if key not in self._kept:
-                self._kept[key] = index
+            if file not in self._kept:
+                self._kept[file] = index
                 self.nbytes += index.nbytes
             while self.nbytes > self.most:
                 self.nbytes -= self._kept.popitem(last=False)[1].nbytes

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stgraph.checks import InputError, integer
-from stgraph.datasets.videos.index import FrameIndex, indexed
+from stgraph.datasets.videos.index import FrameIndex, identity, indexed
 from stgraph.reading import reason
 
 __all__ = ["FrameFolder", "Video", "VideoFile", "decoder", "open_video", "reformatter"]
@@ -204,7 +204,8 @@ class VideoFile(Video):
         threads: of the decoder; one fits beside loaders with several workers.
 
     Raises:
-        InputError: when it is no file, or none with a video.
+        InputError: when it is no file, or none with a video; when frames are asked for, also where
+            the file was replaced or changed meanwhile.
     """
 
     def __init__(self, path: str | Path, threads: int = 1) -> None:
@@ -212,7 +213,8 @@ class VideoFile(Video):
         self.threads = integer("threads", threads)
         if not self.path.is_file():
             raise InputError("path", "a video file", f"{self.path}, where there is none")
-        self._index = indexed(self.path, self._demuxed)
+        self._file = identity(self.path)
+        self._index = indexed(self._file, self._demuxed)
         self._stamps, self._starts = self._index.stamps, self._index.starts
         self.length = self._index.length
 
@@ -254,6 +256,8 @@ class VideoFile(Video):
         try:
             # So named, a colon in it is no protocol.
             with av.open(f"file:{self.path}", options=dict(_files_alone())) as container:
+                if identity(self.path) != self._file:
+                    raise InputError(str(self.path), "the file that it was at first", "another")
                 if not container.streams.video:
                     raise InputError(str(self.path), "a video stream", "none")
                 stream = container.streams.video[0]

@@ -12,7 +12,7 @@ import torch
 
 from stgraph.checks import InputError
 from stgraph.datasets.videos import VideoFile, reading
-from stgraph.datasets.videos.index import FrameIndex, IndexCache
+from stgraph.datasets.videos.index import FrameIndex, IndexCache, identity
 
 pytest.importorskip("av")
 
@@ -93,7 +93,7 @@ def test_memory_is_bounded_and_what_was_asked_for_last_stays(tmp_path: Path) -> 
             made.append(name)
             return FrameIndex(frames, np.arange(frames), np.zeros((1, 2), dtype=np.int64), 1.0)
 
-        return cache(path, make)
+        return cache(identity(path), make)
 
     for number in range(30):
         index(str(number))
@@ -104,3 +104,21 @@ def test_memory_is_bounded_and_what_was_asked_for_last_stays(tmp_path: Path) -> 
     assert cache.nbytes == sum(one.nbytes for one in cache._kept.values())
     index("large", 2000)  # which would take all there is
     assert len(cache) == 9
+
+
+@pytest.mark.parametrize("what", ["replaced", "longer", "gone"])
+def test_frames_are_those_of_the_file_that_was_opened_or_none(
+    what: str, video_file: Any, tmp_path: Path
+) -> None:
+    """Never those of another video, with whose frames it may share all its times."""
+    path = video_file(tmp_path / "a.mp4", frames=9)
+    video = VideoFile(path)
+    if what == "replaced":
+        video_file(tmp_path / "b.mp4", frames=9, size=(48, 64)).replace(path)
+    elif what == "longer":
+        path.write_bytes(path.read_bytes() + bytes(8))
+    else:
+        path.unlink()
+    for read in (lambda: video.read([3]), lambda: next(video.frames())):
+        with pytest.raises(InputError, match=r"a\.mp4: expected"):
+            read()
