@@ -23,7 +23,7 @@ def parts_by_name() -> None:
 
     A dataclass otherwise comes from its own fields only, never from ``stgraph.datasets.mnist``.
     """
-    known = [ColourChange, Crops, Digits, Flips, FrameSampler, TrainCrops]
+    known: list[type | str] = [ColourChange, Crops, Digits, Flips, FrameSampler, TrainCrops]
     set_parsing_settings(subclasses_enabled=known)
 
 

@@ -247,7 +247,8 @@ class VideoFile(Video):
         """When each frame is shown, in seconds from the first; None without time stamps."""
         if self._stamps is None or not self._index.base:
             return None
-        return (self._stamps - self._stamps[0]) * self._index.base
+        times: NDArray[np.float64] = (self._stamps - self._stamps[0]) * self._index.base
+        return times
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[Any, Any]]:

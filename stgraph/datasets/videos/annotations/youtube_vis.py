@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -140,7 +140,8 @@ class _Reader:
         self, path: Path, frame_of: FrameOf | None, least: float | None, masks: bool
     ) -> None:
         self.path, self.frame_of, self.least = path, frame_of, least
-        self.name, self.read = ("segmentations", shape_of) if masks else ("bboxes", corners_of)
+        self.name = "segmentations" if masks else "bboxes"
+        self.read: Callable[[Any], Any] = shape_of if masks else corners_of
         self.masks = masks
         self.writer = writer_for(path)
         self.videos: dict[int, _Video] = {}
