@@ -26,6 +26,7 @@ __all__ = [
     "integer",
     "node_count",
     "positive",
+    "printable",
     "shape",
     "sides",
     "times",
@@ -50,11 +51,21 @@ class InputError(ValueError):
     def __init__(self, name: str, expected: object, got: object) -> None:
         came = str(got)
         came = came if len(came) <= _TOLD else f"{came[:_TOLD]} …"
-        super().__init__(f"{name}: expected {expected}, got {came}")
+        super().__init__(printable(f"{name}: expected {expected}, got {came}"))
         self.name = name
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_restore, (self.name, self.args[0]))
+
+
+def printable(text: str) -> str:
+    """Text that can be printed and written: bytes of a file's name that are none become codes.
+
+    Examples:
+        >>> printable("a\\udcff.mp4")
+        'a\\\\udcff.mp4'
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _restore(name: str, message: str) -> InputError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import re
@@ -34,6 +35,14 @@ RUN_PARTS = ("data", "model", "trainer")
 VIDEOS = "--video"
 POSITIONAL = {"inspect", "study"}
 """Commands whose options without a default are given without their names."""
+_OF_THE_MACHINE = {
+    getattr(errno, name, None)
+    for name in (
+        *("EACCES", "EDQUOT", "EEXIST", "EFBIG", "EIO", "EISDIR", "ELOOP", "EMFILE"),
+        *("ENAMETOOLONG", "ENFILE", "ENOSPC", "ENOTDIR", "EPERM", "EROFS"),
+    )
+} - {None}
+"""What goes wrong with files, and is no fault of the program: a line says it."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -70,14 +79,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with handled():
             result = _find(given.command, given.options)(gathered(given.options))
+            sys.stdout.flush()  # here, where it can be told what goes wrong
     except Interrupted as stop:
         print(f"stgraph {given.command}: {stop}", file=sys.stderr)
         return int(stop.code or 0)
     except BrokenPipeError:
         print(f"stgraph {given.command}: nobody reads its output any more", file=sys.stderr)
-        with suppress(OSError, ValueError):  # what is left of it goes nowhere
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 128 + 13  # as of SIGPIPE
+    except OSError as error:
+        if error.errno not in _OF_THE_MACHINE:
+            raise
+        where = "" if error.filename is None else f"{error.filename}: "
+        print(f"stgraph {given.command}: error: {where}{error.strerror}", file=sys.stderr)
+        _drop_output()
+        return 2
     except argparse.ArgumentError as error:  # an option: `--help` helps
         wrong = " ".join(str(_input_error(error) or error).split())
         advice = f"`stgraph {given.command} --help` lists the options"
@@ -98,6 +114,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 2
     return int(isinstance(result, int) and result > 0)  # how many videos are bad, or runs failed
+
+
+def _drop_output() -> None:
+    """Let what is left of the output go nowhere, where it cannot be written."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _input_error(error: BaseException | None) -> BaseException | None:

@@ -2,21 +2,29 @@
 
 What is written goes into a file beside its place, and onto the disk, before it gets its name. So a
 process that is killed, and a machine that loses its power, leave the old file or the new one; and
-since both lie in one folder, it does not matter where temporary files are kept.
+since both lie in one folder, it does not matter where temporary files are kept. A disk that is full
+is one error, whatever library met it, and names the file.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-__all__ = ["LEFT_OVER", "settle", "whole", "write_whole"]
+__all__ = ["LEFT_OVER", "append_whole", "settle", "whole", "write_whole"]
 
 LEFT_OVER = "*.part"
 """Names of what a process that was killed may leave beside a file; it may be deleted."""
+_DISK = {
+    getattr(errno, name)
+    for name in ("EDQUOT", "EFBIG", "EIO", "ENOSPC", "EROFS")
+    if hasattr(errno, name)
+}
 
 
 @contextmanager
@@ -41,12 +49,16 @@ def whole(path: str | Path) -> Iterator[Path]:
         a.txt
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{secrets.token_hex(8)}.part")
-    part.touch(exist_ok=False)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.touch(exist_ok=False)
         yield part
         settle(part, target)
+    except Exception as error:
+        if (number := _of_the_disk(error)) is None:
+            raise
+        raise OSError(number, os.strerror(number), str(target)) from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -63,6 +75,32 @@ def write_whole(path: str | Path, content: bytes) -> Path:
     with whole(path) as part:
         part.write_bytes(content)
     return Path(path)
+
+
+def append_whole(path: str | Path, content: bytes) -> None:
+    """Append to a file in one call of the system, or not at all.
+
+    Raises:
+        OSError: when not all of it can be written; the file is as it was.
+    """
+    with Path(path).open("ab", buffering=0) as file:
+        before, rest = file.seek(0, os.SEEK_END), content
+        try:
+            while rest:  # once, but where a disk has room for a part: then the rest tells why
+                rest = rest[file.write(rest) :]
+        except OSError as error:
+            file.truncate(before)
+            raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _of_the_disk(error: BaseException | None) -> int | None:
+    """The number of a disk's error behind another one: libraries raise kinds of their own."""
+    while error is not None:
+        found: Any = getattr(error, "errno", None)
+        if found in _DISK:
+            return int(found)
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def settle(part: Path, target: Path) -> Path:

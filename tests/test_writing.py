@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
-from stgraph.writing import whole, write_whole
+from stgraph.training.saving import WholeCheckpoints
+from stgraph.weights import save_pretrained
+from stgraph.writing import append_whole, whole, write_whole
 
 
 def names(folder: Path) -> list[str]:
@@ -75,3 +80,39 @@ def test_a_file_is_readable_like_any_new_file(tmp_path: Path) -> None:
 def test_a_name_may_be_as_long_as_names_may_be(tmp_path: Path) -> None:
     write_whole(tmp_path / ("a" * 255), b"x")
     assert names(tmp_path) == ["a" * 255]
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """No file grows beyond 20,000 bytes: the system refuses it as a full disk would."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_one_error_that_names_the_file(tmp_path: Path, small_disk: None) -> None:
+    """Also where torch and safetensors, which have errors of their own, write."""
+    weights = {"weight": torch.zeros(10000)}
+    model = nn.Linear(100, 100)
+    for name, write in (
+        ("a.bin", lambda path: write_whole(path, bytes(30000))),
+        ("a.ckpt", lambda path: WholeCheckpoints().save_checkpoint(weights, path)),
+        ("model.safetensors", lambda path: save_pretrained(model, path.parent)),
+    ):
+        with pytest.raises(OSError, match="File too large") as told:
+            write(tmp_path / name)
+        assert told.value.errno == errno.EFBIG
+        assert told.value.filename == str(tmp_path / name)
+    assert names(tmp_path) == []
+
+
+def test_what_is_appended_is_there_whole_or_not_at_all(tmp_path: Path, small_disk: None) -> None:
+    """A system writes as many bytes as it can, and says so: half a row."""
+    path = tmp_path / "rows.csv"
+    for _ in range(3):
+        append_whole(path, bytes(6000))
+    with pytest.raises(OSError, match=r"rows\.csv"):
+        append_whole(path, bytes(6000))
+    assert path.read_bytes() == bytes(18000)

@@ -51,7 +51,8 @@ def streams(trained: Trained) -> tuple[bool, str]:
         return True, "the model is causal"
     late = waiting(model)
     if late:
-        return False, f"{', '.join(late)} need the whole clip at once"
+        need = "needs" if len(late) == 1 else "need"
+        return False, f"{', '.join(late)} {need} the whole clip at once"
     return False, f"{type(model).__name__} does not say that it is causal"
 
 
@@ -151,7 +152,8 @@ def _answers(trained: Trained, pieces: Iterable[tuple[Tensor, float | None]]) ->
     for video, seconds in pieces:
         begun = time.perf_counter()
         answer = module(video.to(module.device), state)
-        logits = answer.logits.float().mean(0)  # over views
+        logits = answer.logits
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32)).mean(0)  # over views
         if causal:
             state = answer.state  # the answer is that of all frames so far
         else:

@@ -6,11 +6,13 @@ import csv
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from io import StringIO
 from itertools import repeat
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import torch
 
@@ -28,7 +30,7 @@ from stgraph.datasets.videos import Entry
 from stgraph.datasets.videos.finding import find_videos
 from stgraph.datasets.videos.live import LiveVideo, live_video
 from stgraph.signals import Interrupted
-from stgraph.writing import whole
+from stgraph.writing import append_whole, whole, write_whole
 
 __all__ = ["entries_of", "predict_live", "predict_videos", "run"]
 
@@ -285,10 +287,10 @@ def _kind(out: str) -> str:
 def _rows(out: str, kind: str, columns: Sequence[str]) -> Iterator[Any]:
     """Write rows to a file that appears whole, or lines to standard output."""
     if out == "-":
-        yield _writer(sys.stdout, kind, columns)
+        yield _writer(_print, kind, columns)
         return
-    with whole(out) as part, part.open("w", encoding="utf-8", newline="") as file:
-        yield _writer(file, kind, columns)
+    with whole(out) as part:
+        yield _writer(partial(_append, part), kind, columns)
     _tell(f"wrote {out}")
 
 
@@ -296,25 +298,38 @@ def _rows(out: str, kind: str, columns: Sequence[str]) -> Iterator[Any]:
 def _lines(out: str, kind: str, columns: Sequence[str]) -> Iterator[Any]:
     """Write rows where each is to be seen at once."""
     if out == "-":
-        yield _writer(sys.stdout, kind, columns)
+        yield _writer(_print, kind, columns)
         return
-    with Path(out).open("w", encoding="utf-8", newline="") as file:
-        yield _writer(file, kind, columns)
+    write_whole(out, b"")
+    yield _writer(partial(_append, Path(out)), kind, columns)
 
 
-def _writer(file: IO[str], kind: str, columns: Sequence[str]) -> Any:
-    if kind == "csv":
-        rows = csv.DictWriter(file, columns)
-        rows.writeheader()
+def _writer(put: Callable[[str], object], kind: str, columns: Sequence[str]) -> Any:
+    """What writes rows, each as one text."""
 
     def write(row: Row) -> None:
         if kind == "csv":
-            rows.writerow(row)
+            put(_line(columns, row))
         else:
-            print(json.dumps({name: row[name] for name in columns if name in row}), file=file)
-        file.flush()
+            put(json.dumps({name: row[name] for name in columns if name in row}) + "\n")
 
+    if kind == "csv":
+        put(_line(columns, dict(zip(columns, columns, strict=True))))
     return write
+
+
+def _line(columns: Sequence[str], row: Row) -> str:
+    text = StringIO(newline="")
+    csv.DictWriter(text, columns).writerow(row)
+    return text.getvalue()
+
+
+def _print(text: str) -> None:
+    print(text, end="", flush=True)
+
+
+def _append(path: Path, text: str) -> None:
+    append_whole(path, text.encode())
 
 
 def _tell(text: str) -> None:

@@ -8,20 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
+from jsonargparse import ArgumentError, ArgumentParser
 from lightning.pytorch import LightningDataModule
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from stgraph.checks import InputError, integer
-from stgraph.datasets import Digits
 from stgraph.datasets.items import one_clip
 from stgraph.datasets.videos import (
     ClipRule,
     Crops,
     Entry,
     MultiScaleCrops,
+    OnDevice,
     ProtocolClips,
+    RandomCrops,
     Segments,
     TrainClips,
     VideoClips,
@@ -29,6 +30,7 @@ from stgraph.datasets.videos import (
 )
 from stgraph.datasets.videos.sampling import FrameSampler
 from stgraph.reading import read_yaml, within_memory
+from stgraph.runs.configuration import parts_by_name
 from stgraph.training.checkpoints import load_weights
 from stgraph.training.data import dataset_of
 from stgraph.training.module import ClassificationModule
@@ -208,7 +210,7 @@ def _part(kind: Any, described: Any, source: Path) -> Any:
 
 
 def _made(parser: ArgumentParser, name: str, described: Any, source: Path) -> Any:
-    set_parsing_settings(subclasses_enabled=[Digits])  # as the command line has it
+    parts_by_name()  # as the command line has it
     try:
         parsed = parser.parse_object({name: described})
     except ArgumentError as error:
@@ -253,6 +255,7 @@ def _of_dataset(dataset: Any) -> tuple[ClipRule, Sequence[str], int]:
 
 def _changed(rule: ClipRule | None, frames: int | None, size: int | None) -> ClipRule:
     """A rule with another number of frames or size, and nothing random in it."""
+    rule = rule.rule if isinstance(rule, OnDevice) else rule
     if rule is None:
         if frames is None or size is None:
             missing = " and ".join(n for n, v in (("frames", frames), ("size", size)) if v is None)
@@ -262,9 +265,9 @@ def _changed(rule: ClipRule | None, frames: int | None, size: int | None) -> Cli
         crops: Any = Covering(integer("size", size), size)
         rule = ProtocolClips(Segments(frames), crops)
     if isinstance(rule, TrainClips):
-        known: Any = _known(rule, "crops", MultiScaleCrops)
-        side = known.size
-        rule = ProtocolClips(rule.sampler, Crops(1, side, round(side * 256 / 224)))
+        known: Any = _known(rule, "crops", (MultiScaleCrops, RandomCrops))
+        side = getattr(known, "side", round(known.size * 256 / 224))
+        rule = ProtocolClips(rule.sampler, Crops(1, known.size, side))
     changes: dict[str, Any] = {}
     if frames is not None:
         sampler = _known(rule, "sampler", FrameSampler)

@@ -20,7 +20,7 @@ from stgraph.datasets.digits import (
     sklearn_digits,
     stretch_contrast,
 )
-from stgraph.datasets.items import ItemLoader, collate
+from stgraph.datasets.items import ItemLoader, collate, to_device
 from stgraph.datasets.loader import ClipLoader
 from stgraph.datasets.videos import SomethingSomething, VideoFolder, VideoManifest
 
@@ -49,4 +49,5 @@ __all__ = [
     "pair_label",
     "sklearn_digits",
     "stretch_contrast",
+    "to_device",
 ]

@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from stgraph.checks import InputError, integer
-from stgraph.datasets.clips import ClipBatch, LeftOut, LeftOutError
+from stgraph.datasets.clips import ClipBatch, Later, LeftOut, LeftOutError
 from stgraph.datasets.draws import Ints, stream_key
 from stgraph.datasets.loader import ClipLoader
 from stgraph.datasets.workers import as_it_is, leave_signals, random_numbers
 
-__all__ = ["ItemLoader", "PlainClips", "collate", "one_clip"]
+__all__ = ["ItemLoader", "PlainClips", "collate", "one_clip", "to_device"]
 
 
 class PlainClips(Protocol):
@@ -76,16 +76,18 @@ def _name(clip: Mapping[str, Any], place: int) -> Any:
 
 
 def _sizes(value: Any) -> list[int]:
-    return list(value.shape) if isinstance(value, (Tensor, np.ndarray)) else []
+    return list(value.shape) if isinstance(value, (Tensor, np.ndarray, Later)) else []
 
 
-def _column(field: str, values: list[Any], names: list[Any]) -> Tensor:
+def _column(field: str, values: list[Any], names: list[Any]) -> Any:
     sizes = [_sizes(value) for value in values]
     for size, name in zip(sizes, names, strict=True):
         if size != sizes[0]:
             advice = "(cut, pad or resize clips in the dataset)"
             first = f"{sizes[0]} as of clip {names[0]} {advice}"
             raise InputError(field, first, f"{size} of clip {name}")
+    if all(isinstance(value, Later) for value in values):
+        return values
     try:
         column: Tensor = default_collate(values)
     except (RuntimeError, TypeError) as error:
@@ -158,7 +160,7 @@ class ItemLoader(ClipLoader):
                 raise batch
             self.left_out += left_out
             if batch or not self.repeats or self.world_size > 1:
-                yield _to(self.device, batch)
+                yield to_device(batch, self.device)
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the loader stands, and what was left out of the epoch until there."""
@@ -207,15 +209,20 @@ def one_clip(dataset: Any, index: int, device: torch.device | str = "cpu") -> Cl
         raise made
     if left_out:
         raise InputError("indices", f"a clip that can be read, not {index}", left_out[0].why)
-    return _to(torch.device(device), made)
+    return to_device(made, device)
 
 
-def _to(device: torch.device, batch: Mapping[str, Any]) -> ClipBatch:
-    """Bring what is a tensor to a device, without waiting for it."""
-    return {
-        field: column.to(device, non_blocking=True) if isinstance(column, Tensor) else column
-        for field, column in batch.items()
-    }
+def to_device(batch: Mapping[str, Any], device: torch.device | str) -> ClipBatch:
+    """Bring what is a tensor to a device, without waiting for it; and make there what is to be."""
+
+    def brought(column: Any) -> Any:
+        if isinstance(column, Tensor):
+            return column.to(device, non_blocking=True)
+        if isinstance(column, list) and column and isinstance(column[0], Later):
+            return torch.stack([value.made(device) for value in column])
+        return column
+
+    return {field: brought(column) for field, column in batch.items()}
 
 
 _Loaded: TypeAlias = tuple[ClipBatch | InputError, list[LeftOut]]

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from stgraph.checks import InputError
 from stgraph.datasets.clips import ClipBatch, LeftOutError
 from stgraph.datasets.draws import stream_key
-from stgraph.datasets.items import collate
+from stgraph.datasets.items import collate, to_device
 from stgraph.datasets.workers import as_it_is, leave_signals, random_numbers
 
 __all__ = ["Clips", "Piece", "Pieces"]
@@ -177,7 +177,8 @@ class _Reader(Dataset[Any]):
             piece.clips.append(one)
             items.append({"index": one, **item} if isinstance(item, Mapping) else item)
         if items:
-            piece.batch = self.clips.collate(items)
+            batch = self.clips.collate(items)
+            piece.batch = to_device(batch, "cpu") if isinstance(batch, dict) else batch
         return piece
 
 

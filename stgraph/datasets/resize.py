@@ -34,21 +34,30 @@ class Band(NamedTuple):
     parts: tuple[Tensor, ...]  # weights [target, source], the sum of the parts
 
 
-def tent_weights(source: int, target: int) -> NDArray[np.float64]:
+def tent_weights(
+    source: int, target: int, first: int = 0, last: int | None = None
+) -> NDArray[np.float64]:
     """Return the matrix that resizes ``source`` pixels to ``target`` by antialiased bilinear.
 
     Row i is max(0, 1 - abs(p + 1/2 - c) / s) over input pixels p, divided by its sum, with
     s = max(1, source / target) and c = (i + 1/2) source / target.
 
+    Args:
+        source: pixels that come.
+        target: pixels to make.
+        first: the first row of the matrix that is returned.
+        last: the row behind the last one; all rows if None.
+
     Returns:
-        Weights [target, source]; rows sum to 1.
+        Weights [rows, source]; rows sum to 1.
 
     Examples:
         >>> tent_weights(8, 4)[1] * 8
         array([0., 1., 3., 3., 1., 0., 0., 0.])
     """
     scale = source / target
-    centre = (np.arange(target)[:, None] + 0.5) * scale  # [target, 1]
+    rows = np.arange(first, target if last is None else last)
+    centre = (rows[:, None] + 0.5) * scale  # [rows, 1]
     pixel = np.arange(source)[None] + 0.5  # [1, source]
     tent = np.maximum(0.0, 1.0 - np.abs(pixel - centre) / max(1.0, scale))
     weights: NDArray[np.float64] = tent / tent.sum(1, keepdims=True)
@@ -67,7 +76,7 @@ def _bands(
     source: int, target: int, start: int, stop: int, size: int, split: bool, device: torch.device
 ) -> Bands:
     """Cut rows of the matrix into bands, without the zero columns, in whole units of 2^-16."""
-    weights = np.rint(tent_weights(source, target)[start:stop] / _UNIT) * _UNIT
+    weights = np.rint(tent_weights(source, target, start, stop) / _UNIT) * _UNIT
     seen = np.flatnonzero(weights.any(0))
     begin, end = int(seen[0]), int(seen[-1]) + 1
     bands = []
@@ -85,6 +94,16 @@ def _bands(
             )
         )
     return Bands(slice(begin, end), tuple(bands))
+
+
+@lru_cache(maxsize=256)
+def _looked_at(source: int, target: int, start: int, stop: int) -> slice:
+    """The input pixels that some output pixels are made of."""
+    if source == target:
+        return slice(start, stop)
+    weights = np.rint(tent_weights(source, target, start, stop) / _UNIT)
+    seen = np.flatnonzero(weights.any(0))
+    return slice(int(seen[0]), int(seen[-1]) + 1)
 
 
 class Resizer:
@@ -112,12 +131,28 @@ class Resizer:
         self.target = target
         self.window = (0, 0, *target) if window is None else window
 
-    def __call__(self, frames: Tensor) -> Tensor:
-        """Return frames [F, h, w], those of the window."""
+    @property
+    def needed(self) -> tuple[slice, slice]:
+        """Rows and columns of the input that are looked at."""
+        first = self.window[:2]
+        last = (first[0] + self.window[2], first[1] + self.window[3])
+        down, along = (
+            _looked_at(self.source[axis], self.target[axis], first[axis], last[axis])
+            for axis in (0, 1)
+        )
+        return down, along
+
+    def __call__(self, frames: Tensor, cut: bool = False) -> Tensor:
+        """Return frames [F, h, w], those of the window.
+
+        Args:
+            frames: [F, H, W], or what is :attr:`needed` of them.
+            cut: that they are the latter.
+        """
         (H, W), (h, w) = self.source, self.target
         top, left, rows, columns = self.window
         if self.source == self.target:
-            if self.window == (0, 0, *self.source):
+            if cut or self.window == (0, 0, *self.source):
                 return frames
             return frames[:, top : top + rows, left : left + columns]
         # TF32 and bfloat16 products hold 8 bits of a weight at least, so on devices and under
@@ -126,11 +161,13 @@ class Resizer:
         where = split, frames.device
         down = _bands(H, h, top, top + rows, _ROWS, *where) if h != H else None
         along = _bands(W, w, left, left + columns, _COLUMNS, *where) if w != W else None
-        x = frames[
-            :,
-            slice(top, top + rows) if down is None else down.seen,
-            slice(left, left + columns) if along is None else along.seen,
-        ]
+        x = frames
+        if not cut:
+            x = frames[
+                :,
+                slice(top, top + rows) if down is None else down.seen,
+                slice(left, left + columns) if along is None else along.seen,
+            ]
         # With frames between rows and columns, each pass is a plain product of two matrices.
         x = x.float().transpose(0, 1)  # [H, F, W]
         if along is not None:

@@ -14,7 +14,6 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import set_parsing_settings
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import (
@@ -29,12 +28,11 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from torch import Tensor
 
 from stgraph.checks import InputError, integer
-from stgraph.datasets import Digits
-from stgraph.datasets.videos import Crops, Flips, FrameSampler, TrainCrops
 from stgraph.reading import within_memory
-from stgraph.runs.configuration import Parser, bounded_yaml
+from stgraph.runs.configuration import Parser, bounded_yaml, parts_by_name
 from stgraph.runs.folder import locked, run_folder
 from stgraph.runs.options import check_numbers, options_of_lightning
+from stgraph.training.batches import readable
 from stgraph.training.callbacks.keep_last import KeepLast
 from stgraph.training.callbacks.leaving import Leave
 from stgraph.training.callbacks.left_out import Decoded, LeftOutClips
@@ -44,7 +42,7 @@ from stgraph.training.callbacks.report import Report
 from stgraph.training.callbacks.session_time import SessionOver, SessionTime
 from stgraph.training.callbacks.so_far import SoFar
 from stgraph.training.checkpoints import check_resumable, read
-from stgraph.training.data import validates
+from stgraph.training.data import check_loader, left_out_of, validates
 from stgraph.training.module import ClassificationModule
 from stgraph.training.quiet import quiet
 from stgraph.training.restoring import Restoring
@@ -53,6 +51,8 @@ from stgraph.training.saving import save_whole
 from stgraph.writing import whole, write_whole
 
 __all__ = ["Command"]
+
+_LOADERS = {"fit": "train", "validate": "val", "test": "test", "predict": "predict"}
 
 
 class _SaveConfig(SaveConfigCallback):
@@ -120,8 +120,7 @@ class Command(LightningCLI):
         quiet()
         self._carry_out = run
         self._name = next(iter(arguments), "")
-        # A dataclass otherwise comes from its own fields only, never from stgraph.datasets.mnist.
-        set_parsing_settings(subclasses_enabled=[Digits, Crops, Flips, FrameSampler, TrainCrops])
+        parts_by_name()
         super().__init__(
             ClassificationModule,
             LightningDataModule,
@@ -244,6 +243,7 @@ class Command(LightningCLI):
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         arguments = super()._prepare_subcommand_kwargs(subcommand)
+        check_loader(self.datamodule, _LOADERS[subcommand])
         path = arguments["ckpt_path"]
         if path in ("best", "last"):
             path = self.folder / "checkpoints" / f"{path}.ckpt"
@@ -298,6 +298,8 @@ class Command(LightningCLI):
             raise InputError("trainer.devices", "one device", self.trainer.world_size)
         batches: Any = self.trainer.predict(**arguments)
         if not batches:
+            if left_out := left_out_of(self.trainer, "predict"):
+                readable("predict", 0, left_out, len(left_out))
             raise InputError("data.predict", "clips to predict", "no batch of them")
         path = self.folder / "predictions.csv"
         text = StringIO(newline="")

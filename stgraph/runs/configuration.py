@@ -8,12 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import Namespace, get_loader, set_loader
+from jsonargparse import Namespace, get_loader, set_loader, set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser
 
+from stgraph.datasets import Digits
+from stgraph.datasets.videos import ColourChange, Crops, Flips, FrameSampler, TrainCrops
 from stgraph.reading import check_yaml, read_text
 
-__all__ = ["Parser", "bounded_yaml"]
+__all__ = ["Parser", "bounded_yaml", "parts_by_name"]
+
+
+def parts_by_name() -> None:
+    """Let parts that are dataclasses be named too, by their own classes or those of others.
+
+    A dataclass otherwise comes from its own fields only, never from ``stgraph.datasets.mnist``.
+    """
+    known: list[type | str] = [ColourChange, Crops, Digits, Flips, FrameSampler, TrainCrops]
+    set_parsing_settings(subclasses_enabled=known)
 
 
 class Parser(LightningArgumentParser):

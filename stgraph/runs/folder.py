@@ -80,15 +80,17 @@ def locked(
         came, name = f"{folder} ({error.strerror})", "runs" if option == "run" else option
         raise InputError(name, "a folder that can be written to", came) from error
     path = folder / LOCK
-    holder = _Holder(path, option, does)
     try:
-        for place in places:
-            for part in folder.glob(place + LEFT_OVER):
-                part.unlink(missing_ok=True)
-        yield
+        holder = _Holder(path, option, does)
+        try:
+            for place in places:
+                for part in folder.glob(place + LEFT_OVER):
+                    part.unlink(missing_ok=True)
+            yield
+        finally:
+            path.unlink(missing_ok=True)  # while it is held: who opens it finds it gone, and again
+            holder.close()
     finally:
-        path.unlink(missing_ok=True)  # while it is held: who opens it now finds it gone, and again
-        holder.close()
         if made:
             with contextlib.suppress(OSError):  # something is in it, as there should be
                 folder.rmdir()
@@ -109,8 +111,9 @@ class _Holder:
                 if file >= 0:
                     os.close(file)
         told = {"pid": os.getpid(), "host": socket.gethostname(), "since": f"{datetime.now():%c}"}
-        os.truncate(self.file, 0)
-        os.write(self.file, json.dumps(told).encode())
+        with contextlib.suppress(OSError):  # a full disk: it is a lock without a word in it too
+            os.truncate(self.file, 0)
+            os.write(self.file, json.dumps(told).encode())
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=partial(_let_go, weakref.ref(self)))
 

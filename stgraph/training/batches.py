@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from stgraph.checks import InputError, shape
+from stgraph.datasets.clips import LeftOut
 
 __all__ = [
     "check_batch",
@@ -18,6 +19,8 @@ __all__ = [
     "mean_of_views",
     "no_clips",
     "one_view_each",
+    "readable",
+    "sums_of_processes",
 ]
 
 _WHOLE = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
@@ -120,6 +123,33 @@ def mean_of_processes(value: Tensor, clips: int) -> Tensor:
     sums = torch.stack([value.detach() * clips, value.new_tensor(clips)])
     torch.distributed.all_reduce(sums)
     return sums[0] / sums[1].clamp(min=1)
+
+
+def sums_of_processes(*numbers: float, device: torch.device | str = "cpu") -> list[float]:
+    """The sums of some numbers over all processes, which have to ask at the same time."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return list(numbers)
+    sums = torch.tensor(numbers, dtype=torch.float64, device=device)
+    torch.distributed.all_reduce(sums)
+    return sums.tolist()
+
+
+def readable(stage: str, clips: float, left_out: Sequence[LeftOut], count: float) -> None:
+    """Check that some of the clips of an epoch could be read.
+
+    Args:
+        stage: ``"train"``, ``"val"``, ``"test"`` or ``"predict"``.
+        clips: how many were seen, by all processes.
+        left_out: those that this process has left out.
+        count: how many all processes have.
+
+    Raises:
+        InputError: when none could be read, so that there is nothing to learn from or to measure.
+    """
+    if not clips:
+        first = f", {left_out[0].clip} since {left_out[0].why}" if left_out else ""
+        told = f"none; {round(count)} left out{first}"
+        raise InputError(f"data.{stage}", "clips that can be read", told)
 
 
 def check_classes(data: Any, model: nn.Module, stage: str) -> None:

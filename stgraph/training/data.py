@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from lightning.pytorch import LightningDataModule
@@ -10,9 +11,18 @@ from torch.utils.data import Dataset, default_collate
 
 from stgraph.checks import InputError, integer
 from stgraph.datasets import ClipLoader, ItemLoader, collate
+from stgraph.datasets.clips import LeftOut
 from stgraph.datasets.pieces import Clips
 
-__all__ = ["ClipData", "clips_of_stage", "dataset_of", "validates"]
+__all__ = [
+    "ClipData",
+    "check_loader",
+    "clips_of_stage",
+    "dataset_of",
+    "left_out_of",
+    "one_loader",
+    "validates",
+]
 
 
 class ClipData(LightningDataModule):
@@ -193,6 +203,40 @@ def _loader_of(data: LightningDataModule, stage: str) -> Any:
     data.setup(stage if stage in ("test", "predict") else "fit")
     has = is_overridden(f"{stage}_dataloader", data, LightningDataModule)
     return getattr(data, f"{stage}_dataloader")() if has else object()
+
+
+def check_loader(data: LightningDataModule, stage: str) -> None:
+    """Check that a data module has the loader of a stage at all.
+
+    Args:
+        data: of anybody's class.
+        stage: ``"train"``, ``"val"``, ``"test"`` or ``"predict"``.
+
+    Raises:
+        InputError: when it has none.
+    """
+    name = f"{stage}_dataloader"
+    if not is_overridden(name, data, LightningDataModule):
+        raise InputError("data", f"a data module with {name}", type(data).__name__)
+
+
+def one_loader(trainer: Any, stage: str) -> None:
+    """Check that a stage has one loader: answers and values of several would be one heap.
+
+    Raises:
+        InputError: when there are more.
+    """
+    loaders = getattr(trainer, f"{stage}_dataloaders")
+    if isinstance(loaders, (list, tuple, Mapping)) and len(loaders) > 1:
+        told = f"{type(loaders).__name__} of {len(loaders)}"
+        raise InputError(f"{stage}_dataloader", "one loader", told)
+
+
+def left_out_of(trainer: Any, stage: str) -> list[LeftOut]:
+    """The clips that this process's loaders of a stage have left out of the epoch so far."""
+    loaders = getattr(trainer, "train_dataloader" if stage == "train" else f"{stage}_dataloaders")
+    several = loaders if isinstance(loaders, (list, tuple)) else [loaders]
+    return [one for loader in several for one in getattr(loader, "left_out", ())]
 
 
 def validates(data: LightningDataModule) -> bool:

@@ -26,8 +26,11 @@ from stgraph.training.batches import (
     mean_of_views,
     no_clips,
     one_view_each,
+    readable,
+    sums_of_processes,
 )
 from stgraph.training.checkpoints import check_keys
+from stgraph.training.data import left_out_of, one_loader
 from stgraph.training.groups import Groups, build, together
 from stgraph.training.hints import ask
 from stgraph.training.regime import Regime, check_same, describe
@@ -128,6 +131,9 @@ class ClassificationModule(LightningModule):
         self._resumed: Regime = {}
         self._unseen: float | None = None
         self._resumes = False
+        classes = getattr(model, "num_classes", None)
+        # whether there are more than five classes; where the model does not say, answers do
+        self._five = classes > 5 if isinstance(classes, int) else None
         # without its check of values, which would wait for the device
         names = [f"{stage}_{name}" for stage in _STAGES for name in ("top1", "top5")]
         names += [f"{stage}_loss" for stage in _STAGES[1:]]
@@ -158,15 +164,21 @@ class ClassificationModule(LightningModule):
         """Return the loss of a clip batch; of one without clips it is zero."""
         return self._step(batch, "train")
 
-    def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
+    def validation_step(
+        self, batch: Mapping[str, Tensor], batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
         """Measure a clip batch."""
         self._step(batch, "val")
 
-    def test_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
+    def test_step(
+        self, batch: Mapping[str, Tensor], batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
         """Measure a clip batch."""
         self._step(batch, "test")
 
-    def predict_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
+    def predict_step(
+        self, batch: Mapping[str, Tensor], batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, Tensor]:
         """Return answer and probability for each clip, with ``index`` and ``label`` if it has them.
 
         Each is ``[B]``. Logits of several views are averaged before. Nothing of no clips.
@@ -195,11 +207,15 @@ class ClassificationModule(LightningModule):
             if self.auxiliary is not None and self._within(self.auxiliary.share):
                 extra = self.auxiliary(answer, {**flat, "video": video})
                 total = loss + extra
+            self._log(loss, extra, len(label), logits.shape[1])
         else:
             for measure in self._measures(stage):
                 # Answers and boxes are those of views, logits and labels those of clips.
                 measure.update(logits.detach(), answer, {**flat, "label": label})
-        self._log(stage, loss, extra, logits.detach(), label)
+            self._metric(stage, "loss").update(loss.detach().expand(len(label)))  # a value a clip
+        for name, k in (("top1", 1), ("top5", 5)):
+            if k == 1 or logits.shape[1] > k:
+                self._metric(stage, name).update(hits(logits.detach(), label, k))
         return total
 
     def _step_without_clips(self, stage: str) -> Tensor:
@@ -207,28 +223,35 @@ class ClassificationModule(LightningModule):
 
         What is logged has to be the same everywhere: it is waited for.
         """
-        loss = no_clips(self) if stage == "train" else torch.zeros((), device=self.device)
-        logits = loss.new_zeros(0, getattr(self.model, "num_classes", 1))
-        self._log(stage, loss, torch.zeros_like(loss), logits, loss.new_zeros(0).long())
+        if stage != "train":  # at whose end processes compare
+            return torch.zeros((), device=self.device)
+        loss = no_clips(self)
+        self._log(loss, torch.zeros_like(loss), 0, 0)
         return loss
 
-    def _log(self, stage: str, loss: Tensor, extra: Tensor, logits: Tensor, label: Tensor) -> None:
-        """Log the means over the clips of all processes, be there none in this one."""
-        size = len(label)
-        log = partial(self.log, batch_size=size)
-        if stage == "train":
-            if self.auxiliary is not None:  # logged always: the last value would stay otherwise
-                log("train/auxiliary", mean_of_processes(extra, size))
-            log("train/loss", mean_of_processes(loss, size))
-        else:
-            mean: Any = self.metrics[f"{stage}_loss"]
-            mean.update(loss.detach().expand(size))  # a value a clip
-            log(f"{stage}/loss", mean, on_step=False, on_epoch=True)
-        for name, k in (("top1", 1), ("top5", 5)):
-            if k == 1 or logits.shape[1] > k:
-                metric: Any = self.metrics[f"{stage}_{name}"]
-                metric.update(hits(logits, label, k))
-                log(f"{stage}/{name}", metric, on_step=False, on_epoch=True, prog_bar=k == 1)
+    def _log(self, loss: Tensor, extra: Tensor, clips: int, classes: int) -> None:
+        """Log means over the clips of all processes in training, be there none in this one."""
+        log = partial(self.log, batch_size=clips)
+        if self.auxiliary is not None:  # logged always: the last value would stay otherwise
+            log("train/auxiliary", mean_of_processes(extra, clips))
+        log("train/loss", mean_of_processes(loss, clips))
+        if self._five is None:  # processes make steps together, so here they can tell each other
+            self._know_five(*sums_of_processes(clips, classes > 5, device=self.device))
+        self._log_metrics("train", ("top1", "top5") if self._five else ("top1",))
+
+    def _know_five(self, clips: float, five: float) -> None:
+        """Keep whether answers are of more than five classes, once any process knows."""
+        self._five = five > 0 if clips else None
+
+    def _log_metrics(self, stage: str, names: Sequence[str]) -> None:
+        for name in names:
+            metric, bar = self._metric(stage, name), name == "top1"
+            if not metric.update_called:  # by clips of this process
+                metric.update(torch.zeros(0, device=self.device))
+            self.log(f"{stage}/{name}", metric, on_step=False, on_epoch=True, prog_bar=bar)
+
+    def _metric(self, stage: str, name: str) -> Any:
+        return self.metrics[f"{stage}_{name}"]
 
     def _measures(self, stage: str) -> list[ClipMetric]:
         parts: Any = self.measures[stage]
@@ -250,12 +273,44 @@ class ClassificationModule(LightningModule):
         """Log what was measured."""
         self._end("test")
 
+    def on_train_epoch_end(self) -> None:
+        """Check that there was something to learn from."""
+        self._compare("train")
+
+    def on_predict_epoch_start(self) -> None:
+        """Check that there is one loader."""
+        one_loader(self.trainer, "predict")
+
     def _begin(self, stage: str) -> None:
-        for measure in self._measures(stage):
+        one_loader(self.trainer, stage)
+        metrics = [self._metric(stage, name) for name in ("loss", "top1", "top5")]
+        for measure in (*metrics, *self._measures(stage)):
             measure.reset()
 
+    def _compare(self, stage: str) -> float:
+        """How many clips all processes have seen in an epoch.
+
+        Raises:
+            InputError: when there were some, but none that could be read.
+        """
+        top1, five = self._metric(stage, "top1"), self._metric(stage, "top5").update_called
+        left_out = left_out_of(self.trainer, stage)
+        mine = float(top1.weight), five, len(left_out)
+        clips, five, count = sums_of_processes(*mine, device=self.device)
+        if self._five is None:
+            self._know_five(clips, five)
+        # The first batches of several processes, before a run, need not have any.
+        if count and not (self.trainer.sanity_checking and self.trainer.world_size > 1):
+            readable(stage, clips, left_out, count)
+        return clips
+
     def _end(self, stage: str) -> None:
-        """Log the plain numbers of all processes, and keep the rest for the run's folder."""
+        """Log the plain numbers of all processes, and keep the rest for the run's folder.
+
+        What is logged has to be the same everywhere, since it is waited for.
+        """
+        if self._compare(stage):
+            self._log_metrics(stage, ("loss", "top1", "top5") if self._five else ("loss", "top1"))
         self.measured = {}
         for measure in self._measures(stage):
             self.measured |= measure.compute()

@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
 
-from stgraph.writing import write_whole
+from stgraph.writing import append_whole, write_whole
 
 __all__ = ["Place", "RowLogger"]
 
@@ -76,8 +76,7 @@ class _Writer(ExperimentWriter):
             write_whole(self.table, _written([*before, *self.metrics], self.metrics_keys, True))
         else:
             rows = _written(self.metrics, self.metrics_keys, False)
-            with self.table.open("ab", buffering=0) as file:
-                file.write(rows)  # one call, which the system carries out as a whole
+            append_whole(self.table, rows)
         self.rows += len(self.metrics)
         self.metrics = []
 

@@ -29,8 +29,9 @@ class WholeCheckpoints(TorchCheckpointIO):
         if "://" in str(path) or storage_options is not None:
             super().save_checkpoint(checkpoint, path, storage_options)
             return
-        with whole(path) as part:
-            torch.save(checkpoint, part)
+        # Of a file that Python opened, torch's error has the disk's own behind it.
+        with whole(path) as part, part.open("wb") as file:
+            torch.save(checkpoint, file)
 
 
 def save_whole(trainer: Trainer) -> None:

@@ -239,7 +239,7 @@ class Report:
         Raises:
             OSError: when it cannot be written; an older page at ``path`` stays as it was.
         """
-        return write_whole(path, self.html().encode())
+        return write_whole(path, self.html().encode("utf-8", "backslashreplace"))
 
     def _figure(self, inner: str, caption: str, name: str = "") -> Report:
         kind = f' class="{name}"' if name else ""

@@ -10,12 +10,14 @@ import hashlib
 import importlib.util
 import inspect
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -90,7 +92,7 @@ def save_pretrained(model: nn.Module, folder: str | Path) -> Path:
         metadata[_REPLACED] = digest(folder / CONFIG)
     with whole(folder / WEIGHTS) as part:
         mode = part.stat().st_mode
-        save_file(tensors, part, metadata=metadata)
+        _save(tensors, part, metadata)
         part.chmod(mode)  # as others may read it
     write_whole(folder / CONFIG, text.encode())
     return folder
@@ -165,6 +167,17 @@ def from_pretrained(
 def _digest(config: str) -> str:
     """What ties weights to the configuration that they were saved with."""
     return hashlib.sha256(config.encode()).hexdigest()
+
+
+def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """Write tensors; what a disk refuses, safetensors tells in words alone."""
+    try:
+        save_file(tensors, path, metadata=metadata)
+    except SafetensorError as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def _apart(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:

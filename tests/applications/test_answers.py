@@ -72,6 +72,35 @@ def test_an_answer_is_that_of_a_test(causal: bool, rule, video_file, tmp_path: P
     assert answers[-1].probability == pytest.approx(float(expected.max()))
 
 
+def in_double(video: torch.Tensor) -> torch.Tensor:
+    return video.double() / 255
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.webm", "folder"])
+@pytest.mark.parametrize("piece", [1, 3])
+def test_frame_by_frame_equals_the_whole_file_in_double(
+    name: str, piece: int, video_file, frame_folder, tmp_path: Path
+) -> None:
+    """Of real files, whose frames come by decoding on, against frames that are sought."""
+    trained = one()
+    trained.module.double()
+    trained.module.scale = in_double
+    path = tmp_path / name
+    if name == "folder":
+        frame_folder(path, 14)
+    else:
+        video_file(path, frames=14, codec="libvpx-vp9" if name.endswith("webm") else "libx264")
+    entry = Entry(path)
+    every = ProtocolClips(Segments(14), Crops(1, 32, 32))
+    clip = VideoClips([entry], (), every)[0]["video"][None]
+    answers = list(answer_frames(trained, timed_frames(entry), piece))
+    assert answers[-1].frames == 14
+    for answer in answers:
+        with torch.no_grad():
+            whole = trained.module(clip[:, : answer.frames]).logits[0].softmax(0)
+        torch.testing.assert_close(answer.probabilities, whole, rtol=0, atol=1e-10)
+
+
 @pytest.mark.parametrize("piece", [1, 4])
 def test_a_stream_gives_the_answer_of_all_frames_so_far(piece, video_file, tmp_path) -> None:
     trained = one()
@@ -88,7 +117,7 @@ def test_a_stream_gives_the_answer_of_all_frames_so_far(piece, video_file, tmp_p
 
 def test_a_model_that_needs_whole_clips_gets_them_one_after_another(video_file, tmp_path) -> None:
     trained = one(causal=False)
-    assert streams(trained) == (False, "backbone.1 need the whole clip at once")
+    assert streams(trained) == (False, "backbone.1 needs the whole clip at once")
     entry = Entry(video_file(tmp_path / "a.mp4", frames=20))
     every = ProtocolClips(Segments(20), Crops(1, 32, 32))
     clip = VideoClips([entry], (), every)[0]["video"][None]

@@ -140,3 +140,20 @@ def test_killed_runs_and_two_processes_end_where_one_run_ends(
     graphs = InMemoryGraphs("graphs/whole")
     assert graphs.clip.tolist() == list(range(30))
     assert all(map(same, graphs, InMemoryGraphs("graphs/parts")))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_processes_that_torchrun_starts_share_the_shards(trained: list[str]) -> None:
+    assert main(["extract", *trained, "--out", "graphs/whole", "--trainer.accelerator=cpu"]) == 0
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    options = ["--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.strategy=ddp"]
+    command = [*launcher, "-m", "stgraph", "extract", *trained, "--out", "graphs/two", *options]
+    with subprocess.Popen(command, start_new_session=True) as running:
+        try:
+            assert running.wait(timeout=200) == 0
+        finally:
+            if running.poll() is None:
+                os.killpg(running.pid, signal.SIGKILL)
+    assert contents(Path("graphs/two")) == contents(Path("graphs/whole"))
+    assert len(InMemoryGraphs("graphs/two")) == 30

@@ -20,7 +20,14 @@ import yaml
 from stgraph.applications.trained import trained
 from stgraph.checks import InputError
 from stgraph.cli import main
-from stgraph.datasets.videos import CentreClips, Crops, ProtocolClips, Segments, VideoFolder
+from stgraph.datasets.videos import (
+    CentreClips,
+    Crops,
+    EvenFrames,
+    ProtocolClips,
+    Segments,
+    VideoFolder,
+)
 from stgraph.recipes import dyreg_small
 from stgraph.training import ClassificationModule
 
@@ -74,9 +81,8 @@ def test_videos_files_folders_and_lists_are_answered(
     (tmp_path / "list.txt").write_text("# three\nclips/a.mp4\nimages\nclips/none.mp4\n")
     (tmp_path / "clips" / "bad.mp4").write_bytes(b"bad")
     words = [str(tmp_path / name) for name in ("clips", "images", "list.txt")]
-    with pytest.raises(SystemExit) as stop:
-        main(["predict", "--video", *words, "--ckpt", str(folder), "--device=cpu"])
-    assert stop.value.code == 1  # two cannot be read
+    options = ["--video", *words, "--ckpt", str(folder), "--device=cpu"]
+    assert main(["predict", *options]) == 1  # two cannot be read
     printed, said = capsys.readouterr()
     rows = {row["video"]: row for row in lines(printed)}
     assert list(rows) == ["a.mp4", "bad.mp4", "inner/b.mkv", "images", "clips/none.mp4"]
@@ -174,9 +180,59 @@ def test_what_cannot_be_written_is_no_bad_video(
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(sys, "stdout", Full())
-    with pytest.raises(OSError, match="No space left"):
-        main(["predict", "--ckpt", str(run_of()), "--video", str(path)])
-    assert "bad" not in capsys.readouterr().err
+    assert main(["predict", "--ckpt", str(run_of()), "--video", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert said.splitlines()[-1] == "stgraph predict: error: No space left on device"
+    assert "bad" not in said
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_told_in_a_line_and_leaves_nothing_half_written(
+    run_of, video_file, tmp_path: Path
+) -> None:
+    """Of each command that writes, in a process whose files may not grow (or with no room)."""
+    resource = pytest.importorskip("resource")
+    folder, path = str(run_of()), str(video_file(tmp_path / "clips" / "a" / "a.mp4", frames=5))
+    answers = ["predict", "--ckpt", folder, "--video", *[path] * 2, "--rate=0", "--steps=true"]
+    camera = "camera:lavfi:testsrc=size=64x48:rate=50:duration=2"
+    for command, out in (
+        (answers, "answers.csv"),
+        (["predict", "--ckpt", folder, "--video", camera, "--rate=0"], "live.jsonl"),
+        (["show", "--ckpt", folder, "--video", path], "page.html"),
+        (["extract", "--ckpt", folder], "graphs"),
+        (["inspect", path], "facts.json"),
+    ):
+        most = 200
+
+        def bound(most: int = most) -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+        done = subprocess.run(
+            [sys.executable, "-m", "stgraph", *command, "--out", str(tmp_path / "out" / out)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            preexec_fn=bound,
+        )
+        last = done.stderr.splitlines()[-1]
+        assert done.returncode == 2, done.stderr
+        assert last.startswith(f"stgraph {command[0]}: error: ")
+        assert last.endswith("File too large")
+        assert out in last
+        assert "Traceback" not in done.stderr
+        left = [one.name for one in (tmp_path / "out").rglob("*") if one.is_file()]
+        assert left == (["live.jsonl"] if out == "live.jsonl" else [])
+        for one in left:  # which is written as it goes
+            written = (tmp_path / "out" / one).read_text()
+            assert written.endswith("}\n") or not written
+            (tmp_path / "out" / one).unlink()
+    if Path("/dev/full").exists():
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "stgraph", "inspect", path], stdout=full, stderr=-1
+            )
+        assert done.returncode == 2
+        assert done.stderr.decode().endswith("inspect: error: No space left on device\n")
 
 
 def test_a_rule_is_known_where_its_videos_are_gone(run_of, video_file, tmp_path: Path) -> None:
@@ -208,6 +264,23 @@ def test_a_rule_is_known_where_its_videos_are_gone(run_of, video_file, tmp_path:
     assert there.name(1) == "right"
     changed = trained(folder, frames=5, size=20)
     assert changed.rule == CentreClips(Segments(5), Crops(1, 20, 24))
+
+
+def test_a_rule_to_train_by_is_known_with_all_its_parts(run_of, tmp_path: Path) -> None:
+    """Parts that are dataclasses too, as the command line takes them; and nothing is drawn."""
+    name = "stgraph.datasets.videos"
+    parts = {
+        "sampler": {"class_path": f"{name}.EvenFrames", "init_args": {"frames": 3}},
+        "crops": {"class_path": f"{name}.RandomCrops", "init_args": {"size": 28, "side": 32}},
+        "flips": {"class_path": f"{name}.Flips", "init_args": {"chance": 0.25}},
+        "colours": {"class_path": f"{name}.Brightness", "init_args": {"most": 0.2}},
+    }
+    clips = {"class_path": f"{name}.TrainClips", "init_args": parts}
+    train = {"class_path": f"{name}.VideoFolder", "init_args": {"root": "gone", "clips": clips}}
+    made = trained(
+        run_of({"class_path": "stgraph.training.ClipData", "init_args": {"train": train}})
+    )
+    assert made.rule == ProtocolClips(EvenFrames(3), Crops(1, 28, 32))
 
 
 def test_without_data_the_frames_must_be_said(run_of) -> None:
@@ -247,3 +320,63 @@ def test_options_that_do_not_fit_are_told(
     words = [path if word == "VIDEO" else word for word in options]
     assert main(["predict", *words, "--ckpt", str(run_of())]) == 2
     assert said in capsys.readouterr().err
+
+
+def children(process: int) -> list[str]:
+    """What the threads of a process have started."""
+    tasks = Path(f"/proc/{process}/task").glob("*/children")
+    return [child for task in tasks for child in task.read_text().split()]
+
+
+def reading(process: int, folder: Path) -> bool:
+    """Whether a process, or one that it has started, has a video of a folder open."""
+    for one in (process, *children(process)):
+        try:
+            links = [str(link.readlink()) for link in Path(f"/proc/{one}/fd").iterdir()]
+        except OSError:
+            continue
+        if any(link.startswith(str(folder)) for link in links):
+            return True
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", ["show", "inspect"])
+def test_a_signal_ends_a_command_and_all_that_it_started(
+    run_of, video_file, tmp_path: Path, command: str, number: signal.Signals
+) -> None:
+    path, videos = video_file(tmp_path / "a.mp4", frames=300, size=(320, 240)), tmp_path / "videos"
+    videos.mkdir()
+    for place in range(200):
+        (videos / f"{place:03d}.mp4").hardlink_to(path)
+    out = tmp_path / "out" / "result"
+    options = ["inspect", str(videos), "--processes=2", f"--out={out}"]
+    if command == "show":
+        options = ["show", "--ckpt", str(run_of()), "--video", str(videos), "--count=200"]
+        options += ["--frames=100", f"--out={out}"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stgraph", *options],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        end = time.monotonic() + 100
+        while not reading(process.pid, videos):
+            assert process.poll() is None
+            assert time.monotonic() < end
+        listed = children(process.pid)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 128 + number
+    assert said.splitlines()[-1] == f"stgraph {command}: ended by {number.name}"
+    assert "Traceback" not in said
+    assert not out.parent.exists() or not list(out.parent.iterdir())
+    for child in listed:  # none of which waits for anybody
+        assert not Path(f"/proc/{child}").exists()

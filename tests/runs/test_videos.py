@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 
+from stgraph.applications.trained import trained
 from stgraph.cli import main
 from stgraph.datasets.videos import decoder
 
@@ -41,6 +44,12 @@ class Small(nn.Module):
 
     def forward(self, video, state=None):
         return Answer(self.net(video))
+
+
+class Silent(Small):
+    def __init__(self):
+        super().__init__(7)
+        del self.num_classes
 """
 VIDEOS = "stgraph.datasets.videos"
 SEGMENTS = {"class_path": f"{VIDEOS}.Segments", "init_args": {"frames": 4}}
@@ -170,13 +179,64 @@ def test_a_killed_fit_on_films_ends_where_the_whole_one_ends(films: Config, work
     assert sorted(left_out("small")) == sorted(left_out("whole"))
 
 
-def together(*arguments: str) -> None:
+def test_a_run_is_the_same_where_frames_are_resized_on_the_device(films: Config) -> None:
+    stages = ("train", "val", "test")
+    rules = {}
+    assert main(["fit", "--config", films(), "--run", "one"]) == 0
+    described = yaml.safe_load(Path("config.yaml").read_text())["data"]
+    for stage in stages:
+        inner = described[stage]["init_args"]["clips"]
+        rule = {"class_path": f"{VIDEOS}.OnDevice", "init_args": {"rule": inner}}
+        rules[f"data.{stage}"] = dataset(rule)
+    path = films(**rules)
+    assert main(["fit", "--config", path, "--run", "two"]) == 0
+    one, two = (
+        torch.load(f"runs/{run}/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        for run in ("one", "two")
+    )
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert main(["test", "--config", path, "--ckpt_path", "runs/two/checkpoints/last.ckpt"]) == 0
+    assert trained("runs/two").rule == trained("runs/one").rule
+
+
+def damaged(root: Path) -> list[str]:
+    """Four films of which none can be read, and the options of a run on them."""
+    for number in range(4):
+        path = root / ("turn left", "turn right")[number % 2] / f"{number}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"no film")
+    return [f"--data.{stage}.root={root}" for stage in ("train", "val", "test")]
+
+
+@pytest.mark.parametrize("sanity", [0, 2])
+def test_a_run_of_which_no_film_can_be_read_says_so(
+    films: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str], sanity: int
+) -> None:
+    path = films(**{"trainer.num_sanity_val_steps": sanity, "trainer.max_epochs": 1})
+    assert main(["fit", "--config", path]) == 0
+    train, val, test = damaged(tmp_path / "none")
+    for command, option in (
+        (["fit", "--run", "new"], train),
+        (["fit", "--run", "new"], val),
+        (["validate", "--ckpt_path", "best"], val),
+        (["test", "--ckpt_path", "best"], test),
+        (["predict", "--ckpt_path", "best"], test),
+    ):
+        shutil.rmtree("runs/new", ignore_errors=True)
+        stage = "predict" if command[0] == "predict" else option[7:].split(".")[0]
+        assert main([command[0], "--config", path, *command[1:], option]) == 2
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert f"data.{stage}: expected clips that can be read, got none; 4 left out" in said
+        assert re.search(r"left out, turn (left|right)/\d.mp4 since .*FFmpeg reads", said)
+
+
+def together(*arguments: str, status: int = 0) -> None:
     """Run a command in two processes."""
     options = ["--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.strategy=ddp"]
     command = [sys.executable, "-m", "stgraph", *arguments, *options]
     with subprocess.Popen(command, start_new_session=True) as running:
         try:
-            assert running.wait(timeout=200) == 0
+            assert running.wait(timeout=200) == status
         finally:
             if running.poll() is None:  # one waits for the other, which is of the same session
                 os.killpg(running.pid, signal.SIGKILL)
@@ -208,19 +268,39 @@ def test_two_processes_test_each_film_once(films: Config) -> None:
 
 
 @pytest.mark.slow
-def test_a_process_whose_films_are_all_damaged_makes_its_steps(
-    films: Config, tmp_path: Path
+def test_two_processes_without_a_film_say_so(
+    films: Config, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Of two films each process has one, a batch and a validation in each epoch."""
+    path = films(**{"trainer.max_epochs": 1})
+    options = damaged(tmp_path / "none")
+    for command, stage in (("fit", "val"), ("test", "test")):
+        together(command, "--config", path, *options, status=2)
+        said = capfd.readouterr().err
+        assert f"data.{stage}: expected clips that can be read, got none; 4 left out" in said
+        assert "nan" not in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("classes", [2, 7])
+def test_a_process_whose_films_are_all_damaged_makes_its_steps(
+    films: Config, tmp_path: Path, classes: int
+) -> None:
+    """Of two films each process has one, a batch and a validation in each epoch.
+
+    How many classes there are says the model, or none: then only its answers do.
+    """
     write(tmp_path / "two" / "turn left" / "0.mp4", 0)
     (tmp_path / "two" / "turn right").mkdir()
     (tmp_path / "two" / "turn right" / "1.mp4").write_bytes(b"no film")
     options = {"data.train.root": "two", "data.val.root": "two"}
+    if classes == 7:
+        options["model.model"] = "model_of_a_user.Silent"
     together("fit", "--config", films(), *(f"--{name}={value}" for name, value in options.items()))
     with Path("runs/small/csv/version_0/metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     losses, tops = ([float(row[name]) for row in rows if row[name]] for name in NAMES)
     assert len(losses) == len(tops) == 2
+    assert ("train/top5" in rows[0]) == ("val/top5" in rows[0]) == (classes > 5)
     # The only film that can be read counts whole, not for a half.
     assert all(top in (0, 1) for top in tops)
     assert all(loss > 0.35 for loss in losses[:1])

@@ -40,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")  # of the page's own loaders
 @pytest.mark.slow
 def test_the_commands_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(COMMANDS) == 8
+    assert len(COMMANDS) == 9
     quiet = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
     for line in COMMANDS:
         program, *arguments = shlex.split(line)
@@ -49,10 +49,11 @@ def test_the_commands_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
         assert main([*arguments, *([] if own else quiet)]) == 0, line
     printed = capsys.readouterr().out
     assert printed.count("\ntest: top-1 ") == 2
-    with Path("runs/moving/predictions.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [int(row["index"]) for row in rows] == list(range(32))
-    assert [int(row["label"]) for row in rows] == [k % 2 for k in range(32)]
+    for run in ("moving", "module"):
+        with Path("runs", run, "predictions.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert [int(row["index"]) for row in rows] == list(range(32))
+        assert [int(row["label"]) for row in rows] == [k % 2 for k in range(32)]
     assert "<html" in Path("moving.html").read_text()
     assert not Path("runs/module/checkpoints/best.ckpt").exists()
 

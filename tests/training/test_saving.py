@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import torch
@@ -21,8 +22,8 @@ def test_a_checkpoint_that_is_torn_leaves_the_one_before(
     path = tmp_path / "best.ckpt"
     WholeCheckpoints().save_checkpoint({"step": 1}, path)
 
-    def tear(checkpoint: object, file: Path) -> None:
-        Path(file).write_bytes(b"half of")
+    def tear(checkpoint: object, file: BinaryIO) -> None:
+        file.write(b"half of")
         raise KeyboardInterrupt
 
     monkeypatch.setattr("stgraph.training.saving.torch.save", tear)

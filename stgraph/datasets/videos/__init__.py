@@ -1,9 +1,17 @@
 """Clips of real videos: reading frames, choosing them, and cutting views out of them."""
 
 from stgraph.datasets.videos.bad import raise_error, skip
+from stgraph.datasets.videos.brightness import Brightness, ColourChange
 from stgraph.datasets.videos.colours import ColourStatistics, colour_statistics
 from stgraph.datasets.videos.crops import Crops, MultiScaleCrops, RandomCrops, TrainCrops, View
-from stgraph.datasets.videos.cuts import CentreClips, ClipRule, ProtocolClips, TrainClips, protocol
+from stgraph.datasets.videos.cuts import (
+    CentreClips,
+    ClipRule,
+    OnDevice,
+    ProtocolClips,
+    TrainClips,
+    protocol,
+)
 from stgraph.datasets.videos.cutting import cut, seen
 from stgraph.datasets.videos.dataset import Annotations, OnError, VideoClips
 from stgraph.datasets.videos.entries import Entry, long_enough, stretch
@@ -24,8 +32,10 @@ from stgraph.datasets.videos.something import SomethingSomething
 
 __all__ = [
     "Annotations",
+    "Brightness",
     "CentreClips",
     "ClipRule",
+    "ColourChange",
     "ColourStatistics",
     "Crops",
     "DenseWindow",
@@ -37,6 +47,7 @@ __all__ = [
     "MovingDigits",
     "MultiScaleCrops",
     "OfficialSegments",
+    "OnDevice",
     "OnError",
     "ProtocolClips",
     "RandomCrops",

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 
 from stgraph.checks import InputError, integer
-from stgraph.datasets.clips import LeftOutError
+from stgraph.datasets.clips import Later, LeftOutError
 
 __all__ = ["ColourStatistics", "colour_statistics"]
 
@@ -45,6 +45,7 @@ def colour_statistics(dataset: _Clips, clips: int = 500) -> ColourStatistics:
             video = dataset[place * len(dataset) // count]["video"]
         except LeftOutError:
             continue
+        video = video.made("cpu") if isinstance(video, Later) else video
         x = video.double().div(255).movedim(-3, 0).flatten(1)  # [C, P]
         sums, squares = sums + x.sum(1), squares + x.square().sum(1)
         pixels += x.shape[1]

@@ -123,7 +123,7 @@ class MultiScaleCrops(TrainCrops):
             View(scaled=(240, 320), top=0, left=0, cut=(240, 240), size=(224, 224), flip=False)
         """
         side = min(height, width)
-        sides = [int(side * scale) for scale in self.scales]
+        sides = [max(1, int(side * scale)) for scale in self.scales]
         sides = [self.size if abs(each - self.size) < 3 else each for each in sides]
         # A frame of 222 pixels has no room for 224.
         rows, columns = ([min(each, most) for each in sides] for most in (height, width))

@@ -9,13 +9,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
+from torch import Tensor
+
 from stgraph.checks import InputError, choice, integer
 from stgraph.datasets.draws import Ints, Words
+from stgraph.datasets.videos.brightness import ColourChange
 from stgraph.datasets.videos.crops import Crops, MultiScaleCrops, TrainCrops, View
 from stgraph.datasets.videos.flips import Flips
 from stgraph.datasets.videos.sampling import EvenFrames, FrameSampler, Segments
 
-__all__ = ["CentreClips", "ClipRule", "ProtocolClips", "TrainClips", "protocol"]
+__all__ = ["CentreClips", "ClipRule", "OnDevice", "ProtocolClips", "TrainClips", "protocol"]
 
 
 class ClipRule(ABC):
@@ -23,6 +26,8 @@ class ClipRule(ABC):
 
     flips: Flips | None = None
     """Whether clips may be mirrored."""
+    later: bool = False
+    """Whether frames are resized where their batch comes to lie, not by who reads them."""
 
     @property
     def draws(self) -> int:
@@ -41,6 +46,10 @@ class ClipRule(ABC):
         first sampling, then those of the next.
         """
 
+    def coloured(self, video: Tensor, words: Words) -> Tensor:
+        """Frames ``uint8 [T, 3, h, w]`` of a view in the colours that the clip comes to have."""
+        return video
+
 
 @dataclass(frozen=True)
 class TrainClips(ClipRule):
@@ -53,16 +62,18 @@ class TrainClips(ClipRule):
         sampler: which frames.
         crops: which part of them.
         flips: which clips are mirrored; none if None.
+        colours: what changes their colours; nothing if None.
     """
 
     sampler: FrameSampler = field(default_factory=Segments)
     crops: TrainCrops = field(default_factory=MultiScaleCrops)
     flips: Flips | None = None
+    colours: ColourChange | None = None
 
     @property
     def draws(self) -> int:
-        """How many random words a clip takes: two for the crop, one for the flip, and T."""
-        return 3 + self.sampler.frames
+        """How many random words a clip takes: for crop (2), flip (1), frames (T) and colours."""
+        return 3 + self.sampler.frames + (0 if self.colours is None else self.colours.draws)
 
     def frames(self, length: int, words: Words) -> Ints:
         """Random frames ``[1, T]``."""
@@ -71,6 +82,11 @@ class TrainClips(ClipRule):
     def views(self, height: int, width: int, words: Words) -> list[View]:
         """One random view."""
         return [self.crops(height, width, words)]
+
+    def coloured(self, video: Tensor, words: Words) -> Tensor:
+        """Frames in changed colours."""
+        first = 3 + self.sampler.frames
+        return video if self.colours is None else self.colours(video, words[first:])
 
 
 @dataclass(frozen=True)
@@ -128,6 +144,45 @@ class ProtocolClips(ClipRule):
     def views(self, height: int, width: int, words: Words) -> list[View]:
         """The views of each sampling."""
         return self.crops(height, width)
+
+
+@dataclass(frozen=True)
+class OnDevice(ClipRule):
+    """Another rule, whose clips are resized on the device that they come to, not by the workers.
+
+    Workers hand over the parts of frames that views look at, each of its own size, and
+    :class:`~stgraph.datasets.ItemLoader` makes the batch of them, with the same pixels. That takes
+    the resizing from the workers, about a fifth of their work, and leaves more to hand over where
+    these parts are larger than the views.
+
+    Args:
+        rule: the rule.
+    """
+
+    rule: ClipRule
+    later = True
+
+    @property
+    def flips(self) -> Flips | None:  # type: ignore[override]
+        """Those of the rule."""
+        return self.rule.flips
+
+    @property
+    def draws(self) -> int:
+        """Those of the rule."""
+        return self.rule.draws
+
+    def frames(self, length: int, words: Words) -> Ints:
+        """Those of the rule."""
+        return self.rule.frames(length, words)
+
+    def views(self, height: int, width: int, words: Words) -> list[View]:
+        """Those of the rule."""
+        return self.rule.views(height, width, words)
+
+    def coloured(self, video: Tensor, words: Words) -> Tensor:
+        """As the rule does."""
+        return self.rule.coloured(video, words)
 
 
 _CROPS = {"1x1": 1, "3x2": 3, "11x2": 11}

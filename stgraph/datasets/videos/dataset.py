@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -17,7 +18,7 @@ from stgraph.datasets.draws import Ints, Words, words
 from stgraph.datasets.videos.bad import raise_error
 from stgraph.datasets.videos.crops import View
 from stgraph.datasets.videos.cuts import CentreClips, ClipRule
-from stgraph.datasets.videos.cutting import seen
+from stgraph.datasets.videos.cutting import Unseen, UnseenViews, unseen
 from stgraph.datasets.videos.entries import Entry, stretch
 from stgraph.datasets.videos.reading import decoder, open_video
 from stgraph.reading import reason
@@ -104,19 +105,27 @@ class VideoClips(Dataset[dict[str, Any]]):
         label, flip = self._mirror(entry.label, drawn)
         size = (pixels.shape[-2], pixels.shape[-1])
         views = [replace(view, flip=flip) for view in self.clips.views(*size, drawn)]
-        shown = [seen(pixels, view) for view in views]
+        shown = self._shown([unseen(pixels, view) for view in views], drawn)
         order = torch.from_numpy(frames)
         place = torch.searchsorted(torch.from_numpy(np.unique(frames)), order)
         with self._readable(entry):
             clips = [
-                {"video": video[rows], **self._annotated(entry, numbers, size, view)}
+                {"video": of(rows), **self._annotated(entry, numbers, size, view)}
                 for numbers, rows in zip(order, place, strict=True)
-                for view, video in zip(views, shown, strict=True)
+                for view, of in zip(views, shown, strict=True)
             ]
-        clip: dict[str, Any] = clips[0]
-        if len(clips) > 1:
-            clip = {field: torch.stack([one[field] for one in clips]) for field in clip}
+        clip = clips[0] if len(clips) == 1 else {name: _together(clips, name) for name in clips[0]}
         return {**clip, **({} if label is None else {"label": label}), "index": number}
+
+    def _shown(
+        self, parts: Sequence[Unseen], drawn: Words
+    ) -> list[Callable[[Tensor], Tensor | Unseen]]:
+        """What gives some frames of each view, by their numbers; each frame is resized once."""
+        change = partial(self.clips.coloured, words=drawn)
+        if self.clips.later:
+            return [partial(part.of, change=change) for part in parts]
+        made = [part.made("cpu") for part in parts]
+        return [partial(_some, one, change) for one in made]
 
     def _read(self, entry: Entry, drawn: Words) -> tuple[Ints, Tensor]:
         """Numbers of the frames ``[S, T]``, and the pixels of each of them once, in order."""
@@ -152,6 +161,17 @@ class VideoClips(Dataset[dict[str, Any]]):
         self, entry: Entry, frames: Tensor, size: tuple[int, int], view: View
     ) -> dict[str, Tensor]:
         return {} if self.annotations is None else self.annotations(entry, frames, size, view)
+
+
+def _some(video: Tensor, change: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """Some frames of a video, by their numbers, in the colours that they come to have."""
+    return change(video[rows])
+
+
+def _together(clips: Sequence[Mapping[str, Any]], name: str) -> Any:
+    """A field of all views of a clip."""
+    column = [clip[name] for clip in clips]
+    return UnseenViews(column) if isinstance(column[0], Unseen) else torch.stack(column)
 
 
 def _name(entry: Entry) -> str:

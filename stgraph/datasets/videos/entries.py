@@ -30,6 +30,8 @@ class Entry:
         start: where in the video the clip begins, in seconds; at the beginning if None.
         end: where it ends, in seconds; at the end if None.
         columns: what else the data set's own file says of it, by name, for annotations.
+        video: what its video is called in files of boxes and masks, where it is not ``name``:
+            several clips of one video have names of their own.
     """
 
     path: Path
@@ -38,6 +40,12 @@ class Entry:
     start: float | None = None
     end: float | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
+    video: str = ""
+
+    @property
+    def known_as(self) -> str:
+        """What its video is called in files of boxes and masks."""
+        return self.video or self.name
 
 
 def stretch(video: Video, entry: Entry) -> range:

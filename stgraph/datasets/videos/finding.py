@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stgraph.checks import InputError
+from stgraph.checks import InputError, printable
 from stgraph.datasets.videos.entries import Entry
 from stgraph.datasets.videos.folder import videos_in
 from stgraph.datasets.videos.reading import IMAGES
-from stgraph.reading import read_text
+from stgraph.reading import read_text, reason
 
 __all__ = ["find_videos"]
 
@@ -23,7 +23,7 @@ def find_videos(path: str | Path) -> tuple[list[Entry], list[str]]:
     a folder of images      one video
     another folder          all videos in it and in folders in it; where they lie in folders only,
                             the outermost ones are their classes
-    ``.txt``, ``.lst``      a list, a path a line, from the list's own folder on
+    ``.txt``, ``.lst``      a list, a path a line, from the list's own folder on; each once
     ``.csv``, ``.jsonl`` …  a manifest (:class:`~stgraph.datasets.videos.VideoManifest`)
     any other file          one video
     ======================  ======================================================================
@@ -34,9 +34,16 @@ def find_videos(path: str | Path) -> tuple[list[Entry], list[str]]:
     Raises:
         InputError: when there is nothing there, or no video in it.
     """
-    place = Path(path)
+    try:
+        return _found(Path(path))
+    except OSError as error:  # no right to, a name that is too long
+        expected = "a video, a folder of videos or a list"
+        raise InputError("path", expected, f"{path} ({reason(error)})") from error
+
+
+def _found(place: Path) -> tuple[list[Entry], list[str]]:
     if not place.exists():
-        raise InputError("path", "a video, a folder of videos or a list", f"{path}, which is none")
+        raise InputError("path", "a video, a folder of videos or a list", f"{place}, which is none")
     if place.is_dir():
         return _of_folder(place)
     if place.suffix.lower() in _LISTS:
@@ -46,25 +53,27 @@ def find_videos(path: str | Path) -> tuple[list[Entry], list[str]]:
 
         manifest = VideoManifest(place)
         return manifest.entries, manifest.label_names
-    return [Entry(place, name=place.name)], []
+    return [Entry(place, name=printable(place.name))], []
 
 
 def _of_folder(folder: Path) -> tuple[list[Entry], list[str]]:
     if any(file.suffix.lower() in IMAGES for file in folder.iterdir() if file.name[0] != "."):
-        return [Entry(folder, name=folder.name)], []
+        return [Entry(folder, name=printable(folder.name))], []
     found = [(path, path.relative_to(folder)) for path in videos_in(folder)]
     if not found:
         raise InputError("path", "a folder with videos in it", f"{folder}, with none")
     grouped = all(len(name.parts) > 1 for _, name in found)
     classes = sorted({name.parts[0] for _, name in found}) if grouped else []
     number = {name: label for label, name in enumerate(classes)}
-    entries = [Entry(path, number.get(name.parts[0]), name.as_posix()) for path, name in found]
-    return entries, classes
+    entries = [
+        Entry(path, number.get(name.parts[0]), printable(name.as_posix())) for path, name in found
+    ]
+    return entries, [printable(name) for name in classes]
 
 
 def _of_list(place: Path) -> list[Entry]:
     lines = [line.strip() for line in read_text(place, "a list of videos", "path").splitlines()]
-    named = [line for line in lines if line and line[0] != "#"]
+    named = list(dict.fromkeys(line for line in lines if line and line[0] != "#"))
     if not named:
         raise InputError("path", "a list with a video a line", f"{place}, with none")
     return [Entry(place.parent / line, name=line) for line in named]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from stgraph.checks import InputError
+from stgraph.checks import InputError, printable
 from stgraph.datasets.videos.bad import raise_error
 from stgraph.datasets.videos.cuts import ClipRule
 from stgraph.datasets.videos.dataset import Annotations, OnError, VideoClips
 from stgraph.datasets.videos.entries import Entry
 from stgraph.datasets.videos.reading import IMAGES
+from stgraph.reading import reason
 
 __all__ = ["VIDEOS", "VideoFolder", "videos_in"]
 
@@ -66,20 +68,27 @@ class VideoFolder(VideoClips):
             if not paths:
                 raise InputError("root", f"videos in {self.root / name}", "none")
             entries += [Entry(path, label, _relative(path, self.root)) for path in paths]
-        super().__init__(entries, classes, clips, annotations, on_error)
+        super().__init__(
+            entries, [printable(name) for name in classes], clips, annotations, on_error
+        )
 
 
 def videos_in(folder: Path) -> list[Path]:
     """All videos below a folder, files and folders of images, sorted by their paths.
 
     Raises:
-        InputError: when there is no such folder.
+        InputError: when there is no such folder, or one in it cannot be read.
     """
+
+    def refuse(error: OSError) -> NoReturn:  # what cannot be looked into is not left out in silence
+        told = f"{error.filename} ({reason(error)})"
+        raise InputError("path", "folders that can be read", told) from error
+
     if not folder.is_dir():
         raise InputError("path", "a folder of videos", f"{folder}, which is none")
     found: list[Path] = []
     known = {folder.resolve()}  # a link may lead to what it is in
-    for place, folders, files in os.walk(folder, followlinks=True):
+    for place, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
         here = Path(place)
         kept = sorted(name for name in folders if name[0] != ".")
         real = {name: (here / name).resolve() for name in kept}
@@ -95,4 +104,4 @@ def videos_in(folder: Path) -> list[Path]:
 
 
 def _relative(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()
+    return printable(path.relative_to(root).as_posix())

@@ -36,8 +36,8 @@ class VideoManifest(VideoClips):
     ``start``   where in the video the clip begins and
     ``end``     ends, in seconds; optional
     ``split``   which split the row belongs to; optional
-    ``name``    what the clip is called; its path if there is none, with start and end where several
-                clips are of one video
+    ``name``    what the clip is called, no two the same; its path if there is none, with start and
+                end where several clips are of one video
     others      are kept in the entries' ``columns``, for annotations
     ==========  ====================================================================================
 
@@ -89,7 +89,7 @@ class VideoManifest(VideoClips):
             _entry(f"{path}, {where}", row, label, folder)
             for (where, row), label in zip(rows, numbers, strict=True)
         ]
-        super().__init__(_named(entries, rows), names, clips, annotations, on_error)
+        super().__init__(_named(self.path, entries, rows), names, clips, annotations, on_error)
 
 
 def _read(path: Path) -> Rows:
@@ -219,15 +219,22 @@ def _seconds(where: str, value: Any) -> float | None:
     return seconds
 
 
-def _named(entries: list[Entry], rows: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Entry]:
-    """Entries with names of their own, also where several clips are of one video."""
+def _named(
+    path: Path, entries: Sequence[Entry], rows: Sequence[tuple[str, Mapping[str, Any]]]
+) -> list[Entry]:
+    """Entries with names of their own, also where several clips are of one video.
+
+    Raises:
+        InputError: when two have one name, which lists, graphs and boxes know clips by.
+    """
     several = Counter(entry.name for entry in entries)
-    return [
-        replace(
-            entry,
-            name=f"{entry.name}@{entry.start or 0:g}-{'' if entry.end is None else entry.end}",
-        )
-        if several[entry.name] > 1 and "name" not in row
-        else entry
-        for entry, (_, row) in zip(entries, rows, strict=True)
-    ]
+    named, known = [], dict[str, str]()
+    for entry, (where, row) in zip(entries, rows, strict=True):
+        if several[entry.name] > 1 and "name" not in row:
+            stretch = f"{entry.start or 0:g}-{'' if entry.end is None else entry.end}"
+            entry = replace(entry, name=f"{entry.name}@{stretch}", video=entry.name)
+        if (first := known.setdefault(entry.name, where)) != where:
+            told = f"{entry.name!r}, as {first}"
+            raise InputError(f"{path}, {where}, name", "another one than rows before", told)
+        named.append(entry)
+    return named

@@ -9,10 +9,8 @@ file is decoded from its beginning, and frames are counted. Both ways give the s
 
 from __future__ import annotations
 
-import math
 import re
 from abc import ABC, abstractmethod
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, partial
@@ -26,6 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stgraph.checks import InputError, integer
+from stgraph.datasets.videos.index import FrameIndex, identity, indexed
+from stgraph.reading import reason
 
 __all__ = ["FrameFolder", "Video", "VideoFile", "decoder", "open_video", "reformatter"]
 
@@ -61,7 +61,10 @@ def open_video(path: str | Path) -> Video:
         InputError: when there is none, or it cannot be read.
     """
     path = Path(path)
-    return FrameFolder(path) if path.is_dir() else VideoFile(path)
+    try:
+        return FrameFolder(path) if path.is_dir() else VideoFile(path)
+    except OSError as error:  # no right to, a name that is too long, a disk that fails
+        raise InputError(str(path), "a video that can be read", reason(error)) from error
 
 
 class Video(ABC):
@@ -176,11 +179,17 @@ def _image(file: Path) -> Pixels:
     from PIL import Image, ImageOps
 
     try:
+        if not file.is_file():  # opening a pipe would wait
+            raise InputError(str(file), "an image", "no plain file" if file.exists() else "none")
         with Image.open(file) as image:
             width, height = image.size
             if width * height > MOST_PIXELS:
                 raise InputError(str(file), f"at most {MOST_PIXELS} pixels", f"{height} × {width}")
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            turned = ImageOps.exif_transpose(image)
+            if turned.mode.startswith("I"):  # of 16 bits, which Pillow's conversion cuts off
+                grey = (np.asarray(turned, dtype=np.float64) / 257).round().clip(0, 255)
+                return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+            return np.asarray(turned.convert("RGB"))
     except InputError:
         raise
     except Exception as error:  # Pillow's readers raise whatever their parsers do
@@ -195,7 +204,8 @@ class VideoFile(Video):
         threads: of the decoder; one fits beside loaders with several workers.
 
     Raises:
-        InputError: when it is no file, or none with a video.
+        InputError: when it is no file, or none with a video; when frames are asked for, also where
+            the file was replaced or changed meanwhile.
     """
 
     def __init__(self, path: str | Path, threads: int = 1) -> None:
@@ -203,6 +213,13 @@ class VideoFile(Video):
         self.threads = integer("threads", threads)
         if not self.path.is_file():
             raise InputError("path", "a video file", f"{self.path}, where there is none")
+        self._file = identity(self.path)
+        self._index = indexed(self._file, self._demuxed)
+        self._stamps, self._starts = self._index.stamps, self._index.starts
+        self.length = self._index.length
+
+    def _demuxed(self) -> FrameIndex:
+        """Go through the packets of the file, without decoding any where each has its time."""
         stamps: list[int | None] = []
         starts: list[tuple[int, int]] = []
         with self._opened() as (container, stream):
@@ -216,21 +233,22 @@ class VideoFile(Video):
                     starts.append((packet.pts, decoded))
                 if len(stamps) > MOST_FRAMES:
                     raise InputError(str(self.path), f"at most {MOST_FRAMES} frames", "more")
-        given = sorted({stamp for stamp in stamps if stamp is not None})
+        given = np.unique(np.array([one for one in stamps if one is not None], dtype=np.int64))
         # Without stamps a frame is found by counting, and how many there are by decoding all.
-        self._stamps = given if starts and len(given) == len(stamps) else None
-        self._starts = sorted(starts)
-        self._base = base
-        self.length = sum(1 for _ in self._counted()) if self._stamps is None else len(given)
-        if not self.length:
+        sought = bool(starts) and len(given) == len(stamps)
+        length = len(given) if sought else sum(1 for _ in self._counted())
+        if not length:
             raise InputError(str(self.path), "a video with frames", "none")
+        keys = np.array(sorted(starts), dtype=np.int64).reshape(-1, 2)
+        return FrameIndex(length, given if sought else None, keys, base)
 
     @property
     def times(self) -> NDArray[np.float64] | None:
         """When each frame is shown, in seconds from the first; None without time stamps."""
-        if self._stamps is None or not self._base:
+        if self._stamps is None or not self._index.base:
             return None
-        return (np.array(self._stamps) - self._stamps[0]) * self._base
+        times: NDArray[np.float64] = (self._stamps - self._stamps[0]) * self._index.base
+        return times
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[Any, Any]]:
@@ -239,6 +257,8 @@ class VideoFile(Video):
         try:
             # So named, a colon in it is no protocol.
             with av.open(f"file:{self.path}", options=dict(_files_alone())) as container:
+                if identity(self.path) != self._file:
+                    raise InputError(str(self.path), "the file that it was at first", "another")
                 if not container.streams.video:
                     raise InputError(str(self.path), "a video stream", "none")
                 stream = container.streams.video[0]
@@ -255,7 +275,7 @@ class VideoFile(Video):
         if self._stamps is not None:
             # Frames that seeking did not lead to are left to counting.
             done = 0
-            for frame in self._sought([self._stamps[number] for number in order]):
+            for frame in self._sought(self._stamps[list(order)].tolist()):
                 yield frame
                 done += 1
             order = order[done:]
@@ -289,7 +309,7 @@ class VideoFile(Video):
             frame: Any = None
             colours = reformatter(self.threads)
             for stamp in stamps:
-                start = max(0, bisect_right(self._starts, (stamp, math.inf)) - 1)
+                start = max(0, int(np.searchsorted(self._starts[:, 0], stamp, "right")) - 1)
                 if frame is None or self._starts[start][0] > frame.pts:
                     frames = self._decoded_from(container, stream, start, stamp)
                     frame = next(frames, None)
@@ -302,7 +322,7 @@ class VideoFile(Video):
     def _decoded_from(self, container: Any, stream: Any, start: int, stamp: int) -> Iterator[Any]:
         """Decoded frames, the first of them no later than a stamp."""
         # Some containers seek by the time of display, others by that of decoding.
-        for place in (*self._starts[start], self._starts[0][1]):
+        for place in (*self._starts[start].tolist(), int(self._starts[0][1])):
             container.seek(place, stream=stream)
             frames = container.decode(stream)
             first = next(frames, None)

@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import distributed
 
 from stgraph.datasets.clips import LeftOut
+from stgraph.training.data import left_out_of
 from stgraph.writing import write_whole
 
 __all__ = ["Decoded", "LeftOutClips"]
@@ -37,23 +38,23 @@ class LeftOutClips(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tell what was left out of an epoch of training."""
-        self._tell(trainer, "train", trainer.train_dataloader)
+        self._tell(trainer, "train")
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tell what was left out of a validation."""
         if not trainer.sanity_checking:
-            self._tell(trainer, "val", trainer.val_dataloaders)
+            self._tell(trainer, "val")
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tell what was left out of a test."""
-        self._tell(trainer, "test", trainer.test_dataloaders)
+        self._tell(trainer, "test")
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tell what was left out of the answers."""
-        self._tell(trainer, "predict", trainer.predict_dataloaders)
+        self._tell(trainer, "predict")
 
-    def _tell(self, trainer: Trainer, stage: str, loaders: Any) -> None:
-        found = _of_all([one for loader in _each(loaders) for one in _left_out(loader)])
+    def _tell(self, trainer: Trainer, stage: str) -> None:
+        found = _of_all(left_out_of(trainer, stage))
         if not trainer.is_global_zero or not found:
             return
         several = {one.number: one for one in found}  # the last ranks may see clips again
@@ -128,10 +129,6 @@ class Decoded(Callback):
 
 def _each(loaders: Any) -> list[Any]:
     return list(loaders) if isinstance(loaders, (list, tuple)) else [loaders]
-
-
-def _left_out(loader: Any) -> list[LeftOut]:
-    return list(getattr(loader, "left_out", []))
 
 
 def _of_all(mine: list[LeftOut]) -> list[LeftOut]:

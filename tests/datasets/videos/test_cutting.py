@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from stgraph.checks import InputError
 from stgraph.datasets.draws import words
-from stgraph.datasets.videos import Crops, MultiScaleCrops, View, cut, open_video, seen
+from stgraph.datasets.videos import (
+    Crops,
+    MultiScaleCrops,
+    RandomCrops,
+    View,
+    cut,
+    open_video,
+    seen,
+)
 
 image = pytest.importorskip("PIL.Image")
 
@@ -73,3 +81,23 @@ def test_a_cut_is_of_the_frames_asked_for(tmp_path: Path) -> None:
 def test_a_view_outside_of_the_frame_is_refused() -> None:
     with pytest.raises(InputError, match="view: expected a cut within 10 × 10"):
         seen(pixels(10, 10), View((10, 10), 5, 0, (6, 6), (6, 6)))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (3, 2), (1, 300), (5000, 1), (15, 17)], ids=str)
+def test_frames_of_any_size_are_seen(size: tuple[int, int]) -> None:
+    """Also of a pixel, and so long that a matrix of all that might be seen would fill a machine."""
+    frames, random = pixels(*size), words(0, np.arange(20), 2)
+    drawn = [MultiScaleCrops(8), MultiScaleCrops(224), RandomCrops(12, 16), RandomCrops()]
+    views = [rule(*size, one) for rule in drawn for one in random]
+    tests = (Crops(), Crops(3, 256, 256), Crops(11, 256, 256))
+    views += [view for rule in tests for view in rule(*size)]
+    for view in views:
+        assert min(*view.cut, *view.scaled) >= 1
+        shown = seen(frames, view)
+        assert shown.shape == (2, 3, *view.size)
+        if size == (1, 1):
+            assert torch.equal(shown, frames.expand_as(shown))
+        elif max(size) < 20:
+            expected = by_pillow(frames[0].permute(1, 2, 0).numpy(), view)
+            difference = shown[0].permute(1, 2, 0).numpy().astype(int) - expected
+            assert abs(difference).max() <= 1

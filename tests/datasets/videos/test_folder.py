@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import errno
+import json
+import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stgraph.checks import InputError
-from stgraph.datasets.videos import VideoFolder, videos_in
+from stgraph.cli import main
+from stgraph.datasets.videos import CentreClips, Crops, EvenFrames, VideoFolder, skip, videos_in
+from stgraph.datasets.videos.finding import find_videos
 
 
 def test_files_and_folders_of_frames_are_found_and_nothing_else(frames, tmp_path: Path) -> None:
@@ -39,3 +45,55 @@ def test_bad_input_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=f"root: expected videos in {tmp_path / 'empty'}"):
         VideoFolder(tmp_path)
+
+
+def test_a_folder_that_cannot_be_read_is_not_left_out_in_silence(
+    frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames(tmp_path / "a" / "one", 1)
+    frames(tmp_path / "a" / "secret" / "two", 1)
+    scan = os.scandir
+
+    def guarded(path: str) -> Any:
+        if Path(path).name == "secret":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    for make in (VideoFolder, videos_in, find_videos):
+        with pytest.raises(
+            InputError, match=r"folders that can be read, got .*secret \(Permission"
+        ):
+            make(tmp_path)
+
+
+def test_links_in_a_circle_lead_nowhere(frames, tmp_path: Path) -> None:
+    frames(tmp_path / "a" / "one", 1)
+    (tmp_path / "a" / "again").symlink_to(tmp_path / "a")
+    (tmp_path / "a" / "up").symlink_to(tmp_path)
+    (tmp_path / "a" / "self").symlink_to(tmp_path / "a" / "self")
+    (tmp_path / "self").symlink_to(tmp_path / "self")
+    assert [entry.name for entry in VideoFolder(tmp_path).entries] == ["a/one"]
+    for path in (tmp_path / "self", tmp_path / "a" / "self"):
+        with pytest.raises(InputError):
+            find_videos(path)
+
+
+def test_names_of_any_bytes_can_be_told_and_written(frames, tmp_path: Path, capsys) -> None:
+    """On Linux a name is any bytes; those that are no text are shown as codes."""
+    try:
+        folder = frames(tmp_path / "clips" / "a\n\udcff b", 3)
+    except OSError:
+        pytest.skip("a system whose names are text")
+    (entry,) = VideoFolder(tmp_path).entries
+    assert entry.name == "clips/a\n\\udcff b"
+    assert entry.path == folder
+    (folder / "00002.png").write_bytes(b"bad")
+    facts = tmp_path / "facts.json"
+    assert main(["inspect", str(tmp_path / "clips"), f"--out={facts}"]) == 1
+    assert "\\udcff b" in capsys.readouterr().out
+    assert len(json.loads(facts.read_text())["bad"]) == 1
+    data = VideoFolder(tmp_path, CentreClips(EvenFrames(3), Crops(1, 8, 8)), on_error=skip)
+    with pytest.raises(InputError) as told:
+        data[0]
+    assert str(told.value).encode()

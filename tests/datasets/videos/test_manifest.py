@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 
 from stgraph.checks import InputError
-from stgraph.datasets.videos import CentreClips, Crops, EvenFrames, VideoManifest, stretch
+from stgraph.datasets.videos import (
+    CentreClips,
+    Crops,
+    Entry,
+    EvenFrames,
+    VideoClips,
+    VideoManifest,
+    stretch,
+)
+from stgraph.datasets.videos.annotations import MotBoxes
 
 SMALL = CentreClips(EvenFrames(3), Crops(1, 16, 16))
 
@@ -67,6 +76,41 @@ def test_several_clips_of_one_video(tmp_path: Path) -> None:
     video.times = video.times[:3]
     with pytest.raises(InputError, match=r"start and end of a.mp4@3-: expected a part of its 1.0"):
         stretch(video, data.entries[1])
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (["a.mp4,x,", "b.mp4,y,", "c.mp4,x,"], r"line 4, name: .*got 'x', as line 2"),
+        (["a.mp4,,1", "a.mp4,,2", "a.mp4,,1"], r"line 4, name: .*got 'a.mp4@1-', as line 2"),
+        (["a.mp4,,", "a.mp4,,"], r"line 3, name: .*got 'a.mp4@0-', as line 2"),
+    ],
+    ids=str,
+)
+def test_a_name_is_that_of_one_clip(rows: list[str], told: str, tmp_path: Path) -> None:
+    path = table(tmp_path, "\n".join(["path,name,start", *rows]))
+    with pytest.raises(InputError, match=told):
+        VideoManifest(path)
+
+
+def test_a_name_may_stand_in_two_splits(tmp_path: Path) -> None:
+    path = table(tmp_path, "path,name\na.mp4,b.mp4\nb.mp4,\n")  # what is given stays
+    assert [one.name for one in VideoManifest(path).entries] == ["b.mp4", "b.mp4@0-"]
+    path = table(tmp_path, "path,name,split\na.mp4,x,train\nb.mp4,x,val\n")
+    assert [VideoManifest(path, split).entries[0].name for split in ("train", "val")] == ["x"] * 2
+
+
+def test_clips_of_one_video_have_its_boxes(frames: Any, tmp_path: Path) -> None:
+    """Their names tell them apart; files of boxes know the video."""
+    frames(tmp_path / "a", 6)
+    (tmp_path / "boxes").mkdir()
+    (tmp_path / "boxes" / "a.txt").write_text("2,1,0,0,8,8\n")
+    boxes = MotBoxes(tmp_path / "boxes", slots=1)
+    entries = [Entry(tmp_path / "a", 0, f"a@{k}", video="a") for k in range(2)]
+    clips = VideoClips(entries, ["x"], CentreClips(EvenFrames(6), Crops(1, 24, 24)), boxes)
+    assert clips[1]["present"].flatten().tolist() == [False, True, *[False] * 4]
+    rows = "path,start\nb.mp4,0.5\nb.mp4,1.5\n"
+    assert [one.known_as for one in VideoManifest(table(tmp_path, rows)).entries] == ["b.mp4"] * 2
 
 
 def test_parquet_is_read_where_pyarrow_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import random
 import re
 import struct
@@ -14,6 +15,7 @@ import torch
 
 from stgraph.checks import InputError
 from stgraph.datasets.videos import FrameFolder, VideoFile, decoder, open_video, reading
+from stgraph.datasets.videos.finding import find_videos
 
 av = pytest.importorskip("av")
 image = pytest.importorskip("PIL.Image")
@@ -283,3 +285,94 @@ def test_a_video_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(InputError, match=r"at most 100 pixels, got 48 × 64"):
         VideoFile(path)
     assert set(decoder()) == {"PyAV", "Pillow", "libavcodec", "libswscale"}
+
+
+def test_frames_of_sixteen_bits_are_not_cut_off(tmp_path: Path) -> None:
+    deep = np.linspace(0, 65535, 40 * 60).round().astype(np.uint16).reshape(40, 60)
+    image.fromarray(deep).save(tmp_path / "1.png")
+    shown = FrameFolder(tmp_path).read([0])[0].numpy()
+    assert (shown == np.round(deep / 257)).all()
+
+
+def test_what_is_no_plain_file_is_no_frame(tmp_path: Path) -> None:
+    """A pipe is never opened: it would wait."""
+    os.mkfifo(tmp_path / "1.png")
+    (tmp_path / "2.png").mkdir()
+    (tmp_path / "3.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "4.png").symlink_to(tmp_path / "4.png")
+    folder = FrameFolder(tmp_path)
+    for number in range(4):
+        with pytest.raises(InputError, match=rf"{number + 1}\.png: expected an image, got no"):
+            folder.read([number])
+
+
+def test_paths_that_the_system_refuses_are_bad_input(tmp_path: Path) -> None:
+    for name, told in (("n" * 300, "File name too long"), ("a\0b", "none"), ("a\udcff", "none")):
+        with pytest.raises(InputError, match=told):
+            open_video(tmp_path / name)
+        with pytest.raises(InputError, match=told):
+            find_videos(tmp_path / name)
+
+
+FORMS = {
+    "ten bits": ("libx264", "yuv420p10le", {}, "mp4"),
+    "sixteen bits, grey": ("ffv1", "gray16le", {}, "mkv"),
+    "grey": ("ffv1", "gray", {}, "avi"),
+    "sixteen bits, colours": ("ffv1", "gbrp16le", {}, "mkv"),
+    "alpha": ("ffv1", "bgra", {}, "mkv"),
+    "palette": ("gif", "rgb8", {}, "gif"),
+    "interlaced": ("mpeg2video", "yuv420p", {"flags": "+ilme+ildct"}, "mpg"),
+    "full range": ("mjpeg", "yuvj444p", {}, "avi"),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_pixels_of_any_form_are_eight_bits_of_three_colours(name: str, tmp_path: Path) -> None:
+    """And each frame, sought from the last to the first, is that of a full decode."""
+    codec, form, options, ending = FORMS[name]
+    path = tmp_path / f"a.{ending}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, form
+        for number in range(6):
+            pixels = np.full((24, 32, 3), 20 + 30 * number, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+        container.mux(stream.encode())
+    video = open_video(path)
+    whole = torch.stack(list(video.frames()))
+    assert whole.shape == (6, 3, 24, 32)
+    levels = whole.float().mean((1, 2, 3))
+    torch.testing.assert_close(levels, 20.0 + 30 * torch.arange(6), rtol=0, atol=16)
+    for number in reversed(range(6)):
+        assert torch.equal(video.read([number])[0], whole[number])
+
+
+def test_of_several_video_streams_the_first_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("ffv1", rate=25) for _ in range(2)]
+        for place, stream in enumerate(streams):
+            stream.width, stream.height, stream.pix_fmt = 32 + 16 * place, 24, "yuv420p"
+        for number in range(5):
+            for stream in streams:
+                pixels = np.full((24, stream.width, 3), 40 * number, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+        for stream in streams:
+            container.mux(stream.encode())
+    video = open_video(path)
+    assert video.length == 5
+    assert video.read([4, 0]).shape == (2, 3, 24, 32)
+
+
+def test_a_file_of_sound_alone_or_of_nothing_is_no_video(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        frame = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), "fltp", "stereo")
+        frame.rate = 44100
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(InputError, match=r"sound\.mp4: expected a video stream, got none"):
+        open_video(tmp_path / "sound.mp4")
+    (tmp_path / "nothing.mp4").touch()
+    with pytest.raises(InputError, match=r"nothing\.mp4: expected a video that FFmpeg reads"):
+        open_video(tmp_path / "nothing.mp4")

@@ -9,14 +9,17 @@ display. Numbers of frames are those of the whole video, also where a clip is a 
 from stgraph.datasets.videos.annotations.boxes import Boxes
 from stgraph.datasets.videos.annotations.coco import CocoBoxes, CocoMasks, FrameOf
 from stgraph.datasets.videos.annotations.column import ColumnBoxes
+from stgraph.datasets.videos.annotations.mask_table import TableMasks
 from stgraph.datasets.videos.annotations.masks import Mask, Masks
 from stgraph.datasets.videos.annotations.mot import MotBoxes
 from stgraph.datasets.videos.annotations.png import PngMasks
+from stgraph.datasets.videos.annotations.polygons import polygons_of, runs_of_polygons
 from stgraph.datasets.videos.annotations.rle import mask_of_runs, runs_of_rle
 from stgraph.datasets.videos.annotations.something_else import SomethingElseBoxes
 from stgraph.datasets.videos.annotations.stored import open_table, save_table
 from stgraph.datasets.videos.annotations.table import Table, TableWriter
 from stgraph.datasets.videos.annotations.values import NumberedFrames
+from stgraph.datasets.videos.annotations.youtube_vis import YouTubeVisBoxes, YouTubeVisMasks
 
 __all__ = [
     "Boxes",
@@ -31,9 +34,14 @@ __all__ = [
     "PngMasks",
     "SomethingElseBoxes",
     "Table",
+    "TableMasks",
     "TableWriter",
+    "YouTubeVisBoxes",
+    "YouTubeVisMasks",
     "mask_of_runs",
     "open_table",
+    "polygons_of",
+    "runs_of_polygons",
     "runs_of_rle",
     "save_table",
 ]

@@ -41,8 +41,8 @@ class Boxes:
     one.
 
     Args:
-        table: of boxes, by video and frame. A video is found by its entry's name, with or without
-            the ending of a file.
+        table: of boxes, by video and frame. A video is found by its entry's name, or by its own
+            where several clips are of it, with or without the ending of a file.
         slots: M.
         missing: what becomes of a frame that nobody looked at: ``"empty"`` has no boxes, and says
             so in ``annotated``; ``"raise"`` is an error that names it.
@@ -96,7 +96,7 @@ def table_boxes(
     """What a table says of a clip's frames: see :class:`Boxes`."""
     shape("frames", frames, "T")
     numbers = frames.numpy().astype(np.int64)
-    rows, place, seen = table.find(entry.name, numbers)
+    rows, place, seen = table.find(entry.known_as, numbers)
     check_looked_at(missing, table.source, entry, numbers, seen)
     columns = {name: table.columns[name][rows] for name in ("box", "track", "category", "score")}
     box = columns["box"].astype(np.float64)

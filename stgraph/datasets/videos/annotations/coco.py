@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
-from stgraph.checks import InputError
 from stgraph.datasets.videos.annotations.boxes import Boxes
-from stgraph.datasets.videos.annotations.masks import Looked, Mask, Masks
-from stgraph.datasets.videos.annotations.rle import mask_of_runs, runs_of_rle
+from stgraph.datasets.videos.annotations.mask_table import TableMasks
+from stgraph.datasets.videos.annotations.polygons import polygons_of, runs_of_polygons
+from stgraph.datasets.videos.annotations.rle import runs_of_rle
 from stgraph.datasets.videos.annotations.stored import kept_table
 from stgraph.datasets.videos.annotations.table import Table, TableWriter
 from stgraph.datasets.videos.annotations.values import (
@@ -24,10 +20,18 @@ from stgraph.datasets.videos.annotations.values import (
     number,
     whole_number,
 )
-from stgraph.datasets.videos.entries import Entry
-from stgraph.reading import JsonPieces, opened
+from stgraph.reading import JsonPieces, opened, size_of
 
-__all__ = ["CocoBoxes", "CocoMasks", "FrameOf"]
+__all__ = [
+    "CocoBoxes",
+    "CocoMasks",
+    "FrameOf",
+    "corners_of",
+    "records_of",
+    "runs_of",
+    "shape_of",
+    "writer_for",
+]
 
 FrameOf = Callable[[str], tuple[str, int]]
 """``file_name → (video, frame from 0)``; raises ``ValueError`` for a name that says neither."""
@@ -75,11 +79,13 @@ class CocoBoxes(Boxes):
         super().__init__(table, slots, missing, visible)
 
 
-class CocoMasks(Masks):
+class CocoMasks(TableMasks):
     """Masks of a JSON file as :class:`CocoBoxes` reads it: the ``segmentation`` of annotations.
 
-    It is run-length encoded, as segmenters write it: ``{"size": [H, W], "counts": …}``, with a list
-    of counts or COCO's own text of them. Polygons are no masks; ``pycocotools`` makes them such.
+    It is a list of polygons ``[[x1, y1, x2, y2, …], …]`` in pixels of the image, whose mask are the
+    pixels with their centres in one of them (even-odd where one crosses itself); or run-length
+    encoded, as segmenters write it: ``{"size": [H, W], "counts": …}``, with a list of counts or
+    COCO's own text of them.
 
     Args:
         file: the file.
@@ -91,7 +97,7 @@ class CocoMasks(Masks):
         cache: as of :class:`~stgraph.datasets.videos.annotations.SomethingElseBoxes`.
 
     Raises:
-        InputError: as of :class:`CocoBoxes`; for polygons, and runs that make no mask.
+        InputError: as of :class:`CocoBoxes`; for polygons and runs that make no mask.
     """
 
     def __init__(
@@ -104,31 +110,40 @@ class CocoMasks(Masks):
         least_score: float | None = None,
         cache: str | Path | None = None,
     ) -> None:
-        super().__init__(slots, size, missing)
-        self.table = _table(Path(file), frame_of, least_score, cache, masks=True)
-        self.source = self.table.source
-
-    def find(self, entry: Entry, frames: NDArray[np.int64]) -> tuple[list[Mask], Looked]:
-        """The masks of a clip's frames, out of the table."""
-        rows, place, seen = self.table.find(entry.name, frames)
-        return [self._mask(*pair) for pair in zip(rows, place.tolist(), strict=True)], seen
-
-    def _mask(self, row: np.int64, place: int) -> Mask:
-        columns = self.table.columns
-        height, width = columns["mask_size"][row].tolist()
-        start = int(columns["run_start"][row])
-        runs = columns["runs"][start : start + int(columns["run_count"][row])]
-        numbers = (columns[name][row].item() for name in ("track", "category", "score"))
-        return Mask(
-            (height, width), partial(_drawn, self.source, height, width, runs), place, *numbers
-        )
+        table = _table(Path(file), frame_of, least_score, cache, masks=True)
+        super().__init__(table, slots, size, missing)
 
 
-def _drawn(source: str, height: int, width: int, runs: NDArray[np.int32]) -> NDArray[np.uint8]:
-    try:
-        return mask_of_runs(height, width, runs)
-    except ValueError as error:  # a table that was damaged
-        raise InputError(source, "runs that fill a mask", str(error)) from error
+Shape: TypeAlias = "tuple[int, int, array[int]] | list[array[float]]"
+"""Height, width and runs of a mask, or polygons, which go by the size of their image."""
+
+
+def writer_for(path: Path) -> TableWriter:
+    """What collects the rows of a file; a few corners of polygons may stand for many runs."""
+    with opened(path, _EXPECTED) as file:
+        return TableWriter(str(path), pixels=False, most_runs=max(1 << 24, 128 * size_of(file)))
+
+
+def shape_of(segmentation: Any) -> Shape:
+    """What a ``segmentation`` tells; a list is one of polygons.
+
+    Raises:
+        ValueError: when it is no mask.
+    """
+    if isinstance(segmentation, list):
+        return polygons_of(segmentation)
+    return runs_of_rle(segmentation)
+
+
+def runs_of(shape: Shape, height: int, width: int) -> tuple[int, int, array[int]]:
+    """Height, width and runs of a mask in an image of this size.
+
+    Raises:
+        ValueError: for polygons that are none.
+    """
+    if isinstance(shape, tuple):
+        return shape
+    return height, width, runs_of_polygons(shape, height, width)
 
 
 class _Image(NamedTuple):
@@ -150,20 +165,24 @@ def _table(
     return kept_table(cache, [path], lambda: _Reader(path, names, least_score, masks).table(), rule)
 
 
-def _records(file: IO[bytes]) -> Iterator[tuple[str, int, Any]]:
-    """Images and annotations one by one, with their list and their place in it."""
+def records_of(file: IO[bytes], *lists: str) -> Iterator[tuple[str, int, Any]]:
+    """What is in some lists of an object, one by one, with the list and the place in it.
+
+    Raises:
+        ValueError: when one of them is missing or stands twice.
+    """
     pieces, found = JsonPieces(file), set()
     for name in pieces.members():
         if name in found:
             raise ValueError(f"{name} stands twice")
         found.add(name)
-        if name in ("images", "annotations"):
+        if name in lists:
             for place, record in enumerate(pieces.elements()):
                 yield name, place, record
         else:
             pieces.value()
     pieces.end()
-    for name in ("images", "annotations"):
+    for name in lists:
         if name not in found:
             raise ValueError(f"{name} expected, got {sorted(found)[:20]}")
 
@@ -173,15 +192,15 @@ class _Reader:
 
     def __init__(self, path: Path, frame_of: FrameOf, least: float | None, masks: bool) -> None:
         self.path, self.frame_of, self.least, self.masks = path, frame_of, least, masks
-        self.writer = TableWriter(str(path), pixels=False)
+        self.writer = writer_for(path)
         self.images: dict[int, _Image] = {}
         self.rows = array("q"), array("d"), array("d"), array("i")  # image, box, score, category
         self.tracks: list[Hashable] = []
-        self.runs: list[tuple[int, int, array[int]]] = []
+        self.shapes: list[Shape] = []
 
     def table(self) -> Table:
         with opened(self.path, _EXPECTED) as file:
-            for kind, place, record in _records(file):
+            for kind, place, record in records_of(file, "images", "annotations"):
                 try:
                     if kind == "images":
                         self._image(record)
@@ -212,10 +231,10 @@ class _Reader:
         if record.get("iscrowd") or (self.least is not None and score < self.least):
             return
         if self.masks:
-            self.runs.append(runs_of_rle(field(record, "segmentation")))
+            self.shapes.append(shape_of(field(record, "segmentation")))
             corners = (0.0, 0.0, 0.0, 0.0)  # the mask tells
         else:
-            corners = _corners(field(record, "bbox"))
+            corners = corners_of(field(record, "bbox"))
         known = [record[name] for name in ("track_id", "instance_id") if name in record]
         self.tracks.append(identity(known[0], "track_id") if known else None)
         images, boxes, scores, categories = self.rows
@@ -240,11 +259,20 @@ class _Reader:
             x1, y1, x2, y2 = boxes[4 * row : 4 * row + 4]
             corners = (x1 / width, y1 / height, x2 / width, y2 / height)
             self.writer.add(video, frame, corners, track, categories[row], scores[row])
-            if self.masks:
-                self.writer.mask(*self.runs[row])
+            if not self.masks:
+                continue
+            try:
+                self.writer.mask(*runs_of(self.shapes[row], int(height), int(width)))
+            except ValueError as error:
+                raise ValueError(f"annotations of image {key}: {error}") from error
 
 
-def _corners(box: Any) -> tuple[float, float, float, float]:
+def corners_of(box: Any) -> tuple[float, float, float, float]:
+    """The corners (x1, y1, x2, y2) of a ``bbox``.
+
+    Raises:
+        ValueError: when it is none.
+    """
     if not isinstance(box, list) or len(box) != 4:
         raise ValueError(f"bbox: [x, y, width, height] expected, got {str(box)[:80]}")
     x, y, width, height = (number(value, f"bbox[{place}]") for place, value in enumerate(box))

@@ -91,7 +91,7 @@ class ColumnBoxes:
             if isinstance(told, str) and told.strip():
                 told = self._read(told.strip())
             if told is not None and not isinstance(told, str):
-                self._add(writer, writer.video(entry.name), told)
+                self._add(writer, writer.video(entry.known_as), told)
         except ValueError as error:
             if isinstance(error, InputError):
                 raise

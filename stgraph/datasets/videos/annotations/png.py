@@ -61,7 +61,7 @@ class PngMasks(Masks):
 
     def find(self, entry: Entry, frames: NDArray[np.int64]) -> tuple[list[Mask], Looked]:
         """The masks of a clip's frames, from their images."""
-        files = self._files(entry.name)
+        files = self._files(entry.known_as)
         found = []
         for place, frame in enumerate(frames.tolist()):
             if frame not in files:

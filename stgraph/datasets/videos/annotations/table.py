@@ -148,10 +148,11 @@ class TableWriter:
     Args:
         source: where they come from, for messages.
         pixels: whether boxes are in pixels; in 0..1 of the frame otherwise.
+        most_runs: of all masks together, which a few words of a file may stand for.
     """
 
-    def __init__(self, source: str, pixels: bool = True) -> None:
-        self.source, self.pixels = source, pixels
+    def __init__(self, source: str, pixels: bool = True, most_runs: int = 1 << 31) -> None:
+        self.source, self.pixels, self.most_runs = source, pixels, most_runs
         self._videos: dict[str, int] = {}
         self._tracks: list[dict[Hashable, int]] = []
         self._video, self._frame = array("i"), array("i")
@@ -213,7 +214,13 @@ class TableWriter:
         self._score.append(score)
 
     def mask(self, height: int, width: int, runs: Sequence[int]) -> None:
-        """Say of what size the newest row's mask is, and of which runs; of all rows or none."""
+        """Say of what size the newest row's mask is, and of which runs; of all rows or none.
+
+        Raises:
+            ValueError: when masks have more runs than they may.
+        """
+        if len(self._runs) + len(runs) > self.most_runs:
+            raise ValueError(f"masks of at most {self.most_runs} runs expected, got more")
         self._mask_size.extend((height, width))
         self._run_start.append(len(self._runs))
         self._run_count.append(len(runs))

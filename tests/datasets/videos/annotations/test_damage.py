@@ -25,6 +25,8 @@ from stgraph.datasets.videos.annotations import (
     MotBoxes,
     PngMasks,
     SomethingElseBoxes,
+    YouTubeVisBoxes,
+    YouTubeVisMasks,
     open_table,
 )
 
@@ -49,6 +51,14 @@ def coco(**what: Any) -> bytes:
     return json.dumps({"images": images, "annotations": found, "categories": []}).encode()
 
 
+def vis() -> bytes:
+    names = [f"7/{k:05d}.jpg" for k in (1, 2, 3)]
+    videos = [{"id": 3, "file_names": names, "width": 16, "height": 8}]
+    boxes, shapes = [[1.5, 2, 4, 5], None, [0, 0, 16, 8]], [SEGMENTATION, None, POLYGONS]
+    thing = {"id": 7, "video_id": 3, "score": 0.5, "bboxes": boxes, "segmentations": shapes}
+    return json.dumps({"videos": videos, "annotations": [thing], "categories": []}).encode()
+
+
 def table(folder: Path) -> bytes:
     path = folder / "some.json"
     path.write_bytes(something_else())
@@ -70,11 +80,15 @@ class Kind(NamedTuple):
 
 
 SEGMENTATION = {"size": [8, 16], "counts": [9, 4, 8, 7, 100]}
+POLYGONS = [[1, 1.5, 12, 1, 12.5, 7], [3, 3, 9, 3, 9, 9, 3, 8]]
 COLUMN = [{"frame": k, "box": [1.5, 2, 7.25, 6], "track": "a", "score": 0.5} for k in range(3)]
 KINDS = {
     "something else": Kind(lambda _: something_else(), "a.json", SomethingElseBoxes),
     "coco": Kind(lambda _: coco(bbox=[1.5, 2, 4, 5]), "a.json", CocoBoxes),
     "rle": Kind(lambda _: coco(segmentation=SEGMENTATION), "a.json", CocoMasks),
+    "polygons": Kind(lambda _: coco(segmentation=POLYGONS), "a.json", CocoMasks),
+    "vis boxes": Kind(lambda _: vis(), "a.json", YouTubeVisBoxes),
+    "vis masks": Kind(lambda _: vis(), "a.json", YouTubeVisMasks),
     "mot": Kind(
         lambda _: b"1,7,1.5,2,4,5,0.5,1,1\n2,7,1.5,2,4,5,0.5,1,1\n" * 1 + b"2,8,0,0,4,5,1,1,1\n",
         "7.txt",
@@ -129,7 +143,8 @@ def test_files_of_other_kinds_are_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / "files" / kind.file
     path.parent.mkdir(parents=True)
     for other in KINDS:
-        if {name, other} in ({"coco", "rle"}, {name}):
+        alike = (("coco", "rle", "polygons"), ("vis boxes", "vis masks"))
+        if name == other or any({name, other} <= set(kinds) for kinds in alike):
             continue
         path.write_bytes(KINDS[other].whole(tmp_path))
         assert told(kind, path), other
