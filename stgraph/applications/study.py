@@ -14,13 +14,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from stgraph.checks import choice, integer
 from stgraph.studies.checking import all_runs
 from stgraph.studies.file import Study, read_study
-from stgraph.studies.markdown import markdown, percent
-from stgraph.studies.page import page
+from stgraph.studies.pages import page
 from stgraph.studies.plan import LOG, Run, read_result, set_aside, state
-from stgraph.studies.reproduction import kept
+from stgraph.studies.reproduced import kept
 from stgraph.studies.running import Kind, carry_out, progress_of
 from stgraph.studies.share import Share
 from stgraph.studies.summary import gathered
+from stgraph.studies.table import markdown, percent
 from stgraph.training.quiet import quiet
 from stgraph.viz.curves import minutes
 from stgraph.viz.optional import need
