@@ -21,6 +21,7 @@ import torch
 import yaml
 
 from stgraph.checks import InputError
+from stgraph.reading import read_json
 from stgraph.runs.command import Command
 from stgraph.runs.folder import locked
 from stgraph.signals import Interrupted, handled
@@ -144,9 +145,13 @@ def work(job: dict[str, Any], ending: _Ending | None = None) -> int:
 def _alone(job: dict[str, Any], own: Path, ending: _Ending) -> int:
     if (own / RESULT).is_file():
         return 0
-    plan = {name: job[name] for name in ("study", "row", "seed", "digest", "threads")}
     if not (own / PLAN).is_file():
+        plan = {name: job[name] for name in ("study", "row", "seed", "digest", "threads")}
         write_whole(own / PLAN, json.dumps(plan, indent=1).encode())
+    plan = read_json(own / PLAN, "the plan of a run")
+    if plan["digest"] != job["digest"]:  # begun since whoever started this looked
+        raise InputError("run", "one of this configuration", f"{own.parent}, of another")
+    job = {**job, "threads": plan["threads"]}
     torch.set_num_threads(job["threads"])
     config = own / "run.yaml"  # what `stgraph fit --config` would do the same with
     write_whole(config, yaml.safe_dump(job["configuration"], sort_keys=False).encode())
