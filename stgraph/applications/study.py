@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from stgraph.checks import choice, integer
 from stgraph.studies.checking import all_runs
 from stgraph.studies.file import Study, read_study
-from stgraph.studies.markdown import markdown, percent
-from stgraph.studies.page import page
+from stgraph.studies.pace import Pace
+from stgraph.studies.pages import page
 from stgraph.studies.plan import LOG, Run, read_result, set_aside, state
-from stgraph.studies.reproduction import kept
+from stgraph.studies.reproduced import kept
 from stgraph.studies.running import Kind, carry_out, progress_of
 from stgraph.studies.share import Share
 from stgraph.studies.summary import gathered
+from stgraph.studies.table import markdown, percent
 from stgraph.training.quiet import quiet
 from stgraph.viz.curves import minutes
 from stgraph.viz.optional import need
@@ -115,26 +117,22 @@ def _train(study: Study, runs: Sequence[Run], planned: int, jobs: int, threads: 
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[left]}"),
     )
-    bar = Progress(
-        *columns, console=console, disable=not sys.stderr.isatty(), speed_estimate_period=900
-    )
-    before = planned - len(runs)
-    with bar:
-        task = bar.add_task(study.name, total=max(1, len(runs)))
-        ended = 0
+    before, pace = planned - len(runs), Pace(len(runs), time.monotonic())
+    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(study.name, total=max(1, len(runs)), left="")
 
         def tell(one: Run, kind: Kind) -> None:
-            nonlocal ended
-            ended += 1
+            pace.end(one.name)
             print(f"{one}: {_told(one, kind)}", flush=True)
 
         def look(doing: Sequence[Run]) -> None:
-            done = ended + sum(map(progress_of, doing))
-            said = f"{study.name}: {before + ended} of {planned} runs"
-            bar.update(task, completed=done, description=said)
+            shares = {one.name: progress_of(one) for one in doing}
+            done, left = pace.look(shares, time.monotonic())
+            said = f"{study.name}: {before + done:.1f} of {planned} runs"
+            rest = "" if left is None else f"{minutes(left)} left"
+            bar.update(task, completed=done, description=said, left=rest)
 
         outcome = carry_out(study, runs, jobs, threads, tell, look)
     return len(outcome.failed)

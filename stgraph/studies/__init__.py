@@ -9,15 +9,15 @@ It is not imported with the library: it needs Lightning, of the extra ``train``.
 
 from stgraph.studies.checking import all_runs
 from stgraph.studies.file import HeldOut, Row, Study, read_study
-from stgraph.studies.markdown import markdown
 from stgraph.studies.merging import changed
-from stgraph.studies.page import page
+from stgraph.studies.pages import page
 from stgraph.studies.plan import Run
-from stgraph.studies.reproduction import reproduction
+from stgraph.studies.reproduced import reproduction
 from stgraph.studies.running import Outcome, carry_out
 from stgraph.studies.share import Share
 from stgraph.studies.statistics import Mean, Paired, holm, mcnemar, mean_of, paired
 from stgraph.studies.summary import Line, gathered, lines
+from stgraph.studies.table import markdown
 
 __all__ = [
     "HeldOut",

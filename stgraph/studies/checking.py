@@ -47,6 +47,7 @@ def all_runs(study: Study, runs: str, build: bool = True) -> list[Run]:
             told = configuration(study, row, study.seeds[0], runs)
             whole = resolved(told)
             _check_held_out(whole)
+            _check_trainer(whole["trainer"])
             if build:
                 _check_answer(told, best=study.weights == "best")
         for seed in study.seeds:
@@ -84,10 +85,19 @@ def _check_held_out(whole: Mapping[str, Any]) -> None:
             raise InputError("held_out", "clips of the test alone", f"those of data.{stage}")
 
 
+def _check_trainer(options: Mapping[str, Any]) -> None:
+    """Check that a run can leave a result: checkpoints, from one process."""
+    for name, value in (("enable_checkpointing", False), ("fast_dev_run", True)):
+        if options.get(name) is value:
+            raise InputError(f"trainer.{name}", "a run that leaves checkpoints", value)
+
+
 def _check_answer(told: Mapping[str, Any], best: bool) -> None:
     """Build a configuration and let it answer two clips."""
     with _as_file(told) as path:
         command = Command(["fit", "--config", path], run=False)
+    if command.trainer.world_size > 1:
+        raise InputError("trainer.devices", "one device a run", command.trainer.world_size)
     data = command.datamodule
     if best and not validates(data):
         raise InputError("weights", "`last`, where nothing is validated", "`best`")

@@ -37,14 +37,15 @@ class Curve(Callback):
         self.seconds: list[float] = []
         """Of training and validation, at each point."""
         self._before = 0.0  # seconds of the sessions before
-        self._since = self._told = time.monotonic()
+        self._since: float | None = None
+        self._told = time.monotonic()
         self._loss, self._of = 0.0, 0
         self._losses: list[tuple[Tensor, int]] = []  # which nobody has waited for
 
     @property
     def total(self) -> float:
         """Seconds of training and validation so far."""
-        return self._before + time.monotonic() - self._since
+        return self._before + (0 if self._since is None else time.monotonic() - self._since)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was recorded."""
@@ -69,6 +70,10 @@ class Curve(Callback):
         """Begin a session."""
         self.sessions += 1
         self._since = time.monotonic()
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End a session."""
+        self._before, self._since = self.total, None
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

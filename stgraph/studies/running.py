@@ -156,24 +156,26 @@ def _kind(process: subprocess.Popen[str]) -> Kind:
 
 
 def _end(processes: Sequence[subprocess.Popen[str]]) -> None:
-    """End processes in order: they save where they are. A second signal ends them at once."""
+    """End processes with their input: they save where they are. A second signal does so at once."""
     try:
-        _ask(processes, None)
-    except Interrupted:
-        _ask(processes, _PATIENCE)
-
-
-def _ask(processes: Sequence[subprocess.Popen[str]], patience: float | None) -> None:
-    for process in processes:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-    for process in processes:
-        try:
-            process.wait(patience)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        for process in processes:
+            _close(process)
+        for process in processes:
             process.wait()
-        _close(process)
+    except Interrupted:
+        for process in processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in processes:
+            _wait(process)
+
+
+def _wait(process: subprocess.Popen[str]) -> None:
+    try:
+        process.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _close(process: subprocess.Popen[str]) -> None:

@@ -21,6 +21,7 @@ import torch
 import yaml
 
 from stgraph.checks import InputError
+from stgraph.reading import read_json
 from stgraph.runs.command import Command
 from stgraph.runs.folder import locked
 from stgraph.signals import Interrupted, handled
@@ -34,11 +35,31 @@ from stgraph.writing import write_whole
 __all__ = ["main", "work"]
 
 
+class _Ending:
+    """Ends this process with its input, as SIGTERM does, unless it is ending already.
+
+    (A queue may send a signal to all processes at once, and a second one would end a fit before its
+    step is saved.)
+    """
+
+    def __init__(self) -> None:
+        self.command: Command | None = None
+        """What is being carried out."""
+
+    def watch(self) -> None:
+        """Wait for the end of the input."""
+        sys.stdin.read()
+        leave = getattr(self.command, "_leave", None)
+        if leave is None or not (leave.noted or leave.agreed):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
 class _Recorded(Command):
     """A run with its curve among the callbacks, where its checkpoints keep it."""
 
-    def __init__(self, arguments: Sequence[str], curve: Curve) -> None:
+    def __init__(self, arguments: Sequence[str], curve: Curve, ending: _Ending) -> None:
         self.curve = curve
+        ending.command = self  # which carries out all of it before it is built
         super().__init__(arguments)
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:
@@ -61,10 +82,10 @@ class _Fit(_Recorded):
 class _Test(_Recorded):
     """A test that keeps what became of each clip."""
 
-    def __init__(self, arguments: Sequence[str], curve: Curve, k: int) -> None:
+    def __init__(self, arguments: Sequence[str], curve: Curve, ending: _Ending, k: int) -> None:
         self._k = k
         self.figures: dict[str, float] = {}
-        super().__init__(arguments, curve)
+        super().__init__(arguments, curve, ending)
 
     def instantiate_classes(self) -> None:
         """Build everything, and one more metric."""
@@ -81,10 +102,11 @@ class _Test(_Recorded):
 def main() -> int:
     """Do the run that the input says; return the exit status."""
     job = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_input, daemon=True).start()
+    ending = _Ending()
+    threading.Thread(target=ending.watch, daemon=True).start()
     try:
         with handled():
-            return work(job)
+            return work(job, ending)
     except Interrupted as stop:
         print(stop, flush=True)
         return int(stop.code or 0)
@@ -96,17 +118,13 @@ def main() -> int:
         return FAILED
 
 
-def _end_with_input() -> None:
-    sys.stdin.read()
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-def work(job: dict[str, Any]) -> int:
+def work(job: dict[str, Any], ending: _Ending | None = None) -> int:
     """Fit, or go on with it, test, and write the result.
 
     Args:
         job: ``own``, the folder of the study's files of the run; its ``configuration``; ``study``,
             ``row``, ``seed``, ``digest``, ``metric``, ``weights`` and ``threads``.
+        ending: what is told which command is carried out.
 
     Returns:
         0 when it is done, :data:`ELSEWHERE` or :data:`UNFINISHED`.
@@ -119,17 +137,21 @@ def work(job: dict[str, Any]) -> int:
         print(error, flush=True)
         return ELSEWHERE
     try:
-        return _alone(job, own)
+        return _alone(job, own, ending or _Ending())
     finally:
         lock.__exit__(None, None, None)
 
 
-def _alone(job: dict[str, Any], own: Path) -> int:
+def _alone(job: dict[str, Any], own: Path, ending: _Ending) -> int:
     if (own / RESULT).is_file():
         return 0
-    plan = {name: job[name] for name in ("study", "row", "seed", "digest", "threads")}
     if not (own / PLAN).is_file():
+        plan = {name: job[name] for name in ("study", "row", "seed", "digest", "threads")}
         write_whole(own / PLAN, json.dumps(plan, indent=1).encode())
+    plan = read_json(own / PLAN, "the plan of a run")
+    if plan["digest"] != job["digest"]:  # begun since whoever started this looked
+        raise InputError("run", "one of this configuration", f"{own.parent}, of another")
+    job = {**job, "threads": plan["threads"]}
     torch.set_num_threads(job["threads"])
     config = own / "run.yaml"  # what `stgraph fit --config` would do the same with
     write_whole(config, yaml.safe_dump(job["configuration"], sort_keys=False).encode())
@@ -137,12 +159,13 @@ def _alone(job: dict[str, Any], own: Path) -> int:
     quiet = ["--trainer.enable_progress_bar=false"]
     resumes = (own.parent / "checkpoints" / "last.ckpt").is_file()
     last = ["--ckpt_path=last"] if resumes else []
-    fit = _Fit(["fit", "--config", str(config), *quiet, *last], curve)
+    fit = _Fit(["fit", "--config", str(config), *quiet, *last], curve, ending)
     if fit.over:
         return UNFINISHED
     weights = f"--ckpt_path={job['weights']}"
     k = int(job["metric"].removeprefix("top"))
-    test = _Test(["test", "--config", str(config), *quiet, weights], Curve(own / PROGRESS), k)
+    words = ["test", "--config", str(config), *quiet, weights]
+    test = _Test(words, Curve(own / PROGRESS), ending, k)
     result = result_of(
         job,
         configuration=resolved(job["configuration"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -91,10 +92,14 @@ def test_a_run_that_fails_does_not_lose_the_others(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "status", "to_all"),
+    [(signal.SIGTERM, 143, False), (signal.SIGINT, 130, False), (signal.SIGTERM, 143, True)],
+)
 def test_a_signal_ends_all_in_order_and_the_next_study_goes_on(
-    study: Study, number: int, status: int
+    study: Study, number: int, status: int, to_all: bool
 ) -> None:
+    """A queue may send it to all processes at once."""
     pause = {"class_path": "crashes.PauseOnce", "init_args": {"step": 3}}
     rows = [{"name": "Narrow", "set": {"trainer.callbacks": [pause]}}]
     path = study(rows=rows, set={"data.test.seed": 2, "trainer.max_epochs": 2})
@@ -110,14 +115,16 @@ def test_a_signal_ends_all_in_order_and_the_next_study_goes_on(
             assert started.poll() is None, started.stderr and started.stderr.read()
             assert time.monotonic() < end
             time.sleep(0.05)
+        child = int(Path("reached").read_text())
         started.send_signal(number)
+        if to_all:
+            os.kill(child, number)
         time.sleep(0.5)
         Path("go_on").touch()  # the step that it is at comes to its end
         assert started.wait(timeout=60) == status
         assert started.stderr is not None
         assert f"ended by {signal.Signals(number).name}" in started.stderr.read()
     (run,) = runs_of(path)
-    child = int(Path("reached").read_text())
     assert not Path(f"/proc/{child}").exists() or not Path("/proc").exists()
     assert (run.folder / "checkpoints" / "last.ckpt").is_file()
     assert read_result(run) is None

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from stgraph.metrics.answers import wilson
-from stgraph.studies.markdown import markdown
 from stgraph.studies.measuring import pack
-from stgraph.studies.page import page
-from stgraph.studies.reproduction import kept, reproduction
+from stgraph.studies.pages import page
+from stgraph.studies.reproduced import kept, reproduction
 from stgraph.studies.statistics import mcnemar, paired
 from stgraph.studies.summary import lines
+from stgraph.studies.table import markdown
 
 CLIPS = 200
 LABELS = list(range(CLIPS))

@@ -139,6 +139,18 @@ def test_a_run_whose_time_is_over_is_no_result(study: Study) -> None:
     assert state(run) == "begun"
 
 
+def test_a_run_goes_on_with_its_own_threads_and_configuration(study: Study) -> None:
+    run = first(study())
+    run.own.mkdir(parents=True)
+    plan = run.own / "plan.json"
+    plan.write_text(json.dumps({"digest": "begun by another", "threads": 1}))
+    with pytest.raises(InputError, match="run: expected one of this configuration"):
+        work(job(run))
+    plan.write_text(json.dumps({"digest": run.digest, "threads": 1}))
+    assert work(job(run, threads=2)) == 0
+    assert timeless(run)["threads"] == 1
+
+
 def test_a_run_of_another_configuration_is_refused_or_set_aside(study: Study) -> None:
     run = first(study())
     assert set_aside(run) is None

@@ -16,4 +16,4 @@ class ChannelsLast(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Rearrange the weights, before an optimiser sees them."""
-        pl_module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        pl_module.to(memory_format=torch.channels_last)

@@ -70,6 +70,7 @@ def test_only_what_the_auxiliary_sees_learns(
     assert any(name.startswith("auxiliary.head") for name in moved)
 
 
+@pytest.mark.slow
 def test_what_is_shown_teaches_the_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
@@ -94,7 +95,7 @@ def test_what_is_shown_teaches_the_classes(tmp_path: Path, monkeypatch: pytest.M
         return value
 
     before = loss()
-    built.trainer.callbacks.insert(0, ShowFirst(clips(1920), batch_size=64))
+    built.trainer.callbacks.insert(0, ShowFirst(clips(7680), batch_size=96))
     built.trainer.fit(module, built.datamodule)
     assert loss() < before - 0.1
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stgraph.studies.markdown import percent, points, probability, reached, totals
 from stgraph.studies.summary import Line, lines, reference_of
+from stgraph.studies.table import percent, points, probability, reached, totals
 from stgraph.viz import Report
 from stgraph.viz.colours import RUN_COLOURS
 from stgraph.viz.curves import OBJECTS, minutes

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from stgraph.reading import read_json
-from stgraph.studies.markdown import markdown
 from stgraph.studies.plan import LARGEST
+from stgraph.studies.table import markdown
 
 __all__ = ["kept", "reproduction"]
 
