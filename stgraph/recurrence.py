@@ -164,7 +164,11 @@ def scan(
     steps = x.transpose(0, 1).reshape(frames, rows, -1)  # [T, B·N, C]
     past = tuple(part.reshape(depth, rows, width) for part in memory)
     if mask is None and fresh is None and lengths is not None and min(lengths) < frames:
-        out, past = _packed(cell, steps, past, [n for n in lengths for _ in range(nodes)])
+        if isinstance(cell, CellParts):  # it is the module that takes packed steps
+            there = _there(lengths, frames, x.device).expand(clips, frames, nodes)
+            out, past = _loop(cell, steps, past, there, None)
+        else:
+            out, past = _packed(cell, steps, past, [n for n in lengths for _ in range(nodes)])
     elif mask is None and fresh is None and fits(cell, steps):
         (out,) = Sweep.of(steps, past[0][0], *cell.all_weights[0])
         past = (out[-1:].clone(),)  # a state holds no view of the piece that it comes from
@@ -180,8 +184,14 @@ def scan(
     return out, tuple(part.reshape(depth, clips, nodes, width) for part in past)
 
 
+def _there(lengths: Sequence[int], frames: int, device: torch.device) -> Tensor:
+    """Which frames clips of these lengths have ``[B, T, 1]``."""
+    ends = torch.tensor(lengths).to(device, non_blocking=True)
+    return (torch.arange(frames, device=device) < ends[:, None])[..., None]
+
+
 def _packed(
-    cell: nn.GRU | nn.LSTM | CellParts, steps: Tensor, past: Memory, lengths: Sequence[int]
+    cell: nn.GRU | nn.LSTM, steps: Tensor, past: Memory, lengths: Sequence[int]
 ) -> tuple[Tensor, Memory]:
     """The fused form of :func:`scan` on ``steps [T, R, C]`` of rows of different lengths."""
     some = [row for row, length in enumerate(lengths) if length]  # others keep their memory

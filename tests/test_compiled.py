@@ -188,6 +188,18 @@ def test_a_cell_is_followed_by_its_parts():
     )
 
 
+@pytest.mark.filterwarnings("ignore:Dynamo does not know")  # what puts frames into clips
+@pytest.mark.parametrize("cell", [nn.GRU(3, 5), nn.LSTM(3, 5, num_layers=2)])
+def test_clips_of_different_lengths_go_through_compiled_code(cell):
+    layer, features = TimeLayer(cell).double(), torch.randn(2, 4, 3, 6, 6).double()
+    mask = torch.tensor([[True, True, True, True], [True, False, True, False]])
+    graph, _ = GridNodes(3, (2,))(features, frame_mask=mask)
+    torch._dynamo.reset()
+    with torch.no_grad():
+        found = torch.compile(layer, backend="eager")(graph.x, graph)
+    torch.testing.assert_close(found, layer(graph.x, graph))
+
+
 @pytest.mark.parametrize("change", ["hook", "parametrisation", "class"])
 def test_a_cell_that_is_more_than_its_parts_is_called(change):
     class Twice(nn.GRU):

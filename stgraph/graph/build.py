@@ -66,8 +66,9 @@ def frame_graphs(
         slices = ptr
     assignment = flat.pop("batch")
     batch = empty()
-    for name, value in {**flat, "layout": layout, "batch": assignment, "ptr": ptr}.items():
+    for name, value in flat.items():
         batch[name] = value
+    batch["layout"], batch["batch"], batch["ptr"] = layout, assignment, ptr
     none = torch.zeros(graphs, dtype=torch.long)
     batch._num_graphs = graphs
     batch._slice_dict = dict.fromkeys(flat, slices) | {"layout": torch.arange(graphs + 1)}

@@ -98,7 +98,8 @@ class NodeExtractor(nn.Module, ABC):
 
     def takes(self, hint: str) -> bool:
         """Whether :meth:`regions` takes an argument of this name."""
-        return _takes(self, hint)
+        told: bool = _takes(self, hint)
+        return told
 
     def example_hints(self, features: Tensor) -> dict[str, Any]:
         """Arguments that the extractor needs beside ``features``: what the contract tests pass."""
