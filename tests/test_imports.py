@@ -36,6 +36,7 @@ MAY = {
     "model": CONTRACT | {"edges", "nodes", "layers"},
     "insertion": {"checks", "causality", "padding"},  # it knows blocks by what they return
     "classifiers": CONTRACT | {"layers", "model", "insertion"},
+    "export": {"checks", "causality", "nodes", "layers"},  # models by what they return
     "explain": CONTRACT | {"layers", "model"},
     "backbones": {"checks", "causality", "initialise", "padding", "recurrence", "classifiers"},
     "recipes": CORE,
@@ -49,7 +50,18 @@ MAY = {
     "training": CORE | {"reading", "weights", "datasets", "metrics", "viz", "writing", "signals"},
     "runs": {"checks", "reading", "writing", "datasets", "training"},
     "applications": CORE
-    | {"explain", "reading", "datasets", "training", "runs", "viz", "writing", "signals", ""},
+    | {
+        "explain",
+        "export",
+        "reading",
+        "datasets",
+        "training",
+        "runs",
+        "viz",
+        "writing",
+        "signals",
+        "",
+    },
     "commands": {"runs", "applications"},
     "cli": {"checks", "signals", "commands", ""},
     "__main__": {"cli"},
