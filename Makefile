@@ -76,8 +76,8 @@ $(VENV)/.demo-video: $(INPUTS) | $(BIN)/python
 	@touch $@ $(VENV)/.demo
 
 $(VENV)/.dev: $(INPUTS) | $(BIN)/python
-	@echo "== set-up: stgraph with [train,video,viz,docs,dev] into $(VENV)"
-	$(PIP) install --quiet -c constraints.txt -e ".[train,video,viz,docs,dev]"
+	@echo "== set-up: stgraph with [train,video,viz,export,docs,dev] into $(VENV)"
+	$(PIP) install --quiet -c constraints.txt -e ".[train,video,viz,export,docs,dev]"
 	@touch $@ $(VENV)/.demo $(VENV)/.demo-video $(VENV)/.docs
 
 $(VENV)/.docs: $(INPUTS) | $(BIN)/python

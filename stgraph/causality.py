@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any, overload
 
+import torch
 from torch import nn
 
 from stgraph.checks import InputError
@@ -42,7 +43,7 @@ class AsItsParts:
     def __get__(self, module: nn.Module, owner: type) -> bool: ...
 
     def __get__(self, module: nn.Module | None, owner: type) -> bool | AsItsParts:
-        return self if module is None else not waiting(module)
+        return self if module is None else not _waits(module)
 
 
 def says(part: Any) -> bool | None:
@@ -72,6 +73,12 @@ def waiting(module: nn.Module) -> list[str]:
         elif said is None and isinstance(part, nn.Module):
             found += [f"{name}.{inner}" for inner in waiting(part)]
     return found
+
+
+# A compiler takes it as it is: among the parts are some that it refuses to look at, such as a GRU.
+@torch.compiler.assume_constant_result
+def _waits(module: nn.Module) -> bool:
+    return bool(waiting(module))
 
 
 def refuse_state(module: Any, state: object, part: str | None = None) -> None:

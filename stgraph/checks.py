@@ -74,16 +74,17 @@ def _restore(name: str, message: str) -> InputError:
     return error
 
 
-def shape(name: str, tensor: Tensor, pattern: str) -> tuple[int, ...]:
+def shape(name: str, tensor: Tensor, *pattern: str | int) -> tuple[int, ...]:
     """Check the shape of a tensor against a pattern and return its sizes.
 
-    A word of the pattern is a number (that size) or a letter (any size, the same wherever the
-    letter stands again).
+    A number of the pattern is that size, a letter any size, the same wherever the letter stands
+    again.
 
     Args:
         name: how the argument is called where it was passed.
         tensor: the tensor.
-        pattern: for example ``"B T 32 H W"``.
+        pattern: numbers, and words such as ``"B T 32 H W"``. Sizes that are known are passed as
+            they are: a compiler that leaves a size open could not write it into a word.
 
     Returns:
         All sizes, in order.
@@ -93,29 +94,36 @@ def shape(name: str, tensor: Tensor, pattern: str) -> tuple[int, ...]:
 
     Examples:
         >>> import torch
-        >>> shape("features", torch.zeros(2, 5, 32, 16, 16), "B T 32 H H")
+        >>> shape("features", torch.zeros(2, 5, 32, 16, 16), "B T", 32, "H H")
         (2, 5, 32, 16, 16)
         >>> shape("features", torch.zeros(2, 16), "B T 32 H H")
         Traceback (most recent call last):
         stgraph.checks.InputError: features: expected [B, T, 32, H, H], got [2, 16]
     """
-    words = pattern.split()
-    expected = f"[{', '.join(words)}]"
+    words: list[str | int] = []
+    for part in pattern:
+        words += part.split() if isinstance(part, str) else [part]
+    if isinstance(tensor, Tensor) and tensor.dim() == len(words) and _fits(tensor.shape, words):
+        return tuple(tensor.shape)
+    expected = f"[{', '.join(map(str, words))}]"
     if not isinstance(tensor, Tensor):
         raise InputError(name, f"a tensor {expected}", type(tensor).__name__)
-    sizes = tuple(tensor.shape)
+    raise InputError(name, expected, list(tensor.shape))
+
+
+def _fits(sizes: Sequence[int], words: Sequence[str | int]) -> bool:
     letters: dict[str, int] = {}
-    if len(sizes) == len(words) and all(
-        size == (int(word) if word.isdigit() else letters.setdefault(word, size))
-        for word, size in zip(words, sizes, strict=True)
-    ):
-        return sizes
-    raise InputError(name, expected, list(sizes))
+    for size, word in zip(sizes, words, strict=True):
+        if isinstance(word, str):
+            word = int(word) if word.isdigit() else letters.setdefault(word, size)
+        if size != word:
+            return False
+    return True
 
 
 def channels(name: str, tensor: Tensor, width: int) -> int:
     """Check the width of node features ``[V, width]`` and return the number of nodes V."""
-    return shape(name, tensor, f"V {width}")[0]
+    return shape(name, tensor, "V", width)[0]
 
 
 def choice(name: str, value: T, choices: Iterable[T]) -> T:

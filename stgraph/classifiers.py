@@ -128,9 +128,9 @@ class CNNClassifier(VideoClassifier):
         inner, mean = (None, None) if state is None else state
         logits, blocks, after = self.net(video, inner, frame_mask, **hints)
         if self.net.is_3d:
-            shape("logits", logits, f"{video.size(0)} {self.num_classes}")
+            shape("logits", logits, video.size(0), self.num_classes)
         else:
-            shape("logits", logits, f"{video.size(0)} {video.size(1)} {self.num_classes}")
+            shape("logits", logits, video.size(0), video.size(1), self.num_classes)
             logits, mean = mean_over_time(logits, mean, frame_mask)
         with_graph = {name: out for name, out in blocks.items() if hasattr(out, "graph")}
         last = next(reversed(with_graph.values()), None)

@@ -27,11 +27,14 @@ COMMANDS = {
     "demo-video": "make videos, train on them, and do all that there is to do with videos",
     "show": "write a page of the regions that a model finds in a clip",
     "extract": "write a data set of the graphs that a model makes of clips",
+    "export": "write a trained model into a file that runs without this library",
     "study": "do the runs of a table, rows × seeds, and write the table",
     "inspect": "read every video of a folder, a list or a data set, and report what there is",
 }
 RUN_PARTS = ("data", "model", "trainer")
 """Parts of a run whose options a command hands on, if it has an argument ``options``."""
+OF_EXPORT = {"onnx", "onnxruntime", "onnxscript"}
+"""Packages of the extra ``export``."""
 VIDEOS = "--video"
 POSITIONAL = {"inspect", "study"}
 """Commands whose options without a default are given without their names."""
@@ -107,9 +110,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] == "stgraph":
             raise
+        extras = "export" if error.name in OF_EXPORT else "train,viz"
         print(
             f"stgraph {given.command}: error: needs {error.name}; "
-            "pip install 'stgraph-video[train,viz]'",
+            f"pip install 'stgraph-video[{extras}]'",
             file=sys.stderr,
         )
         return 2

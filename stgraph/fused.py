@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-__all__ = ["Fused", "is_hooked", "is_looked_into"]
+__all__ = ["Fused", "is_hooked", "is_just", "is_looked_into"]
 
 
 def is_looked_into(*inputs: Any) -> bool:
@@ -28,6 +28,15 @@ def is_looked_into(*inputs: Any) -> bool:
 
 def _has_tangent(x: Tensor) -> bool:
     return forward_ad.unpack_dual(x).tangent is not None  # type: ignore[no-untyped-call]
+
+
+def is_just(module: object, kind: type) -> bool:
+    """Whether a module is of a class and of no other, or stands in for such a one.
+
+    An exporter runs stand-ins for a model's parts, each of a class made of its own and the part's.
+    """
+    own = type(module)
+    return own is kind or (torch.compiler.is_compiling() and own.__bases__[1:] == (kind,))
 
 
 def is_hooked(module: nn.Module) -> bool:

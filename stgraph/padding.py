@@ -30,7 +30,7 @@ def check_frame_mask(frame_mask: Tensor | None, clips: int, frames: int) -> Tens
     """
     if frame_mask is None:
         return None
-    shape("frame_mask", frame_mask, f"{clips} {frames}")
+    shape("frame_mask", frame_mask, clips, frames)
     if frame_mask.dtype != torch.bool:
         raise InputError("frame_mask", "a tensor of bool", frame_mask.dtype)
     mask = frame_mask.detach().cpu()

@@ -11,12 +11,14 @@ its state:
 
 for the GRU; the LSTM keeps (h, c) with :math:`c' = f ⊙ c + i ⊙ g`, :math:`h' = o ⊙ \tanh c'`.
 
-``torch.compile`` breaks its graph at these cells unless ``torch._dynamo.config.allow_rnn`` is set.
+``torch.compile`` refuses to look at these modules, so where it follows, a :class:`Recurrent`
+module shows it the parts of its cell instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,10 +28,67 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from stgraph.checks import InputError, shape
 from stgraph.gru import Sweep, fits
 
-__all__ = ["Memory", "check_cell", "scan"]
+__all__ = ["Memory", "Recurrent", "check_cell", "scan"]
 
 Memory = tuple[Tensor, ...]
 """What a cell remembers: (h,) for a GRU, (h, c) for an LSTM, each ``[layers, B, N, D]``."""
+
+
+class CellParts:
+    """What a GRU or LSTM is made of, by the names that it has in the module.
+
+    The weights are those that the module has at any time: the dictionary is its own.
+    """
+
+    batch_first = False
+    dropout = 0.0
+    training = False
+
+    def __init__(self, cell: nn.GRU | nn.LSTM) -> None:
+        self.mode, self.bias, self.num_layers = cell.mode, cell.bias, cell.num_layers
+        self.input_size, self.hidden_size = cell.input_size, cell.hidden_size
+        self._weights, self._names = cell._parameters, cell._all_weights
+        self._hooks = (cell._forward_hooks, cell._forward_pre_hooks)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether these are all its parts: no hook, no parametrisation of its weights."""
+        there = all(name in self._weights for names in self._names for name in names)
+        return there and not any(self._hooks)
+
+    @property
+    def all_weights(self) -> list[list[Tensor]]:
+        """Weights of each layer."""
+        return [[self._weights[name] for name in names] for names in self._names]  # type: ignore[misc]
+
+    def __call__(self, steps: Tensor, memory: Any) -> tuple[Tensor, Any]:
+        """Run over ``steps [T, R, C]``, as the module does."""
+        flat = [weight for layer in self.all_weights for weight in layer]
+        options = (self.bias, self.num_layers, self.dropout, self.training, False, False)
+        if self.mode == "GRU":
+            return torch.gru(steps, memory, flat, *options)
+        out, *after = torch.lstm(steps, memory, flat, *options)
+        return out, tuple(after)
+
+
+class Recurrent(nn.Module):
+    """A module with cells as attributes, which it takes by :meth:`cell_of` to run them."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; of a cell its parts are noted too, whenever it is put there."""
+        super().__setattr__(name, value)
+        if type(value) in (nn.GRU, nn.LSTM):
+            vars(self)[f"_parts_of_{name}"] = CellParts(value)
+        elif isinstance(value, (nn.GRU, nn.LSTM)):
+            vars(self).pop(f"_parts_of_{name}", None)
+
+    def cell_of(self, name: str) -> nn.GRU | nn.LSTM | CellParts:
+        """The cell of a name; its parts alone where a compiler follows, which refuses the rest."""
+        if torch.compiler.is_compiling():
+            parts: CellParts | None = vars(self).get(f"_parts_of_{name}")
+            if parts is not None and parts.is_whole:
+                return parts
+        return getattr(self, name)  # type: ignore[no-any-return]
 
 
 def check_cell(name: str, cell: nn.Module) -> nn.GRU | nn.LSTM:
@@ -47,13 +106,13 @@ def check_cell(name: str, cell: nn.Module) -> nn.GRU | nn.LSTM:
     return cell
 
 
-def _step(cell: nn.GRU | nn.LSTM, layer: int, x: Tensor, memory: Memory) -> Memory:
+def _step(cell: nn.GRU | nn.LSTM | CellParts, layer: int, x: Tensor, memory: Memory) -> Memory:
     """One step of one layer: ``x [R, C]`` and its memory, each ``[R, D]``, to the next memory."""
     weights = cell.all_weights[layer]
     w_ih, w_hh, *biases = weights
     b_ih, b_hh = biases or (None, None)
     from_x, from_h = F.linear(x, w_ih, b_ih), F.linear(memory[0], w_hh, b_hh)
-    if isinstance(cell, nn.GRU):
+    if cell.mode == "GRU":
         r_x, z_x, n_x = from_x.chunk(3, dim=-1)
         r_h, z_h, n_h = from_h.chunk(3, dim=-1)
         update = torch.sigmoid(z_x + z_h)
@@ -65,7 +124,7 @@ def _step(cell: nn.GRU | nn.LSTM, layer: int, x: Tensor, memory: Memory) -> Memo
 
 
 def scan(
-    cell: nn.GRU | nn.LSTM,
+    cell: nn.GRU | nn.LSTM | CellParts,
     x: Tensor,
     memory: Memory | None = None,
     mask: Tensor | None = None,
@@ -90,22 +149,26 @@ def scan(
     Raises:
         InputError: when the width of ``x``, or the batch, nodes or kind of the memory do not fit.
     """
-    clips, frames, nodes, _ = shape("x", x, f"B T N {cell.input_size}")
+    clips, frames, nodes, _ = shape("x", x, "B T N", cell.input_size)
     rows, depth, width = clips * nodes, cell.num_layers, cell.hidden_size
-    parts = 2 if isinstance(cell, nn.LSTM) else 1
+    parts = 2 if cell.mode == "LSTM" else 1
     if memory is None:
         memory = (x.new_zeros(depth, clips, nodes, width),) * parts
     if not isinstance(memory, tuple) or len(memory) != parts:
-        raise InputError("state", f"{parts} tensor(s) for a {type(cell).__name__}", type(memory))
+        raise InputError("state", f"{parts} tensor(s) for a {cell.mode}", type(memory))
     for part in memory:
-        shape("state", part, f"{depth} {clips} {nodes} {width}")
+        shape("state", part, depth, clips, nodes, width)
         if part.device != x.device:
             raise InputError("state", f"a state on {x.device}", part.device)
     memory = tuple(part.to(x.dtype) for part in memory)
     steps = x.transpose(0, 1).reshape(frames, rows, -1)  # [T, B·N, C]
     past = tuple(part.reshape(depth, rows, width) for part in memory)
     if mask is None and fresh is None and lengths is not None and min(lengths) < frames:
-        out, past = _packed(cell, steps, past, [n for n in lengths for _ in range(nodes)])
+        if isinstance(cell, CellParts):  # it is the module that takes packed steps
+            there = _there(lengths, frames, x.device).expand(clips, frames, nodes)
+            out, past = _loop(cell, steps, past, there, None)
+        else:
+            out, past = _packed(cell, steps, past, [n for n in lengths for _ in range(nodes)])
     elif mask is None and fresh is None and fits(cell, steps):
         (out,) = Sweep.of(steps, past[0][0], *cell.all_weights[0])
         past = (out[-1:].clone(),)  # a state holds no view of the piece that it comes from
@@ -119,6 +182,12 @@ def scan(
         out, past = _loop(cell, steps, past, mask, fresh)
     out = out.reshape(frames, clips, nodes, width).transpose(0, 1)  # [B, T, N, D]
     return out, tuple(part.reshape(depth, clips, nodes, width) for part in past)
+
+
+def _there(lengths: Sequence[int], frames: int, device: torch.device) -> Tensor:
+    """Which frames clips of these lengths have ``[B, T, 1]``."""
+    ends = torch.tensor(lengths).to(device, non_blocking=True)
+    return (torch.arange(frames, device=device) < ends[:, None])[..., None]
 
 
 def _packed(
@@ -142,7 +211,7 @@ def _packed(
 
 
 def _loop(
-    cell: nn.GRU | nn.LSTM,
+    cell: nn.GRU | nn.LSTM | CellParts,
     steps: Tensor,
     past: Memory,
     mask: Tensor | None,

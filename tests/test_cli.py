@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 import stgraph
-from stgraph.applications import demo, demo_video, extract, predict, show, study
+from stgraph.applications import demo, demo_video, export, extract, predict, show, study
 from stgraph.applications import inspect as applications_inspect
 from stgraph.cli import COMMANDS, gathered, main
 from stgraph.commands import demo as commands_demo
 from stgraph.commands import demo_video as commands_demo_video
+from stgraph.commands import export as commands_export
 from stgraph.commands import extract as commands_extract
 from stgraph.commands import inspect as commands_inspect
 from stgraph.commands import predict as commands_predict
@@ -91,6 +92,7 @@ def test_the_help_of_a_run_names_options_that_there_are(
         (commands_demo_video.demo_video, demo_video.run),
         (commands_show.show, show.run),
         (commands_extract.extract, extract.run),
+        (commands_export.export, export.run),
         (commands_inspect.inspect, applications_inspect.run),
         (commands_predict.predict, predict.run),
         (commands_study.study, study.run),
@@ -145,6 +147,9 @@ def test_the_help_of_answers_to_videos(capsys: pytest.CaptureFixture[str]) -> No
         ["predict", "--video", "nowhere.mp4", "--ckpt", "x"],
         ["predict", "--video=camera:lavfi:testsrc", "--ckpt", "nowhere.ckpt"],
         ["show", "--ckpt=x", "--video=nowhere.mp4"],
+        ["export"],
+        ["export", "--ckpt=x", "--out=y.pt2"],
+        ["export", "--ckpt=x", "--out=y"],
         ["study"],
         ["study", "nowhere.yaml"],
         ["study", "configs/demo.yaml"],

@@ -36,6 +36,7 @@ MAY = {
     "model": CONTRACT | {"edges", "nodes", "layers"},
     "insertion": {"checks", "causality", "padding"},  # it knows blocks by what they return
     "classifiers": CONTRACT | {"layers", "model", "insertion"},
+    "export": {"checks", "causality", "nodes", "layers"},  # models by what they return
     "explain": CONTRACT | {"layers", "model"},
     "backbones": {"checks", "causality", "initialise", "padding", "recurrence", "classifiers"},
     "recipes": CORE,
@@ -54,6 +55,7 @@ MAY = {
     | {
         "studies",
         "explain",
+        "export",
         "reading",
         "datasets",
         "training",

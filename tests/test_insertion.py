@@ -360,8 +360,7 @@ def test_it_compiles_once(cnn, block):
             torch.testing.assert_close(compiled(clip).output, net(clip).output)
             graphs.append(stats["unique_graphs"])
     assert graphs[1:] == graphs[1:2] * 3
-    if block is not graph_block:  # frame graphs are built outside of compiled code
-        assert graphs[-1] == 1
+    assert graphs[-1] == 1
 
 
 def test_it_runs_distributed(net, tmp_path):

@@ -64,8 +64,8 @@ def graph_block(place: Place) -> GraphBlock:
     return block
 
 
-def trains_as_uncompiled(cnn: nn.Module, place: str, backend: object) -> None:
-    net = insert(cnn, {place: graph_block}, input_size=(3, 32, 32)).train()
+def trains_as_uncompiled(cnn: nn.Module, place: str, backend: object, make: object) -> None:
+    net = insert(cnn, {place: make}, input_size=(3, 32, 32)).train()
     torch._dynamo.reset()
     compiled = torch.compile(net, backend=backend)
     for clips, frames in ((2, 2), (3, 2), (2, 3)):
@@ -87,25 +87,81 @@ def test_copies_are_of_the_same_class_in_every_call(make):
     assert make(nn.Sequential) is not make(nn.Conv2d)
 
 
+class Unfollowed(GraphBlock):
+    """A block that a compiler has to leave out."""
+
+    def forward(self, features: Tensor, state=None):
+        torch._dynamo.graph_break()
+        return super().forward(features, state)
+
+
+def unfollowed(place: Place) -> GraphBlock:
+    block = Unfollowed(graph_block(place).net)
+    nn.init.ones_(block.norm.weight)
+    return block
+
+
+def sizes_that_change(make: object, place: str) -> tuple[int, set[tuple[int, int]]]:
+    """How many graphs there are, and the dimensions of their clips and maps that may change."""
+    changing, graphs = set(), []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        for node in graph.graph.find_nodes(op="placeholder"):
+            x = node.meta["example_value"]
+            if isinstance(x, Tensor) and x.dim() in (4, 5) and not isinstance(x, nn.Parameter):
+                sizes = enumerate(x.shape)
+                changing.update((x.dim(), d) for d, size in sizes if isinstance(size, torch.SymInt))
+        return graph.forward
+
+    trains_as_uncompiled(ConvNeXt(), place, backend, make)
+    return len(graphs), changing
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["stages.0", "stages.1.blocks.0"])
+def test_a_cnn_with_blocks_is_one_graph(place):
+    """For its first clips, and then for any number of clips, and of frames."""
+    graphs, changing = sizes_that_change(graph_block, place)
+    assert graphs <= 3
+    assert changing <= {(5, 0), (5, 1)}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["stages.0", "stages.1.blocks.0"])
 def test_maps_of_stages_keep_their_size(place):
-    changing = set()
-
-    def backend(graph, inputs):
-        for node in graph.graph.find_nodes(op="placeholder"):
-            x = node.meta["example_value"]
-            if isinstance(x, Tensor) and x.dim() == 4 and not isinstance(x, nn.Parameter):
-                sizes = enumerate(x.shape)
-                changing.update(d for d, size in sizes if isinstance(size, torch.SymInt))
-        return graph.forward
-
-    trains_as_uncompiled(ConvNeXt(), place, backend)
+    graphs, changing = sizes_that_change(unfollowed, place)
+    assert graphs > 3
     # Clips and frames may become sizes of any number, the sides of maps may not.
-    assert 0 in changing
-    assert not changing & {2, 3}
+    assert (4, 0) in changing
+    assert not changing & {(4, 2), (4, 3)}
 
 
 @pytest.mark.slow
-def test_a_cnn_with_channels_at_the_end_compiles():
-    trains_as_uncompiled(ConvNeXt(), "stages.0", "inductor")
+@pytest.mark.parametrize("make", [graph_block, unfollowed])
+def test_a_cnn_with_channels_at_the_end_compiles(make):
+    trains_as_uncompiled(ConvNeXt(), "stages.0", "inductor", make)
+
+
+def test_a_block_that_breaks_runs_on_copies():
+    """As outside of compiled code: nothing is written to the CNN, and calls may run at once."""
+    cnn = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 5))
+    seen = []
+
+    class Watching(Unfollowed):
+        def forward(self, features: Tensor, state=None):
+            seen.append("forward" in vars(cnn[1]))
+            return super().forward(features, state)
+
+    def watching(place: Place) -> GraphBlock:
+        return Watching(graph_block(place).net)
+
+    net = insert(cnn, {"1": watching}, input_size=(3, 8, 8)).eval()
+    torch._dynamo.reset()
+    video = torch.randn(2, 2, 3, 8, 8)
+    with torch.no_grad():
+        found = torch.compile(net, backend="eager")(video).output
+        torch.testing.assert_close(found, net(video).output)
+    assert seen
+    assert not any(seen)
+    assert "forward" not in vars(cnn[1])

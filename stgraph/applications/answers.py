@@ -90,7 +90,7 @@ def answer_frames(
         InputError: on fewer frames than a clip has, for a model that is not causal.
     """
     causal = streams(trained)[0]
-    count = integer("piece", piece) if causal else _clip_length(trained)
+    count = integer("piece", piece) if causal else trained.clip_size[0]
     yield from _answers(trained, _pieces(trained, iter(frames), count, causal))
 
 
@@ -114,11 +114,6 @@ def timed_frames(entry: Entry, rate: float | None = None) -> Iterator[tuple[Tens
         seconds = None if times is None else float(times[number] - times[part.start])
         if number >= part.start and (seconds is None or pace.takes(seconds)):
             yield pixels, seconds
-
-
-def _clip_length(trained: Trained) -> int:
-    frames = trained.rule.frames(1 << 16, _words(trained))
-    return int(frames.shape[1])
 
 
 def _words(trained: Trained) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:

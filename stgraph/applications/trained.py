@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jsonargparse import ArgumentError, ArgumentParser
 from lightning.pytorch import LightningDataModule
@@ -80,6 +81,14 @@ class Trained:
     rule: ClipRule
     label_names: Sequence[str]
     channels: int
+
+    @property
+    def clip_size(self) -> tuple[int, int, int, int]:
+        """Frames, channels, height and width of a clip that the model sees."""
+        words = np.zeros(self.rule.draws, dtype=np.uint64)
+        frames = int(self.rule.frames(1 << 16, words).shape[1])
+        view = self.rule.views(1 << 10, 1 << 10, words)[0]
+        return frames, self.channels, *view.size
 
     def clips(self, entry: Entry) -> Tensor:
         """All clips of a video that the model is to see, as a test would.

@@ -88,7 +88,7 @@ class NonLocalBlock(nn.Module):
         Raises:
             InputError: on a mask where the norm is no batch norm, so that it sees clips as wholes.
         """
-        clips, frames = shape("features", features, f"B T {self.channels} H W")[:2]
+        clips, frames = shape("features", features, "B T", self.channels, "H W")[:2]
         if state is not None:
             raise InputError("state", "None: a non-local block needs the whole clip", "a state")
         mask = check_frame_mask(frame_mask, clips, frames)
@@ -115,5 +115,5 @@ class NonLocalBlock(nn.Module):
             known = known.to(x.device).repeat_interleave(pooled[0, 0, 0].numel(), dim=1)
             known = known[:, None, None]  # [B, 1, 1, points]
         seen = F.scaled_dot_product_attention(query, key, value, known)  # [B, 1, T·H·W, C/2]
-        maps = seen[:, 0].transpose(1, 2).reshape(len(x), -1, *x.shape[2:])  # [B, C/2, T, H, W]
+        maps = seen[:, 0].transpose(1, 2).reshape(x.size(0), -1, *x.shape[2:])  # [B, C/2, T, H, W]
         return self.out(maps)  # type: ignore[no-any-return]

@@ -31,7 +31,7 @@ class FixedStatsBatchNorm3d(nn.BatchNorm3d):
 
     def forward(self, input: Tensor) -> Tensor:
         """See the class."""
-        shape("input", input, f"B {self.num_features} T H W")
+        shape("input", input, "B", self.num_features, "T H W")
         return F.batch_norm(
             input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
         )

@@ -12,12 +12,12 @@ from stgraph.causality import refuse_state
 from stgraph.checks import InputError, integer, shape
 from stgraph.classifiers import Answer, VideoClassifier
 from stgraph.padding import check_frame_mask, put_frames, take_frames
-from stgraph.recurrence import Memory, check_cell, scan
+from stgraph.recurrence import Memory, Recurrent, check_cell, scan
 
 __all__ = ["RecurrentClassifier", "conv_lstm", "mean_lstm"]
 
 
-class RecurrentClassifier(VideoClassifier):
+class RecurrentClassifier(VideoClassifier, Recurrent):
     """CNN → global average pool → recurrent cell → classes of its last output.
 
     Args:
@@ -64,7 +64,8 @@ class RecurrentClassifier(VideoClassifier):
         maps = self.backbone(take_frames(video, mask))  # [B·T, C, H, W]
         vectors = put_frames(F.adaptive_avg_pool2d(maps, 1).flatten(1), mask, clips)[:, :, None]
         there = None if mask is None else mask[..., None].to(video.device, non_blocking=True)
-        out, state = scan(self.cell, vectors, state, there)  # a clip is one node; [B, T, 1, D]
+        cell = self.cell_of("cell")
+        out, state = scan(cell, vectors, state, there)  # a clip is one node; [B, T, 1, D]
         return Answer(self.classifier(out[:, -1, 0]), None, None, state)
 
 

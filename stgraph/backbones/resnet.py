@@ -152,7 +152,7 @@ class ResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """See the class."""
-        shape("images", images, f"F {self.in_channels} H W")
+        shape("images", images, "F", self.in_channels, "H W")
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))  # [F, 64, H/4, W/4]
         for name in self.stages:
             x = self.get_submodule(name)(x)

@@ -150,7 +150,7 @@ class ResNet3d(nn.Module):
 
     def forward(self, video: Tensor) -> Tensor:
         """See the class."""
-        shape("video", video, f"B {self.in_channels} T H W")
+        shape("video", video, "B", self.in_channels, "T H W")
         x = self.maxpool(self.relu(self.bn1(self.conv1(video))))  # [B, 64, T, H/4, W/4]
         for name in self.stages:
             x = self.get_submodule(name)(x)

@@ -88,7 +88,7 @@ class TemporalShift(nn.Module):
         if self.causal:
             if state is None:
                 state = features.new_zeros(clips, moved, height, width)
-            shape("state", state, f"{clips} {moved} {height} {width}")
+            shape("state", state, clips, moved, height, width)
             past = torch.cat([state[:, None], features[:, :, :moved]], dim=1)  # [B, 1 + T, n, H, W]
             # A copy: a view would keep the whole piece in memory for as long as the state lives.
             last = past[:, -1].clone() if lengths is None else past[torch.arange(clips), lengths]

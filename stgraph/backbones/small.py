@@ -49,7 +49,7 @@ class ConvStack(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        shape("x", x, f"F {self.in_channels} H W")
+        shape("x", x, "F", self.in_channels, "H W")
         return self.layers(x)  # type: ignore[no-any-return]
 
 
@@ -86,5 +86,5 @@ class TinyCNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        shape("x", x, f"F {self.in_channels} H W")
+        shape("x", x, "F", self.in_channels, "H W")
         return self.layers(x)  # type: ignore[no-any-return]

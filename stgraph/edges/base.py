@@ -11,7 +11,7 @@ from torch_geometric.data import Batch
 from stgraph.checks import InputError
 from stgraph.graph import attach_edges, layout_of, slots
 
-__all__ = ["EdgeBuilder", "template_edges"]
+__all__ = ["EdgeBuilder", "check_identities", "pairs_of", "repeated", "template_edges"]
 
 
 class EdgeBuilder(ABC):
@@ -87,14 +87,33 @@ def template_edges(adjacency: Tensor, graph: Batch) -> Tensor:
     Raises:
         InputError: when the template is for another number of identities.
     """
-    layout = layout_of(graph)
-    if tuple(adjacency.shape) != (layout.nodes, layout.nodes):
-        raise InputError("adjacency", f"[{layout.nodes}, {layout.nodes}]", list(adjacency.shape))
-    device, place = graph.node_id.device, slots(graph)
-    target, source = adjacency.nonzero(as_tuple=True)  # by target, then source
+    check_identities(adjacency, graph)
+    return repeated(pairs_of(adjacency), graph)
+
+
+def check_identities(adjacency: Tensor, graph: Batch) -> None:
+    """Refuse a template for another number of identities than the graph has."""
+    nodes = layout_of(graph).nodes
+    if tuple(adjacency.shape) != (nodes, nodes):
+        raise InputError("adjacency", f"[{nodes}, {nodes}]", list(adjacency.shape))
+
+
+def pairs_of(adjacency: Tensor) -> Tensor:
+    """Source and target ``[2, pairs]`` of what an adjacency ``[N, N]`` joins, sorted by target.
+
+    How many there are depends on the values, which compilers do not know: a builder whose template
+    is always the same finds its pairs when it is made.
+    """
+    target, source = adjacency.nonzero(as_tuple=True)
+    return torch.stack([source, target])
+
+
+def repeated(pairs: Tensor, graph: Batch) -> Tensor:
+    """Pairs of identities ``[2, pairs]`` as edges of every frame, between the nodes present."""
+    layout, place = layout_of(graph), slots(graph)
+    device = graph.node_id.device
     first = torch.arange(layout.graphs, device=device) * layout.nodes
-    pair = torch.stack([source, target]).to(device, non_blocking=True)
-    pair = pair[:, None, :] + first[:, None]  # [2, G, edges]
+    pair = pairs.to(device, non_blocking=True)[:, None, :] + first[:, None]  # [2, G, pairs]
     edges = pair.flatten(1)
     if place is None:
         return edges

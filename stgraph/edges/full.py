@@ -7,7 +7,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from stgraph.checks import flag
-from stgraph.edges.base import EdgeBuilder, template_edges
+from stgraph.edges.base import EdgeBuilder, repeated
 from stgraph.graph import layout_of, slots
 
 __all__ = ["FullEdges"]
@@ -33,7 +33,9 @@ class FullEdges(EdgeBuilder):
             target = torch.arange(layout.slots, device=graph.node_id.device)[:, None]
             source = target - target % nodes + target[:nodes, 0]  # [V, N]
             return torch.stack([source, target.expand_as(source)]).flatten(1)
-        adjacency = torch.ones(nodes, nodes, dtype=torch.bool)
-        if not self.loops:
-            adjacency.fill_diagonal_(False)
-        return template_edges(adjacency, graph)
+        others = nodes if self.loops else nodes - 1
+        target = torch.arange(nodes)[:, None].expand(nodes, others)
+        source = torch.arange(others).expand_as(target)
+        if not self.loops:  # one further from where the target itself would stand
+            source = source + (source >= target)
+        return repeated(torch.stack([source, target]).flatten(1), graph)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from stgraph.checks import InputError, sides
-from stgraph.edges.base import EdgeBuilder, template_edges
+from stgraph.edges.base import EdgeBuilder, check_identities, pairs_of, repeated
 
 __all__ = ["GridEdges", "grid_adjacency"]
 
@@ -68,7 +68,9 @@ class GridEdges(EdgeBuilder):
             raise InputError("scales", f"sides up to the frame's {min(frame)}", list(self.scales))
         self.frame = (frame[0], frame[1])
         self._adjacency = grid_adjacency(self.scales, *self.frame)
+        self._pairs = pairs_of(self._adjacency)
 
     def edges(self, graph: Batch) -> Tensor:
         """See :class:`EdgeBuilder`."""
-        return template_edges(self._adjacency, graph)
+        check_identities(self._adjacency, graph)
+        return repeated(self._pairs, graph)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from stgraph.checks import InputError, flag, shape
-from stgraph.edges.base import EdgeBuilder, template_edges
+from stgraph.edges.base import EdgeBuilder, check_identities, pairs_of, repeated
 
 __all__ = ["TemplateEdges"]
 
@@ -44,11 +44,12 @@ class TemplateEdges(EdgeBuilder):
         if not nodes:
             raise InputError("adjacency", "at least one node", list(adjacency.shape))
         if weight is not None:
-            shape("weight", weight, f"{nodes} {nodes}")
+            shape("weight", weight, nodes, nodes)
             if weight.is_complex() or not bool(weight[adjacency].isfinite().all()):
                 raise InputError("weight", "finite real numbers", "others")
             weight = weight.detach().cpu().to(torch.promote_types(weight.dtype, torch.float32))
         self._adjacency, self._weight = adjacency.detach().cpu(), weight
+        self._pairs = pairs_of(self._adjacency)
 
     @classmethod
     def from_networkx(cls, graph: nx.Graph[Any], weight: str | None = None) -> TemplateEdges:
@@ -129,7 +130,8 @@ class TemplateEdges(EdgeBuilder):
 
     def edges(self, graph: Batch) -> Tensor | tuple[Tensor, Tensor]:
         """See :class:`EdgeBuilder`."""
-        edge_index = template_edges(self._adjacency, graph)
+        check_identities(self._adjacency, graph)
+        edge_index = repeated(self._pairs, graph)
         if self._weight is None:
             return edge_index
         source, target = graph.node_id[edge_index]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import copy
 
 import torch
 from torch import Tensor
@@ -12,17 +11,13 @@ from torch_geometric.data import Batch, Data
 
 from stgraph.checks import InputError, integer, shape
 from stgraph.graph.layout import Layout, layout_of
+from stgraph.graph.shallow import copied, empty
 from stgraph.graph.validation import check_edges
 from stgraph.padding import front, take_frames
 
 __all__ = ["as_clips", "attach_edges", "attach_fields", "edge_fields", "frame_graphs"]
 
-# To make one, PyG reads signatures each time; to copy one is much cheaper.
-_EMPTY = Batch(_base_cls=Data)
 
-
-# Tracing a compiler through PyG's dynamic classes fails; the graph is built outside of it.
-@torch.compiler.disable
 def frame_graphs(
     fields: Mapping[str, Tensor],
     layout: Layout,
@@ -60,7 +55,7 @@ def frame_graphs(
         ptr = torch.arange(graphs + 1, device=device) * nodes
         slices = torch.arange(graphs + 1) * nodes
     else:
-        shape("mask", mask, f"{clips} {frames} {nodes}")
+        shape("mask", mask, clips, frames, nodes)
         if mask.dtype != torch.bool:
             raise InputError("mask", "a tensor of bool", mask.dtype)
         mask = take_frames(mask, there)  # [F, N]
@@ -70,11 +65,10 @@ def frame_graphs(
         ptr = torch.cat([count.new_zeros(1), count.cumsum(0)])
         slices = ptr
     assignment = flat.pop("batch")
-    batch = copy(_EMPTY)
+    batch = empty()
     for name, value in flat.items():
         batch[name] = value
-    batch.layout = layout
-    batch.batch, batch.ptr = assignment, ptr
+    batch["layout"], batch["batch"], batch["ptr"] = layout, assignment, ptr
     none = torch.zeros(graphs, dtype=torch.long)
     batch._num_graphs = graphs
     batch._slice_dict = dict.fromkeys(flat, slices) | {"layout": torch.arange(graphs + 1)}
@@ -91,7 +85,6 @@ def _times(layout: Layout, clock: int | Sequence[int], device: torch.device) -> 
     return torch.cat(runs).to(device, non_blocking=True)
 
 
-@torch.compiler.disable
 def attach_edges(
     graph: Batch, edge_index: Tensor, edge_attr: Tensor | None = None, check: bool = True
 ) -> Batch:
@@ -125,9 +118,9 @@ def attach_edges(
         raise InputError("edge_attr", f"[{edges}, ...]", list(edge_attr.shape))
     if edge_index.device != graph.batch.device:
         raise InputError("edge_index", f"a tensor on {graph.batch.device}", edge_index.device)
-    if check and edge_index.device.type == "cpu":
+    if check and edge_index.device.type == "cpu" and not torch.compiler.is_compiling():
         check_edges(edge_index, graph.batch)
-    out = copy(graph)
+    out = copied(graph)
     owner = graph.batch.index_select(0, edge_index[1])  # sorted, so each graph is a run
     numbers = torch.arange(graph.num_graphs + 1, device=owner.device)
     slices = torch.searchsorted(owner, numbers)
@@ -136,7 +129,8 @@ def attach_edges(
         for held in (out, out._slice_dict, out._inc_dict):
             if name in held:
                 del held[name]
-    out.edge_index = edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index
+    plain = edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index
+    out["edge_index"] = plain
     out._slice_dict["edge_index"], out._inc_dict["edge_index"] = slices, graph.ptr[:-1]
     return out if edge_attr is None else attach_fields(out, edges={"edge_attr": edge_attr})
 
@@ -145,9 +139,10 @@ def edge_fields(graph: Data) -> dict[str, Tensor]:
     """Fields with a row an edge, ``edge_…`` by name, without ``edge_index`` itself."""
     edge_index = getattr(graph, "edge_index", None)
     edges = 0 if edge_index is None else edge_index.size(1)
+    fields = {name: graph[name] for name in graph.keys()}  # noqa: SIM118 (a batch iterates otherwise)
     return {
         name: value
-        for name, value in graph.to_dict().items()
+        for name, value in fields.items()
         if name.startswith("edge_")
         and name != "edge_index"
         and isinstance(value, Tensor)
@@ -183,7 +178,7 @@ def attach_fields(
         >>> graph[1].y
         tensor([6])
     """
-    out = copy(graph)
+    out = copied(graph)
     out._slice_dict, out._inc_dict = dict(graph._slice_dict), dict(graph._inc_dict)
     count = layout_of(graph).graphs
     edge_index = getattr(graph, "edge_index", None)
@@ -236,6 +231,6 @@ def as_clips(graph: Batch, lengths: int | Sequence[int]) -> Batch:
     lengths = [integer("lengths", length, minimum=0) for length in lengths]
     if sum(lengths) != layout.graphs:
         raise InputError("lengths", f"clips of {layout.graphs} frames together", lengths)
-    out = copy(graph)
+    out = copied(graph)
     out.layout = Layout.of_lengths(lengths, layout.nodes, layout.height, layout.width)
     return out

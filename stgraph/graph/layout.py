@@ -50,6 +50,15 @@ class Layout:
         return tuple(map(sum, self.exists))
 
     @property
+    def uneven(self) -> tuple[int, ...] | None:
+        """Frames of every clip where a mask says so; ``None`` where all have T.
+
+        So nothing is made of every clip where only their number may matter, which compilers and
+        exported programs leave open.
+        """
+        return None if self.exists is None else self.lengths
+
+    @property
     def graphs(self) -> int:
         """Number of frame graphs: B·T, or the frames of all clips together."""
         return self.clips * self.frames if self.exists is None else sum(self.lengths)

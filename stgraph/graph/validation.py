@@ -53,7 +53,7 @@ def validate(graph: Batch) -> Batch:
     if "time" in graph and int(graph.time.min()) < 0:
         raise InputError("time", "frame numbers from 0 on", int(graph.time.min()))
     if "kernel" in graph:
-        shape("kernel", graph.kernel, f"{rows} {layout.height} {layout.width}")
+        shape("kernel", graph.kernel, rows, layout.height, layout.width)
         total = graph.kernel.detach().float().sum(dim=(1, 2))
         off = torch.minimum(total.abs(), (total - 1).abs()).max()
         if bool((graph.kernel < 0).any()) or float(off) > 0.02:  # bfloat16 has 8 bits

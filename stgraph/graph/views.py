@@ -215,8 +215,8 @@ def newest(sequence: Tensor, graph: Batch, count: int = 1) -> Tensor:
     layout = clips_of(graph)
     total = sequence.size(1)
     before = total - layout.frames
-    ends = [before + length for length in layout.lengths]
-    if min(ends, default=count) < count:
+    ends = [before + length for length in layout.uneven or (layout.frames,)]
+    if any(end < count for end in ends):
         raise InputError("sequence", f"at least {count} before the end of every clip", min(ends))
     if layout.exists is None:
         return sequence[:, total - count :].clone()

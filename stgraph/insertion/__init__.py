@@ -10,7 +10,7 @@ A forward needs a place for what comes out of the blocks, and a CNN's modules ar
 each call copies, shallowly, the few modules on the way to a block, puts the blocks around the
 copies together with what this call knows, and runs the copy of the CNN. All weights are the CNN's
 own; the CNN itself is never written to, two calls may run at once, and a stretch that activation
-checkpointing runs again finds its call.
+checkpointing runs again finds its call. Only what a compiler writes down needs no copies.
 """
 
 from stgraph.insertion.inserted import Inserted, InsertedOutput, insert, remove

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from types import MethodType
 from typing import Any, NamedTuple, cast
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Run", "Way", "way_to"]
+__all__ = ["Around", "Run", "Way", "way_to"]
 
 Run = Callable[[Tensor], Tensor]
 """What runs a block on maps, for one call."""
@@ -21,6 +21,14 @@ _OWN = frozenset(vars(nn.Module())) | {_COMPILED}
 """What every module has; whatever else it has, its author gave it."""
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 Children = Mapping[str, nn.Module | None]
+
+
+class Around(NamedTuple):
+    """A module of the CNN with what runs before and after it."""
+
+    module: nn.Module
+    before: Run | None
+    after: Run | None
 
 
 class Way(NamedTuple):
@@ -43,11 +51,9 @@ class Way(NamedTuple):
                     vars(module)[name] = value
 
 
+@torch.compiler.disable  # it makes modules; the run of the copies that follows compiles again
 def way_to(
-    root: nn.Module,
-    parts: Children,
-    around: Mapping[int, tuple[Run | None, Run | None]],
-    compiled: bool = False,
+    root: nn.Module, parts: Children, around: Sequence[Around], compiled: bool = False
 ) -> Way:
     """Copy a CNN's modules on the way to those that blocks stand before or after.
 
@@ -57,11 +63,11 @@ def way_to(
     Args:
         root: the CNN.
         parts: its children, which may be others by now.
-        around: what runs before and after a module, by the module's ``id``.
+        around: what runs before and after some modules.
         compiled: whether the copies run in compiled code.
     """
     hooked = [m for m in _modules(root, parts) if any(vars(m)[kind] for kind in _HOOKS)]
-    found = {id(root): root} | _above(root, parts, {*around})
+    found = {id(root): root} | _above(root, parts, {id(each.module) for each in around})
     while bound := {id(m) for m in hooked if id(m) not in found and _is_bound(m, found)}:
         found |= _above(root, parts, bound)
     copies = {key: object.__new__(type(module)) for key, module in found.items()}
@@ -72,8 +78,8 @@ def way_to(
         pairs.append((module, copies[key], given))
         if compiled and type(module).forward is nn.Sequential.forward:
             copies[key].__class__ = _steady(cast(Hashable, type(module)))
-    for key, runs in around.items():
-        _stand_in(copies[key], *runs)
+    for each in around:
+        _stand_in(copies[id(each.module)], each.before, each.after)
     return Way(copies[id(root)], pairs)
 
 

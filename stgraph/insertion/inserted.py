@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from stgraph.causality import says, waiting
 from stgraph.checks import InputError, accepts, integer, shape
-from stgraph.insertion.copies import Run, Way, way_to
+from stgraph.insertion.copies import Around, Run, way_to
 from stgraph.insertion.frames import folded, per_frame, unfold
 from stgraph.insertion.places import BEFORE, Place, find, part_of, sizes, tensors
+from stgraph.insertion.traced import followed
 from stgraph.padding import check_frame_mask, take_frames
 
 __all__ = ["Inserted", "InsertedOutput", "insert", "remove"]
@@ -93,7 +94,7 @@ class Inserted(nn.Module):
     @property
     def causal(self) -> bool:
         """Whether a frame's output depends on this frame and earlier ones only."""
-        return not self.is_3d and not self._late()
+        return not self.is_3d and not _is_late(self)
 
     def _late(self) -> list[str]:
         """Blocks, and parts of the CNN that say so, which need the whole clip at once."""
@@ -131,7 +132,7 @@ class Inserted(nn.Module):
                 that both name, a mask that a block does not take or that a 3D CNN, which mixes
                 frames, cannot keep, or when the CNN does not run a place exactly once.
         """
-        sizes = shape("video", video, f"B T {self.input_size[0]} H W")
+        sizes = shape("video", video, "B T", self.input_size[0], "H W")
         if 0 in sizes:
             raise InputError("video", "no size of 0", list(sizes))
         clips, frames = sizes[:2]
@@ -139,17 +140,15 @@ class Inserted(nn.Module):
         self._check(state, mask)
         hints, options = self._split(hints)
         call = _Call(clips, {} if state is None else state, mask, hints)
-        way = self._bind(call, torch.compiler.is_compiling())
+        run = partial(self._run, call, torch.compiler.is_compiling())
         if self.is_3d:
-            output = way.net(video.transpose(1, 2), **options)
+            output = run(video.transpose(1, 2), options)
         else:
             fold = partial(folded, clips=clips, frames=frames, mask=mask)
             options = {name: fold(value) for name, value in options.items()}
             seen = take_frames(video, mask)
-            made = way.net(seen, **options)
-            output = per_frame(made, len(seen), partial(unfold, clips=clips, mask=mask))
-        call.open = False
-        way.settle()
+            made = run(seen, options)
+            output = per_frame(made, seen.size(0), partial(unfold, clips=clips, mask=mask))
         if silent := [name for name in self.places if name not in call.outputs]:
             raise InputError("net", f"a CNN that runs {silent}", "one that left it out this time")
         outputs = {name: call.outputs[name] for name in self.places}
@@ -187,19 +186,40 @@ class Inserted(nn.Module):
             raise InputError("hints", "what a block or the CNN takes", unread)
         return {k: hints[k] for k in hints if k in read}, {k: hints[k] for k in hints if k in left}
 
-    @torch.compiler.disable  # it makes modules; the run of the CNN that follows compiles whole
-    def _bind(self, call: _Call, compiled: bool) -> Way:
-        """Copy the way to each block, and put the blocks and this call around the copies."""
-        parts = {name: part for name, part in self._modules.items() if name != _BLOCKS}
-        around: dict[int, tuple[Run | None, Run | None]] = {}
-        for name in self.places:
-            key = id(part_of(parts, name.removesuffix(BEFORE)))
-            before, after = around.get(key, (None, None))
-            run = self._runner(name, call)
-            around[key] = (run, after) if name.endswith(BEFORE) else (before, run)
-        way = way_to(self._root[0], parts, around, compiled)
+    def _run(self, call: _Call, compiled: bool, images: Tensor, options: Mapping[str, Any]) -> Any:
+        """Run the CNN with the blocks and this call around its parts.
+
+        ``compiled`` says whether a compiler tried: then this may run because it had to stop.
+        """
+        root, parts = self._root[0], self._parts()
+        runs = {key: self._runner(key, call) for key in self.places}
+        around = [
+            Around(part_of(parts, name), runs.get(name + BEFORE), runs.get(name))
+            for name in dict.fromkeys(key.removesuffix(BEFORE) for key in runs)
+        ]
+        if torch.compiler.is_compiling() and self._is_up_to_date():
+            with followed(around):
+                output = root(images, **options)
+            call.open = False
+            return output
+        way = way_to(root, parts, around, compiled)
         way.net.training = self.training
-        return way
+        output = way.net(images, **options)
+        call.open = False
+        way.settle()
+        return output
+
+    def _parts(self) -> dict[str, nn.Module | None]:
+        """The parts of the CNN that it has by now: some may have been replaced."""
+        held = vars(self)["_modules"]  # and not by attribute: exporters show others in their place
+        return {name: part for name, part in held.items() if name != _BLOCKS}
+
+    def _is_up_to_date(self) -> bool:
+        """Whether the CNN itself has these parts and this mode, so that it may run as it is."""
+        root, parts = self._root[0], self._parts()
+        own = vars(root)["_modules"]
+        same = own.keys() == parts.keys() and root.training == self.training
+        return same and all(own[name] is part for name, part in parts.items())
 
     def _runner(self, name: str, call: _Call) -> Run:
         """What runs the block of a place on maps, for one call."""
@@ -225,9 +245,9 @@ class Inserted(nn.Module):
         return run
 
     def bare(self) -> nn.Module:
-        """The CNN itself, with the parts that it has by now: some may have been replaced."""
+        """The CNN itself, with the parts that it has by now."""
         root = self._root[0]
-        root.__dict__["_modules"] = {k: m for k, m in self._modules.items() if k != _BLOCKS}
+        root.__dict__["_modules"] = self._parts()
         root.training = self.training
         return root
 
@@ -250,6 +270,11 @@ class Inserted(nn.Module):
     def extra_repr(self) -> str:
         """Options, as ``print(module)`` shows them."""
         return f"{type(self._root[0]).__name__}, input_size={self.input_size}"
+
+
+@torch.compiler.assume_constant_result  # it looks at all parts, some of which compilers refuse
+def _is_late(net: Inserted) -> bool:
+    return bool(net._late())
 
 
 def insert(

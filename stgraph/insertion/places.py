@@ -56,7 +56,7 @@ def part_of(parts: Mapping[str, nn.Module | None], name: str) -> nn.Module:
     """The module of a name, by parts alone: a CNN may call a part as it calls something else."""
     module: nn.Module | None = None
     for step in name.split("."):
-        module = (parts if module is None else module._modules).get(step)
+        module = (parts if module is None else vars(module)["_modules"]).get(step)
         if module is None:
             raise InputError("net", f"a CNN that has {name!r} still", "one without")
     return cast(nn.Module, module)

@@ -110,9 +110,9 @@ class AttentionTime(TemporalLayer):
             return Recent(nothing, nothing, here.new_zeros(clips, before, nodes))
         if not isinstance(state, Recent):
             raise InputError("state", "the Recent of an earlier call", type(state).__name__)
-        shape("state", state.key, f"{clips} {before} {nodes} {width}")
-        shape("state", state.value, f"{clips} {before} {nodes} {width}")
-        shape("state", state.present, f"{clips} {before} {nodes}")
+        shape("state", state.key, clips, before, nodes, width)
+        shape("state", state.value, clips, before, nodes, width)
+        shape("state", state.present, clips, before, nodes)
         return Recent(state.key.to(key), state.value.to(key), state.present.to(here))
 
     def extra_repr(self) -> str:

@@ -92,8 +92,8 @@ def displacements(graph: Batch, state: LastSeen | None = None) -> tuple[Tensor, 
         state = LastSeen(pos.new_zeros(clips, nodes, 2), pos.new_zeros(clips, nodes).bool())
     elif not isinstance(state, LastSeen):
         raise InputError("state", "the LastSeen of an earlier call", type(state).__name__)
-    shape("state.pos", state.pos, f"{clips} {nodes} 2")
-    shape("state.seen", state.seen, f"{clips} {nodes}")
+    shape("state.pos", state.pos, clips, nodes, 2)
+    shape("state.seen", state.seen, clips, nodes)
     if here is None:
         here = torch.ones_like(pos[..., 0], dtype=torch.bool)
     # Frame 0 is the state: of each node the number of the last frame up to t that it was in.

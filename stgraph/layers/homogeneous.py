@@ -138,6 +138,6 @@ class HomogeneousLayer(TemporalLayer):
         if not isinstance(state, Previous):
             raise InputError("state", "the Previous of an earlier call", type(state).__name__)
         clips, _, nodes, width = of.shape
-        shape("state", state.of, f"{clips} {nodes} {width}")
-        shape("state", state.key, f"{clips} {nodes} {key.size(-1)}")
-        shape("state", state.present, f"{clips} {nodes}")
+        shape("state", state.of, clips, nodes, width)
+        shape("state", state.key, clips, nodes, key.size(-1))
+        shape("state", state.present, clips, nodes)

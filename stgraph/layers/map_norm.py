@@ -54,7 +54,7 @@ class FrameMapNorm(MapNorm):
 
     def forward(self, features: Tensor) -> Tensor:
         """See :class:`MapNorm`."""
-        sizes = shape("features", features, f"B T {self.channels} H W")
+        sizes = shape("features", features, "B T", self.channels, "H W")
         return self.over_all(features.flatten(0, 1)).reshape(sizes)
 
     def spread(self, maps: SpreadMaps) -> SpreadMaps:
@@ -73,7 +73,7 @@ class ClipMapNorm(MapNorm):
 
     def forward(self, features: Tensor) -> Tensor:
         """See :class:`MapNorm`."""
-        shape("features", features, f"B T {self.channels} H W")
+        shape("features", features, "B T", self.channels, "H W")
         return self.over_all(features.transpose(1, 2)).transpose(1, 2)  # [B, C, T, H, W] inside
 
 

@@ -58,8 +58,8 @@ class MeanTime(TemporalLayer):
             if not isinstance(state, NodeMeans):
                 raise InputError("state", "the NodeMeans of an earlier call", type(state).__name__)
             clips, _, nodes, width = dense.shape
-            shape("state", state.total, f"{clips} {nodes} {width}")
-            shape("state", state.frames, f"{clips} {nodes} 1")
+            shape("state", state.total, clips, nodes, width)
+            shape("state", state.frames, clips, nodes, 1)
             total, frames = total + state.total[:, None], frames + state.frames[:, None]
         out = from_dense(total / frames.clamp_min(1), graph).to(x.dtype)
         # Behind the end of a shorter clip nothing is added.

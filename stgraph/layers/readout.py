@@ -57,7 +57,7 @@ def mean_over_time(
     if state is not None:
         if not isinstance(state, RunningMean):
             raise InputError("state", "a RunningMean of an earlier call", type(state).__name__)
-        shape("state", state.total, f"{clips} {width}")
+        shape("state", state.total, clips, width)
         total, frames = total + state.total, frames + state.frames
     counted = frames.clamp_min(1) if isinstance(frames, Tensor) else frames
     return (total / counted).to(x.dtype), RunningMean(total, frames)

@@ -11,7 +11,7 @@ from torch_geometric.data import Batch
 from torch_geometric.nn import MessagePassing
 
 from stgraph.checks import InputError, channels, choice, integer
-from stgraph.fused import is_hooked
+from stgraph.fused import is_hooked, is_just
 from stgraph.graph import frame_of, from_frames, layout_of, slots, to_frames
 from stgraph.kernels import precise
 from stgraph.layers.edge_messages import normed_edge_sums
@@ -278,7 +278,7 @@ class SpaceLayer(MessagePassing):
         return (
             type(send).forward is Send.forward
             and send.second is None
-            and (send.norm is None or type(send.norm) is FrameNorm)
+            and (send.norm is None or is_just(send.norm, FrameNorm))
             and type(gather).weighted is Gather.weighted
             and gather.value is None
             and not any(is_hooked(part) for part in called)

@@ -9,7 +9,7 @@ from torch_geometric.data import Batch
 from stgraph.checks import InputError, channels, integer, shape
 from stgraph.graph import clips_of, from_dense, presence, slots, to_dense
 from stgraph.layers.base import TemporalLayer
-from stgraph.recurrence import Memory, check_cell, scan
+from stgraph.recurrence import Memory, Recurrent, check_cell, scan
 
 __all__ = ["TimeLayer"]
 
@@ -38,11 +38,13 @@ def absences(
     start = (-1 - away)[:, None]  # when it was last there, [B, 1, N]
     last = torch.where(present, number, start).cummax(dim=1).values
     last = torch.cat([start, last], dim=1)  # before each frame, and after all: [B, T + 1, N]
-    ends = torch.tensor([[frames]] if lengths is None else [[n] for n in lengths])
-    return number - 1 - last[:, :-1], ends.to(last.device, non_blocking=True) - 1 - last[:, -1]
+    ends: int | Tensor = frames
+    if lengths is not None:
+        ends = torch.tensor([[n] for n in lengths]).to(last.device, non_blocking=True)
+    return number - 1 - last[:, :-1], ends - 1 - last[:, -1]
 
 
-class TimeLayer(TemporalLayer):
+class TimeLayer(TemporalLayer, Recurrent):
     r"""A GRU or LSTM along every node identity, :math:`h_i^t = \mathrm{RNN}(v_i^t, h_i^{t-1})`.
 
     The cell's parameters are shared by all nodes (RSTG, DyReG). A node that is absent
@@ -77,12 +79,12 @@ class TimeLayer(TemporalLayer):
     @property
     def in_channels(self) -> int:
         """C, width that comes in."""
-        return self.cell.input_size
+        return self.cell_of("cell").input_size
 
     @property
     def out_channels(self) -> int:
         """D, width that goes out."""
-        return self.cell.hidden_size
+        return self.cell_of("cell").hidden_size
 
     def forward(
         self, x: Tensor, graph: Batch, state: Memory | None = None
@@ -94,11 +96,12 @@ class TimeLayer(TemporalLayer):
         """
         channels("x", x, self.in_channels)
         dense, here = to_dense(x, graph), presence(graph)  # [B, T, N, C]
+        cell = self.cell_of("cell")
         if self.forget_after is None:
             if slots(graph) is None:  # all that is absent are frames behind the end of a clip
-                out, state = scan(self.cell, dense, state, lengths=clips_of(graph).lengths)
+                out, state = scan(cell, dense, state, lengths=clips_of(graph).uneven)
             else:
-                out, state = scan(self.cell, dense, state, here)
+                out, state = scan(cell, dense, state, here)
             return from_dense(out, graph), state
         clips, _, nodes, _ = dense.shape
         if state is None:
@@ -106,17 +109,17 @@ class TimeLayer(TemporalLayer):
         elif isinstance(state, tuple) and len(state) > 1:
             *parts, away = state
             memory = tuple(parts)
-            shape("state", away, f"{clips} {nodes}")
+            shape("state", away, clips, nodes)
             if away.dtype != torch.long:
                 raise InputError("state", "frames away as int64 at the end", away.dtype)
         else:
             raise InputError("state", "a memory and how long nodes have been away", type(state))
         if here is None and state is None:  # nobody has been away: fused kernels
-            out, memory = scan(self.cell, dense)
+            out, memory = scan(cell, dense)
         else:
             here = torch.ones_like(dense[..., 0], dtype=torch.bool) if here is None else here
-            before, away = absences(here, away, clips_of(graph).lengths)
-            out, memory = scan(self.cell, dense, memory, here, here & (before > self.forget_after))
+            before, away = absences(here, away, clips_of(graph).uneven)
+            out, memory = scan(cell, dense, memory, here, here & (before > self.forget_after))
         return from_dense(out, graph), (*memory, away)
 
     def extra_repr(self) -> str:

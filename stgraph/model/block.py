@@ -11,7 +11,7 @@ from torch_geometric.data import Batch
 
 from stgraph.causality import AsItsParts, refuse_state
 from stgraph.checks import InputError, integer
-from stgraph.fused import is_hooked
+from stgraph.fused import is_hooked, is_just
 from stgraph.layers import FrameMapNorm, Remap
 from stgraph.layers.spread import SpreadMaps
 from stgraph.model.net import SpaceTimeGraph, State
@@ -109,7 +109,7 @@ class GraphStage(nn.Module):
         """Nodes, graph and state of these maps, and the mask of frames on the CPU."""
         clips, frames = check_features(features, self.channels)[:2]
         mask = check_frame_mask(frame_mask, clips, frames)
-        if self.net.causal:  # it refuses a state itself otherwise
+        if state is not None and self.net.causal:  # it refuses a state itself otherwise
             refuse_state(self, state)
         inner = put_frames(self.project_in(take_frames(features, mask)), mask, clips)
         return *self.net(inner, state, mask, **hints), mask
@@ -139,7 +139,7 @@ def as_made(module: nn.Module, kind: type[_Kind]) -> TypeGuard[_Kind]:
 
     Else it is called, as subclasses, parametrisations and hooks expect.
     """
-    return type(module) is kind and not is_hooked(module)
+    return is_just(module, kind) and not is_hooked(module)
 
 
 class GraphBlock(GraphStage):

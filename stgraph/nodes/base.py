@@ -98,7 +98,8 @@ class NodeExtractor(nn.Module, ABC):
 
     def takes(self, hint: str) -> bool:
         """Whether :meth:`regions` takes an argument of this name."""
-        return accepts(self.regions, hint)
+        told: bool = _takes(self, hint)
+        return told
 
     def example_hints(self, features: Tensor) -> dict[str, Any]:
         """Arguments that the extractor needs beside ``features``: what the contract tests pass."""
@@ -150,22 +151,22 @@ class NodeExtractor(nn.Module, ABC):
         regions, after = self._find(features, before, mask, hints)
         if state is not None and (before is None) != (after is None):
             raise InputError("state", f"what {type(self).__name__} returned", "another's")
-        nodes = shape("kernel", regions.kernel, f"{clips} {frames} N {height} {width}")[2]
+        nodes = shape("kernel", regions.kernel, clips, frames, "N", height, width)[2]
         if not nodes:
             raise InputError("kernel", "at least one node", list(regions.kernel.shape))
         if state is not None and state.nodes not in (None, nodes):
             expected = f"pieces of {state.nodes} identities, as before{self.of_one_number}"
             raise InputError("state", expected, nodes)
-        shape("box", regions.box, f"{clips} {frames} {nodes} 4")
+        shape("box", regions.box, clips, frames, nodes, 4)
         kernel, mass = normalise(regions.kernel)
         kernel = kernel.to(features.dtype)
         x = pool(features, kernel) if regions.x is None else regions.x  # [B, T, N, D]
-        shape("x", x, f"{clips} {frames} {nodes} {self.out_channels}")
+        shape("x", x, clips, frames, nodes, self.out_channels)
         if regions.mask is not None:
-            shape("mask", regions.mask, f"{clips} {frames} {nodes}")
+            shape("mask", regions.mask, clips, frames, nodes)
             if regions.mask.dtype != torch.bool:
                 raise InputError("mask", "a tensor of bool", regions.mask.dtype)
-        if self.check:
+        if self.check and not torch.compiler.is_compiling():
             _check_values(features, regions, x, mask)
         fields = {
             "x": x,
@@ -224,8 +225,15 @@ class NodeExtractor(nn.Module, ABC):
         return clock, state.regions
 
 
+@torch.compiler.assume_constant_result  # compilers do not always follow `inspect`
+def _takes(extractor: NodeExtractor, hint: str) -> bool:
+    return accepts(extractor.regions, hint)
+
+
 def _later(clock: int | tuple[int, ...], layout: Layout) -> int | tuple[int, ...]:
     """The clock after the frames of a layout: one number where all clips have the same."""
+    if layout.uneven is None and isinstance(clock, int):
+        return clock + layout.frames
     before = (clock,) * layout.clips if isinstance(clock, int) else clock
     after = tuple(at + length for at, length in zip(before, layout.lengths, strict=True))
     return after[0] if len(set(after)) == 1 else after
@@ -245,7 +253,7 @@ def check_features(features: Tensor, channels: int) -> tuple[int, ...]:
     Raises:
         InputError: on another shape, an empty size, or a type that is not of real numbers.
     """
-    sizes = shape("features", features, f"B T {channels} H W")
+    sizes = shape("features", features, "B T", channels, "H W")
     if 0 in sizes:
         raise InputError("features", "no size of 0", list(sizes))
     if not features.is_floating_point():
@@ -261,7 +269,6 @@ def _two(extractor: NodeExtractor, found: Any) -> tuple[Regions, Any]:
     return found
 
 
-@torch.compiler.disable
 def _check_values(features: Tensor, regions: Regions, x: Tensor, frames: Tensor | None) -> None:
     """On the CPU, find what would spoil a graph; on a GPU it would wait for the device."""
     if x.device.type != "cpu":

@@ -144,7 +144,7 @@ class BoxNodes(NodeExtractor):
         if boxes is None:
             raise InputError("boxes", "boxes [B, T, M, 4] beside the features", "none")
         clips, frames, _, height, width = features.shape
-        count = shape("boxes", boxes, f"{clips} {frames} M 4")[2]
+        count = shape("boxes", boxes, clips, frames, "M 4")[2]
         nodes = count if self.num_nodes is None else self.num_nodes
         if not boxes.is_floating_point():
             raise InputError("boxes", "a floating-point tensor", boxes.dtype)

@@ -145,7 +145,7 @@ def _best(frame: dict[str, Tensor], slots: int) -> dict[str, Tensor]:
         return frame
     if "scores" not in frame:
         raise InputError("clips", f"at most {slots} boxes a frame without `scores`", count)
-    shape("scores", frame["scores"], f"{count}")
+    shape("scores", frame["scores"], count)
     best = frame["scores"].topk(slots).indices.sort().values
     return {name: value[best] for name, value in frame.items()}
 
@@ -211,7 +211,7 @@ def track_slots(
     if not isinstance(state, Tracks):
         raise InputError("state", "the Tracks of an earlier call", type(state).__name__)
     for part in state:
-        shape("state", part, f"{clips} {slots}")
+        shape("state", part, clips, slots)
     twice = (ids[..., None] == ids[..., None, :]) & present[..., None] & present[..., None, :]
     if bool((twice.sum(dim=-1) > 1).any()):
         raise InputError("ids", "an id once a frame", "one that stands twice")

@@ -14,12 +14,12 @@ from stgraph.nodes.generators import LargeGenerator, check_generator
 from stgraph.nodes.window_regions import WindowRegions, gates
 from stgraph.nodes.windows import WindowRule, Windows, centre_anchors
 from stgraph.padding import put_frames, take_frames
-from stgraph.recurrence import Memory, check_cell, scan
+from stgraph.recurrence import Memory, Recurrent, check_cell, scan
 
 __all__ = ["DynamicRegions"]
 
 
-class DynamicRegions(WindowRegions):
+class DynamicRegions(WindowRegions, Recurrent):
     r"""Dynamic regions with a differentiable kernel (DyReG, region generation).
 
     A generator describes N regions of the frame, a cell follows each over time, and a linear map
@@ -97,7 +97,7 @@ class DynamicRegions(WindowRegions):
         described = self.norm_in(described.transpose(1, 2)).transpose(1, 2)
         described = put_frames(described, frame_mask, clips)  # [B, T, N, D]
         lengths = None if frame_mask is None else frame_mask.sum(dim=1).tolist()
-        followed, memory = scan(self.rnn, described, memory, lengths=lengths)
+        followed, memory = scan(self.cell_of("rnn"), described, memory, lengths=lengths)
         followed = self.norm_out(followed.flatten(0, 1).transpose(1, 2)).transpose(1, 2)
         return self.alpha * self.offset(followed).unflatten(0, (clips, frames)), memory
 

@@ -211,7 +211,7 @@ class SmallGenerator(nn.Module):
         if positions is not None:
             if size is None:
                 raise InputError("size", "the side of the map of positions", size)
-            shape("positions", positions, f"{channels} {size} {size}")
+            shape("positions", positions, channels, size, size)
         self.register_buffer("positions", positions)
         self.masks = nn.Conv2d(channels, num_nodes, 1)
         self.position = nn.Conv2d(channels, channels, 1)
@@ -222,7 +222,7 @@ class SmallGenerator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        shape("x", x, f"F {self.channels} H W")
+        shape("x", x, "F", self.channels, "H W")
         if self.size is not None and x.shape[-2:] != (self.size, self.size):
             x = F.adaptive_avg_pool2d(x, self.size)
         height, width = x.shape[-2:]

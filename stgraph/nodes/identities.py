@@ -41,7 +41,7 @@ def check_slots(
         raise InputError(name, "at least one slot a frame, or num_nodes=", list(sizes))
     for hint, value in (("present", present), ("track", track)):
         if value is not None:
-            shape(hint, value, f"{clips} {frames} {count}")
+            shape(hint, value, clips, frames, count)
     if present is not None and present.dtype != torch.bool:
         raise InputError("present", "a tensor of bool", present.dtype)
     if track is not None and (track.is_floating_point() or track.dtype == torch.bool):

@@ -113,7 +113,7 @@ class MaskNodes(NodeExtractor):
         if masks is None:
             raise InputError("masks", "masks [B, T, M, h, w] beside the features", "none")
         clips, frames, _, height, width = features.shape
-        _, _, count, rows, columns = shape("masks", masks, f"{clips} {frames} M h w")
+        _, _, count, rows, columns = shape("masks", masks, clips, frames, "M h w")
         nodes = count if self.num_nodes is None else self.num_nodes
         if not rows or not columns:
             raise InputError("masks", "at least one pixel", list(masks.shape))

@@ -209,11 +209,12 @@ class MeanShiftRegions(WindowRegions):
         start, size = self.windows(
             saliency.new_zeros(self.num_nodes, 4), self.anchor.to(saliency), height, width
         )
-        fine = saliency.new_tensor(saliency.shape[-2:]) / saliency.new_tensor((height, width))
+        finer = (saliency.size(-2) / height, saliency.size(-1) / width)
+        fine = torch.cat([saliency.new_full((1,), times) for times in finer])  # cells in a cell
         if state is None:
             centre = start.expand(clips, -1, -1)
         else:
-            shape("state.centre", state.centre, f"{clips} {self.num_nodes} 2")
+            shape("state.centre", state.centre, clips, self.num_nodes, 2)
             centre = state.centre.to(saliency)
         centre, fine_size = (centre + 0.5) * fine - 0.5, fine * size
         centres = self.follow(centre, fine_size, saliency, state is None, frame_mask)
@@ -247,11 +248,11 @@ class MeanShiftRegions(WindowRegions):
             if frames is None:
                 name = type(self.saliency).__name__
                 raise InputError("frames", f"the video [B, T, c, h, w], for {name}", "none")
-            shape("frames", frames, f"{clips} {count} c h w")
+            shape("frames", frames, clips, count, "c h w")
             maps = frames
         before = None if state is None else state.saliency
         saliency, after = self.saliency(maps, before, frame_mask)
-        shape("saliency", saliency, f"{clips} {count} h w")
+        shape("saliency", saliency, clips, count, "h w")
         return precise(saliency), after
 
     def extra_repr(self) -> str:

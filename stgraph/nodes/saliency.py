@@ -160,7 +160,7 @@ class FilterEnergy(Saliency):
         self, features: Tensor, state: None = None, frame_mask: Tensor | None = None
     ) -> tuple[Tensor, None]:
         """See the class."""
-        clips = shape("frames", features, f"B T {self.in_channels} H W")[0]
+        clips = shape("frames", features, "B T", self.in_channels, "H W")[0]
         frames = features.flatten(0, 1).to(self.weight.dtype)  # of bytes, perhaps
         frames = F.pad(frames, [self.side // 2] * 4, mode="replicate")
         weight = self.weight - self.weight.mean(dim=(2, 3), keepdim=True)  # of each colour
@@ -196,7 +196,7 @@ class Change(Saliency):
         """
         clips, _, width, height, columns = features.shape
         if state is not None:
-            shape("state", state, f"{clips} {width} {height} {columns}")
+            shape("state", state, clips, width, height, columns)
         first = features[:, 0] if state is None else state.to(features)
         seen = torch.cat([first[:, None], features], dim=1)
         change = precise(seen).diff(dim=1).square().mean(dim=2)

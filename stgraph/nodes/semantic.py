@@ -124,7 +124,7 @@ class SemanticNodes(NodeExtractor):
         """The maps of every frame by itself; there is no state."""
         clips, frames, _, height, width = features.shape
         logits = self.maps(self.body(features.flatten(0, 1)))
-        shape("body", logits, f"{clips * frames} {self.num_nodes} {height} {width}")
+        shape("body", logits, clips * frames, self.num_nodes, height, width)
         kernel = self.positive(precise(logits))  # [B·T, N, H, W]
         kernel = kernel.view(clips, frames, self.num_nodes, height, width)
         return Regions(kernel, moment_box(kernel)), None

@@ -125,7 +125,7 @@ class SlotNodes(NodeExtractor):
         if state is None:
             slots = self.start.expand(clips, -1, -1)
         else:
-            shape("state", state, f"{clips} {self.num_nodes} {self.width}")
+            shape("state", state, clips, self.num_nodes, self.width)
             slots = state.to(features)
         # A copy with a gradient that lies in memory as the maps do, see `stgraph.kernels.pool`.
         copied = features.index_select(2, torch.arange(features.size(2), device=features.device))

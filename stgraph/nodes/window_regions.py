@@ -68,7 +68,7 @@ class WindowRegions(NodeExtractor):
             if windows != rule:
                 raise InputError("windows", f"{rule} with {profile}", windows)
         placed = anchors(num_nodes)
-        shape("anchors", placed, f"{num_nodes} 2")
+        shape("anchors", placed, num_nodes, 2)
         self.register_buffer("anchor", placed, persistent=False)
 
     def place(self, offset: Tensor, features: Tensor) -> Regions:

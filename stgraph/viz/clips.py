@@ -52,7 +52,7 @@ class ClipView:
         if self.alpha is not None:
             shape("alpha", self.alpha, str(_edge_index(self.graph).size(1)))
         if self.box is not None:
-            shape("box", self.box, f"{frames} M 4")
+            shape("box", self.box, frames, "M 4")
 
     @property
     def correct(self) -> bool:

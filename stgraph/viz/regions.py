@@ -79,7 +79,7 @@ def _enlargement(side: int) -> int:
 
 
 def _truth(box: Tensor, marked: Tensor | None, frames: int) -> tuple[Tensor, list[bool]]:
-    count = shape("box", box, f"{frames} M 4")[1]
+    count = shape("box", box, frames, "M 4")[1]
     if not box.isfinite().all():
         raise InputError("box", "finite numbers", "nan or infinity")
     if marked is None:

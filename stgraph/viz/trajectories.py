@@ -43,7 +43,7 @@ def trajectories(video: Tensor, graph: Batch, *, box: Tensor | None = None) -> F
     tracks = _tracks(graph, frames)
     truth: list[Tensor] = []
     if box is not None:
-        shape("box", box, f"{frames} M 4")
+        shape("box", box, frames, "M 4")
         centres = (box[..., :2] + box[..., 2:]).detach().cpu().float() / 2  # [T, M, 2]
         truth = list(centres.unbind(1))
 

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from stgraph import recipes
+from stgraph.classifiers import VideoClassifier
+
+Made = tuple[VideoClassifier, tuple[int, int, int, int]]
+MODELS: dict[str, Callable[[], Made]] = {
+    "dyreg_small": lambda: (recipes.dyreg_small(5), (3, 1, 64, 64)),
+    "motion_small": lambda: (recipes.motion_small(5), (3, 1, 64, 64)),
+    "small_video": lambda: (recipes.small_video(5), (3, 3, 48, 48)),
+    "rstg": lambda: (recipes.rstg_sync_mnist(5, channels=16), (3, 1, 64, 64)),
+    "rstg_official": lambda: (
+        recipes.rstg_sync_mnist_official(5, channels=16),
+        (3, 1, 64, 64),
+    ),
+    "dyreg_r18": lambda: (
+        recipes.dyreg_tsm_resnet18(5, online=True, frame_size=96),
+        (2, 3, 96, 96),
+    ),
+    "dyreg_r4": lambda: (
+        recipes.dyreg_tsm_resnet50(5, ("layer3.4.conv2",), frame_size=96),
+        (2, 3, 96, 96),
+    ),
+    "dyreg_r345": lambda: (recipes.dyreg_tsm_resnet50(5, frame_size=160), (2, 3, 160, 160)),
+}
+
+
+@pytest.fixture
+def model_of() -> Callable[[str], Made]:
+    """A model by name, whose residuals do something, and the size of its clips."""
+
+    def make(name: str) -> Made:
+        torch.manual_seed(0)
+        model, size = MODELS[name]()
+        for parameter in model.parameters():
+            if parameter.dim() == 1 and not parameter.any():
+                nn.init.normal_(parameter, std=0.3)
+        return model.eval(), size
+
+    return make

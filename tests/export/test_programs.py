@@ -1,0 +1,132 @@
+"""Programs of whole models equal the models, for other clips and numbers of clips."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from stgraph import recipes
+from stgraph.checks import InputError
+from stgraph.edges import RadiusEdges
+from stgraph.export import clip_program, difference, step_program
+from stgraph.export.states import counted, filled, tensors
+from stgraph.layers import RunningMean, space
+from stgraph.layers.messages import normed_sums
+from stgraph.nodes import GridNodes, NodeState
+from stgraph.training.scaling import signed
+
+QUICK = ("dyreg_small", "rstg")
+LONG = ("motion_small", "small_video", "rstg_official", "dyreg_r18", "dyreg_r4", "dyreg_r345")
+slow = pytest.mark.slow
+
+
+@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=slow) for name in LONG)])
+def test_the_program_of_a_model_equals_it(model_of, name):
+    model, size = model_of(name)
+    made = clip_program(model, size, signed)
+    run = made.program.module()
+    assert difference(lambda video: (run(video),), made) < 1e-5
+    video = made.video(5)
+    with torch.no_grad():
+        torch.testing.assert_close(run(video), model(signed(video)).logits, rtol=1e-4, atol=1e-5)
+    assert made.inputs == ("video",)
+    assert made.shapes == (("clips", *size),)
+
+
+@pytest.mark.parametrize(
+    "name", ["dyreg_small", *(pytest.param(n, marks=slow) for n in ("rstg", *LONG[:4]))]
+)
+def test_the_program_of_a_step_equals_the_stream(model_of, name):
+    """Zeros are the state before the first frame, whatever a model starts from."""
+    model, (_, *size) = model_of(name)
+    made = step_program(model, (1, *size), signed)
+    run, state, expected = made.program.module(), made.start(3), None
+    for number in range(4):
+        video = made.video(3, seed=number)
+        logits, *state = run(video, *state)
+        with torch.no_grad():
+            answer = model(signed(video), expected)
+        expected = answer.state
+        torch.testing.assert_close(logits, answer.logits, rtol=1e-4, atol=1e-5)
+    assert len(made.outputs) == len(made.inputs) == 1 + len(state)
+    begun = [each for each in state if each.dtype == torch.bool and each.dim() == 0]
+    right = list(tensors(counted(expected, 3)))
+    assert len(state) - len(begun) == len(right)
+    for one, other in zip(state[len(begun) :], right, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    if begun:  # the first frame of a stream is another one than the next ones
+        assert name in {"motion_small", "small_video"}
+
+
+def test_a_step_may_be_of_several_frames(model_of):
+    model, (_, *size) = model_of("dyreg_small")
+    made = step_program(model, (2, *size), signed)
+    assert difference(made.program.module(), made) < 1e-5
+
+
+def test_a_program_without_scaling_takes_what_the_model_does(model_of):
+    model, size = model_of("dyreg_small")
+    made = clip_program(model, size)
+    video = torch.randn(4, *size)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            made.program.module()(video), model(video).logits, rtol=1e-4, atol=1e-5
+        )
+    assert made.types == ("float32",)
+
+
+def test_what_cannot_be_a_program_is_told():
+    model = recipes.dyreg_small(5)
+    with pytest.raises(InputError, match="model: expected one in evaluation mode"):
+        clip_program(model, (2, 1, 64, 64))
+    model.eval()
+    with pytest.raises(InputError, match=r"size: expected \(T, c, H, W\)"):
+        clip_program(model, (2, 64, 64))
+    with pytest.raises(InputError, match=r"x: expected \[F, 1, H, W\]"):  # of the model itself
+        clip_program(model, (2, 3, 64, 64))
+    waits = recipes.i3d_sync_mnist(5).eval()
+    with pytest.raises(InputError, match="model: expected a causal one"):
+        step_program(waits, (1, 1, 64, 64))
+
+
+def test_edges_of_unknown_number_cannot_be_written_down():
+    nodes = GridNodes(32, (3,), edges=RadiusEdges(0.4))
+    model = recipes.dyreg_small(5, nodes=nodes).eval()
+    with pytest.raises(InputError, match=r"model: expected one that torch\.export can follow"):
+        clip_program(model, (2, 1, 64, 64))
+
+
+def test_states_are_tensors_in_an_order():
+    ones = torch.ones(2, 3)
+    state = {
+        "a": (NodeState(7, (ones,), 9), None, "text"),
+        "b": RunningMean(2 * ones, 4, 3 * ones),
+    }
+    held = counted(state, 2)
+    assert held["a"][0].clock == 0
+    assert held["b"].frames.tolist() == [[4], [4]]
+    found = list(tensors(held))
+    assert len(found) == 4
+    again = filled(held, iter([each + 1 for each in found]))
+    assert type(again["b"]) is RunningMean
+    assert again["a"][1:] == (None, "text")
+    for one, other in zip(tensors(again), found, strict=True):
+        torch.testing.assert_close(one, other + 1)
+    assert counted(RunningMean(ones, torch.ones(2, 1)), 2).frames.tolist() == [[1], [1]]
+
+
+def test_stand_ins_of_an_exporter_are_taken_for_what_they_stand_for(model_of, monkeypatch):
+    """So a program sums messages up as the model does, and writes none of their norms down."""
+    model, size = model_of("dyreg_small")
+    summed = []
+
+    def counting(*args: Any) -> Tensor:
+        summed.append(torch.compiler.is_compiling())
+        return normed_sums(*args)
+
+    monkeypatch.setattr(space, "normed_sums", counting)
+    clip_program(model, size)
+    assert summed.count(True) == summed.count(False) > 0
