@@ -130,7 +130,7 @@ def test_masks_are_those_of_the_same_things_in_coco(some_view: Any, tmp_path: Pa
         (lambda c: c.update(annotations=None), "annotations as YouTube-VIS has them"),
         (lambda c: c.pop("videos"), "videos expected"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "change",
 )
 def test_what_is_wrong_is_told_with_its_place(change: Any, told: str, tmp_path: Path) -> None:
     damaged = deepcopy(content())
