@@ -40,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_pages_have_files_and_commands() -> None:
     assert list(files("studies")) == ["widths.yaml"]
-    assert list(files("tutorial")) == ["my_parts.py", "extractors.yaml"]
+    assert list(files("tutorial")) == ["my_extractors.py", "extractors.yaml"]
     assert [words[0] for words in commands("studies") + commands("tutorial")] == ["study"] * 6
 
 
