@@ -9,14 +9,9 @@ sparse path against the dense one, PyG's own batching of the same graphs against
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import time
-from collections.abc import Callable
-from pathlib import Path
-
 import torch
 from facts import collect, write
+from measure import arguments, medians, ready
 from torch_geometric.data import Batch
 
 from stgraph import recipes
@@ -25,22 +20,15 @@ from stgraph.graph import Layout, frame_graphs, to_dense
 from stgraph.layers import SpaceLayer
 
 
+@torch.no_grad()
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default="cpu")
+    parser = arguments(__doc__, threads=2, repeat=15)
     parser.add_argument("--clips", type=int, default=4, help="clips of 10 frames a call")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
-    parser.add_argument("--repeat", type=int, default=15, help="timed calls of each part, in turn")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
-    device = torch.device(options.device)
+    device = ready(options)
     block = recipes.dyreg_block(recipes.dyreg_regions(), 128, map_size=16).to(device).eval()
     features = torch.randn(options.clips, 10, 128, 16, 16, device=device)
-    with torch.no_grad():
-        graph = block(features).graph
+    graph = block(features).graph
     layout = Layout(options.clips, 10, 9, 16, 16)
     names = ("x", "pos", "box", "kernel", "mass", "window")
     fields = {name: to_dense(graph[name], graph).clone() for name in names}
@@ -53,7 +41,7 @@ def main() -> None:
     dense, sparse = (SpaceLayer(32, path=path).to(device) for path in ("dense", "sparse"))
     graphs = graph.to_data_list()
     rows = cells.flatten(0, 2)
-    figures = measure(
+    figures = medians(
         {
             "block": lambda: block(features),
             "frame graphs": lambda: FullEdges()(frame_graphs(fields, layout)),
@@ -79,28 +67,6 @@ def main() -> None:
         print(f"{name:28}{value:10.3f}")
     if options.json:
         write(options.json, facts | {"seconds": figures, "ratios": ratios})
-
-
-@torch.no_grad()
-def measure(
-    parts: dict[str, Callable[[], object]], repeat: int, device: torch.device
-) -> dict[str, float]:
-    """Median seconds of each part, the parts called in turn so that drift meets all alike."""
-
-    def wait() -> None:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-
-    times: dict[str, list[float]] = {name: [] for name in parts}
-    for turn in range(repeat + 3):
-        for name, part in parts.items():
-            wait()
-            start = time.perf_counter()
-            part()
-            wait()
-            if turn >= 3:
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 if __name__ == "__main__":

@@ -8,31 +8,25 @@ MNIST is read from STGRAPH_DATA; where it is absent, random images of its size a
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from facts import collect, write
+from measure import arguments, ready
 
 from stgraph.checks import InputError
 from stgraph.datasets import DigitClips, Digits, MultiSyncMNIST, SyncMNIST, mnist, sklearn_digits
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default="cpu", help="where frames are rendered")
+    parser = arguments(__doc__, threads=1)
     parser.add_argument("--batch", type=int, default=64, help="clips a batch")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--seconds", type=float, default=2.0, help="time for each figure")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    device = torch.device(options.device)
+    device = ready(options)
     images, source = _images()
     facts = collect(
         device,

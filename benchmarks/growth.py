@@ -8,17 +8,16 @@ thread (`--threads`), medians in seconds; of streams the 50th and the 99th perce
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from facts import collect, write
-from speed import medians, trained
+from measure import arguments, medians, ready
+from speed import trained
 from torch import Tensor, nn
 from torch_geometric.nn import GATv2Conv
 
@@ -36,17 +35,10 @@ RSTG_NODES = {14: (3, 2, 1), 30: (4, 3, 2, 1)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--repeat", type=int, default=7, help="timed calls of each, in turn")
+    parser = arguments(__doc__, threads=1, repeat=7)
     parser.add_argument("--stream", type=int, default=1000, help="frames of a stream")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
-    device = torch.device(options.device)
+    device = ready(options)
     facts = collect(device, options.seed, threads=options.threads)
     made = {
         "nodes": medians(by_nodes(device), options.repeat, device),

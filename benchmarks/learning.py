@@ -25,6 +25,7 @@ from stgraph.applications.demo import CLASSES, LABELS, clips
 from stgraph.classifiers import GraphClassifier
 from stgraph.datasets import SyncMNIST
 from stgraph.edges import FullEdges
+from stgraph.layers import CommonFate
 from stgraph.metrics import boxes_of_batch, boxes_of_graph, harmonic_mean, object_metrics
 from stgraph.nodes import BoxNodes, Energy, FilterEnergy, MeanShiftRegions, NodeExtractor
 from stgraph.training import NodeClasses
@@ -37,13 +38,15 @@ OBJECTS = ("l2_r", "displacement", "common")
 class Row:
     """An extractor, and how the model around it is trained.
 
-    Clips of ``frames`` frames are shown for ``warmup`` steps of ``batch`` before the training, to
-    the auxiliary loss alone.
+    With ``displacement`` nodes are told theirs, and with ``fate`` they hear those that move alike
+    in place of attention. Clips of ``frames`` frames are shown for ``warmup`` steps of ``batch``
+    before the training, to the auxiliary loss alone.
     """
 
     nodes: Callable[[], NodeExtractor]
     over: str = "softmax"
     displacement: bool = True
+    fate: bool = False
     warmup: int = 100
     batch: int = 192
     frames: int = 1
@@ -55,6 +58,8 @@ ROWS = {
     "followers, no warm-up": Row(recipes.small_followers, warmup=0),
     "followers, maximum": Row(recipes.small_followers, over="max"),
     "followers, no displacement": Row(recipes.small_followers, displacement=False),
+    "followers, common fate": Row(recipes.small_followers, fate=True),
+    "followers, common fate alone": Row(recipes.small_followers, displacement=False, fate=True),
     "drawn by features": Row(
         lambda: MeanShiftRegions(32, 16, FullEdges(), Energy()), "max", True, 200, 96, 2, 5e-3
     ),
@@ -69,6 +74,8 @@ def built(row: Row) -> GraphClassifier:
     made = recipes.motion_small(LABELS, row.nodes())
     if not row.displacement:
         nn.init.zeros_(made.net.layers["displacement"].linear.weight).requires_grad_(False)
+    if row.fate:
+        made.net.layers["space"] = CommonFate(made.net.nodes.out_channels)
     return made.to(memory_format=torch.channels_last)
 
 

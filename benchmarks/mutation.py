@@ -48,7 +48,12 @@ class Room:
 
 GRAPHS = ("tests/test_model.py", "tests/test_compositions.py", "tests/test_padding.py")
 STREAMS = ("tests/recipes/test_streaming.py", "tests/weights/dyreg/test_block.py")
-STATES = ("tests/test_recurrence.py", "tests/test_states.py", "tests/test_half_precision.py")
+STATES = (
+    "tests/test_recurrence.py",
+    "tests/test_gru.py",
+    "tests/test_states.py",
+    "tests/test_half_precision.py",
+)
 ROOMS = {
     "kernels": Room(("stgraph/kernels.py",), ("tests/test_kernels.py", "tests/nodes", *STREAMS)),
     "graph": Room(
@@ -58,14 +63,23 @@ ROOMS = {
     "nodes": Room(("stgraph/nodes/*.py",), ("tests/nodes", *GRAPHS, *STREAMS)),
     "layers": Room(("stgraph/layers/*.py",), ("tests/layers", *GRAPHS, *STREAMS)),
     "states": Room(
-        ("stgraph/recurrence.py", "stgraph/model.py", "stgraph/classifiers.py"),
+        (
+            "stgraph/recurrence.py",
+            "stgraph/gru.py",
+            "stgraph/fused.py",
+            "stgraph/model/*.py",
+            "stgraph/classifiers.py",
+        ),
         (*STATES, "tests/layers", "tests/test_classifiers.py", *GRAPHS, *STREAMS),
     ),
     "schedules": Room(
         ("stgraph/schedules.py", "stgraph/recipes/*.py"),
         ("tests/test_schedules.py", "tests/recipes", "tests/weights"),
     ),
-    "labels": Room(("stgraph/datasets/*.py", "stgraph/datasets/videos/*.py"), ("tests/datasets",)),
+    "labels": Room(
+        ("stgraph/datasets/*.py", "stgraph/datasets/*/*.py", "stgraph/datasets/videos/*/*.py"),
+        ("tests/datasets",),
+    ),
     "readers": Room(
         ("stgraph/reading/*.py", "stgraph/writing.py"),
         ("tests/reading", "tests/test_writing.py", "tests/datasets"),
@@ -79,9 +93,14 @@ ROOMS = {
         ("tests/test_insertion.py", "tests/test_insertion_outputs.py", *STREAMS),
     ),
     "training": Room(
-        ("stgraph/training/*.py", "stgraph/cli.py", "stgraph/commands/*.py"),
-        ("tests/training", "tests/test_cli.py"),
+        ("stgraph/training/*.py", "stgraph/training/callbacks/*.py", "stgraph/runs/*.py"),
+        ("tests/training", "tests/runs", "tests/test_cli.py"),
     ),
+    "applications": Room(
+        ("stgraph/applications/*.py", "stgraph/cli.py", "stgraph/commands/*.py"),
+        ("tests/test_cli.py", "tests/applications"),
+    ),
+    "metrics": Room(("stgraph/metrics/*.py",), ("tests/metrics",)),
 }
 
 

@@ -1,4 +1,4 @@
-"""Write docs/performance.md from the figures in benchmarks/results/.
+"""Write docs/performance.md and docs/reproduction.md from the figures in benchmarks/results/.
 
 python benchmarks/pages.py
 """
@@ -9,8 +9,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from stgraph.studies import reproduction
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, PAGE = ROOT / "benchmarks/results", ROOT / "docs/performance.md"
+TABLES, REPRODUCTION = RESULTS / "tables", ROOT / "docs/reproduction.md"
 
 GROWTH = {
     "nodes": "A space layer of 64 channels, forward and backward",
@@ -25,6 +28,7 @@ GROWTH = {
 
 def main() -> None:
     PAGE.write_text(page(), encoding="utf-8")
+    REPRODUCTION.write_text(reproduced(), encoding="utf-8")
 
 
 def page() -> str:
@@ -43,6 +47,11 @@ def page() -> str:
     for path in sorted(RESULTS.glob("growth-*.json")):
         lines += growth(json.loads(path.read_text("utf-8")))
     return "\n".join(lines) + "\n"
+
+
+def reproduced() -> str:
+    """The page of the papers' tables."""
+    return reproduction(TABLES)
 
 
 def origin(facts: dict[str, Any]) -> list[str]:

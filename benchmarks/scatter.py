@@ -10,15 +10,13 @@ Prints ratios measured in one run, forward and backward of a space layer's spars
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 import torch_geometric
-from block import measure
 from facts import collect, write
+from measure import arguments, medians, ready
 from torch import Tensor
 from torch_geometric.data import Batch
 from torch_geometric.utils import cumsum, degree, segment, softmax
@@ -56,20 +54,13 @@ def by_segment(score: Tensor, message: Tensor, ptr: Tensor) -> Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default="cpu")
+    parser = arguments(__doc__, threads=2, repeat=15)
     parser.add_argument("--clips", type=int, default=4, help="clips of 10 frames a call")
     parser.add_argument("--channels", type=int, default=64)
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
-    parser.add_argument("--repeat", type=int, default=15, help="timed calls of each part, in turn")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
     if not torch_geometric.typing.WITH_TORCH_SCATTER:
         raise SystemExit("torch-scatter is not installed (make test builds it into .venv/scatter)")
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
-    device, width = torch.device(options.device), options.channels
+    device, width = ready(options), options.channels
     features = torch.randn(options.clips, 10, width, 14, 14, device=device)
     graphs: dict[str, Batch] = {
         "grid": GridNodes(width, edges=GridEdges())(features)[0],
@@ -115,7 +106,7 @@ def main() -> None:
             f"{name}: gather by segment, with": step(segmented, True),
             f"{name}: sort and point": sorting,
         }
-    figures = measure(parts, options.repeat, device)
+    figures = medians(parts, options.repeat, device)
     ratios = {}
     for name in graphs:
         layer, index = figures[f"{name}: layer, with"], figures[f"{name}: gather by index, with"]

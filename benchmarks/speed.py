@@ -12,16 +12,13 @@ the least time that the block's multiply-accumulates and its inputs and outputs 
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import torch
 from facts import collect, write
+from measure import arguments, medians, ready
 from straightforward import Straightforward
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
@@ -53,17 +50,10 @@ class Calls(TorchDispatchMode):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser = arguments(__doc__, threads=2, repeat=9)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
-    parser.add_argument("--repeat", type=int, default=9, help="timed calls of each, in turn")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
-    device = torch.device(options.device)
+    device = ready(options)
     facts = collect(device, options.seed, threads=options.threads, precision=options.precision)
     half = options.precision == "bf16"
     rows = {}
@@ -166,25 +156,6 @@ def calls_of(part: Callable[[], object]) -> int:
     with calls:
         part()
     return calls.count
-
-
-def medians(
-    parts: dict[str, Callable[[], object]], repeat: int, device: torch.device
-) -> dict[str, float]:
-    """Median seconds of each part, called in turn so that drift meets all alike."""
-    wait: Callable[[], object] = (
-        (lambda: torch.cuda.synchronize(device)) if device.type == "cuda" else (lambda: None)
-    )
-    times: dict[str, list[float]] = {name: [] for name in parts}
-    for turn in range(repeat + 2):
-        for name, part in parts.items():
-            wait()
-            start = time.perf_counter()
-            part()
-            wait()
-            if turn >= 2:
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def tell(name: str, sizes: tuple[int, ...], made: dict[str, Any]) -> None:

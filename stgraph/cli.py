@@ -27,6 +27,7 @@ COMMANDS = {
     "show": "write a page of the regions that a model finds in a clip",
     "extract": "write a data set of the graphs that a model makes of clips",
     "export": "write a trained model into a file that runs without this library",
+    "study": "do the runs of a table, rows × seeds, and write the table",
     "inspect": "read every video of a folder, a list or a data set, and report what there is",
 }
 RUN_PARTS = ("data", "model", "trainer")
@@ -34,7 +35,7 @@ RUN_PARTS = ("data", "model", "trainer")
 OF_EXPORT = {"onnx", "onnxruntime", "onnxscript"}
 """Packages of the extra ``export``."""
 VIDEOS = "--video"
-POSITIONAL = {"inspect"}
+POSITIONAL = {"inspect", "study"}
 """Commands whose options without a default are given without their names."""
 
 
@@ -100,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    return int(isinstance(result, int) and result > 0)  # how many videos are bad
+    return int(isinstance(result, int) and result > 0)  # how many videos are bad, or runs failed
 
 
 def _input_error(error: BaseException | None) -> BaseException | None:

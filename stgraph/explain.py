@@ -14,7 +14,7 @@ from torch_geometric.nn import MessagePassing
 
 from stgraph.checks import InputError, choice
 from stgraph.graph import attach_edges
-from stgraph.layers import HomogeneousLayer, SpaceLayer, TemporalLayer
+from stgraph.layers import CommonFate, HomogeneousLayer, SpaceLayer, TemporalLayer
 from stgraph.model import SpaceTimeGraph
 
 __all__ = ["Frozen", "attention", "stages"]
@@ -35,7 +35,7 @@ def attention(net: SpaceTimeGraph, graph: Batch, reduce: str = "mean") -> dict[i
     once more, from no memory, on a graph that the network made of whole clips. Weights are found
     where PyG's ``AttentionExplainer`` looks for them, in ``alpha`` of what messages are made of: in
     space layers, and in convolutions such as ``GATv2Conv`` or ``TransformerConv``; and in
-    homogeneous layers, of which it cannot ask. Those of loops
+    homogeneous layers and those of common fate, of which it cannot ask. Those of loops
     that a convolution adds, and of edges that the graph has not, are left out. A convolution with
     dropout drops weights too, unless it is in evaluation mode.
 
@@ -83,7 +83,7 @@ def attention(net: SpaceTimeGraph, graph: Batch, reduce: str = "mean") -> dict[i
         layer = layers[name]
         heard.clear()
         leaks = isinstance(layer, SpaceLayer) and layer.gather.leaks
-        if leaks or isinstance(layer, HomogeneousLayer):
+        if leaks or isinstance(layer, (CommonFate, HomogeneousLayer)):
             weighs: Any = layer
             heard.append(weighs.weights(x, graph))
         x = layer(x, graph)[0] if isinstance(layer, TemporalLayer) else layer(x, graph)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -42,7 +42,9 @@ __all__ = [
     "window_box",
 ]
 
-AxisProfile = Callable[[Tensor, Tensor], Tensor]
+# Any, which is a tensor [..., H]: with the type itself the command line would take no class whose
+# instances are profiles, but look for classes of tensors.
+AxisProfile = Callable[[Tensor, Tensor], Any]
 """``(distance, size) → weight``: the profile of one axis; distances of cells to the centre."""
 
 

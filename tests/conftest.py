@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,27 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _settings() -> Iterator[None]:
+    """Fail a test that leaves torch set otherwise: the numbers of those after it would change."""
+    before = settings()
+    yield
+    after = settings()
+    torch.set_num_threads(before["threads"])
+    assert after == before
+
+
+def settings() -> dict[str, Any]:
+    """What holds for a whole process."""
+    return {
+        "threads": torch.get_num_threads(),
+        "type": torch.get_default_dtype(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "products": torch.get_float32_matmul_precision(),
+        "gradients": torch.is_grad_enabled(),
+    }
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import stgraph
-from stgraph.applications import demo, demo_video, export, extract, predict, show
+from stgraph.applications import demo, demo_video, export, extract, predict, show, study
 from stgraph.applications import inspect as applications_inspect
 from stgraph.cli import COMMANDS, gathered, main
 from stgraph.commands import demo as commands_demo
@@ -21,6 +21,7 @@ from stgraph.commands import extract as commands_extract
 from stgraph.commands import inspect as commands_inspect
 from stgraph.commands import predict as commands_predict
 from stgraph.commands import show as commands_show
+from stgraph.commands import study as commands_study
 from stgraph.commands.overview import overview
 from stgraph.training import ClassificationModule, ClipData
 
@@ -94,6 +95,7 @@ def test_the_help_of_a_run_names_options_that_there_are(
         (commands_export.export, export.run),
         (commands_inspect.inspect, applications_inspect.run),
         (commands_predict.predict, predict.run),
+        (commands_study.study, study.run),
     ],
 )
 def test_a_command_has_the_options_of_its_function(
@@ -148,6 +150,11 @@ def test_the_help_of_answers_to_videos(capsys: pytest.CaptureFixture[str]) -> No
         ["export"],
         ["export", "--ckpt=x", "--out=y.pt2"],
         ["export", "--ckpt=x", "--out=y"],
+        ["study"],
+        ["study", "nowhere.yaml"],
+        ["study", "configs/demo.yaml"],
+        ["study", "nowhere.yaml", "--share=3/2"],
+        ["study", "nowhere.yaml", "--only=half"],
         ["extract"],
         ["extract", "--ckpt=x"],
         ["extract", "--ckpt=x", "--out=y", "--options=z"],

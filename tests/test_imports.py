@@ -49,8 +49,11 @@ MAY = {
     "viz": CONTRACT | {"writing"},
     "training": CORE | {"reading", "weights", "datasets", "metrics", "viz", "writing", "signals"},
     "runs": {"checks", "reading", "writing", "datasets", "training"},
+    "studies": {"checks", "reading", "writing", "signals", "datasets", "metrics", "training"}
+    | {"runs", "viz"},
     "applications": CORE
     | {
+        "studies",
         "explain",
         "export",
         "reading",
@@ -69,7 +72,7 @@ MAY = {
 }
 # Optional packages, and the rooms that may import them when they are imported themselves.
 OPTIONAL = {
-    "lightning": {"training", "runs", "applications"},
+    "lightning": {"training", "runs", "studies", "applications"},
     "jsonargparse": {"training", "runs", "applications"},
     "torchmetrics": {"training", "metrics"},
     "matplotlib": set(),

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parent.parent
 FACTS = ROOT / "benchmarks/results/video-cpu.json"
@@ -59,6 +60,7 @@ def test_the_benchmark_measures_all_that_the_page_needs(
 ) -> None:
     path = tmp_path / "video.json"
     options = ["--videos", "1", "--clips", "4", "--repeat", "1", "--json", str(path)]
+    options += ["--threads", str(torch.get_num_threads())]  # of this process, and it stays so
     monkeypatch.setattr("sys.argv", ["video.py", *options])
     monkeypatch.setattr(video, "SIZES", ((240, 320),))
     monkeypatch.setattr(video, "measure_training", lambda *_: video.Rate(1.0, 0.5))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from stgraph import viz
 from stgraph.applications.predict import entries_of
-from stgraph.applications.trained import Trained, files_of_run, trained
+from stgraph.applications.trained import SHIPPED, Trained, files_of_run, trained
 from stgraph.checks import InputError, integer
 from stgraph.datasets.items import PlainClips, one_clip
 from stgraph.datasets.loader import BatchedClips
@@ -32,7 +32,7 @@ __all__ = ["run", "view", "view_of"]
 
 
 def run(
-    ckpt: str,
+    ckpt: str | None = None,
     config: str | None = None,
     split: Literal["train", "val", "test"] = "test",
     index: int = 0,
@@ -45,7 +45,8 @@ def run(
     """Write a page of the regions that a model finds in a clip.
 
     Args:
-        ckpt: checkpoint of the model, or the folder of its run.
+        ckpt: checkpoint of the model, or the folder of its run; the small model that comes with
+            the package when absent.
         config: configuration of the model and its data; the one saved with the run when absent.
         split: which of the configuration's clips.
         index: number of the first clip, or of the first video.
@@ -63,20 +64,21 @@ def run(
             makes no graphs.
     """
     numbers = range(integer("index", index, 0), index + integer("count", count))
+    name, chosen = (ckpt, f" --ckpt {ckpt}") if ckpt else (SHIPPED.stem, "")
     if video is None:
         if frames is not None or size is not None:
             raise InputError("frames and size", "none without --video", (frames, size))
         views = _of_data(ckpt, config, split, numbers)
         which = f"--split {split}"
-        summary = f"{ckpt}, {split} clips from {index}"
+        summary = f"{name}, {split} clips from {index}"
     else:
         words = [video] if isinstance(video, str) else video
         views = _of_videos(words, trained(ckpt, config, frames, size), numbers)
         which = f"--video {shlex.join(words)}"
         which += "".join(f" --{k} {v}" for k, v in (("frames", frames), ("size", size)) if v)
-        summary = f"{ckpt}, {' '.join(words)} from {index}"
+        summary = f"{name}, {' '.join(words)} from {index}"
     about = viz.about_here(
-        f"stgraph show --ckpt {ckpt} {which} --index {index} --count {count}",
+        f"stgraph show{chosen} {which} --index {index} --count {count}",
         more={} if video is None else {"decoder": _versions()},
     )
     page = viz.show(out, views, summary=summary, about=about)
@@ -84,7 +86,9 @@ def run(
     return page
 
 
-def _of_data(ckpt: str, config: str | None, split: str, numbers: range) -> list[viz.ClipView]:
+def _of_data(
+    ckpt: str | None, config: str | None, split: str, numbers: range
+) -> list[viz.ClipView]:
     """Views of clips of a configuration's data."""
     path, found = files_of_run(ckpt, config)
     options = ["--trainer.logger=false", "--trainer.enable_progress_bar=false"]

@@ -129,17 +129,24 @@ def grey(video: Tensor) -> Tensor:
     return luma.byte().unsqueeze(-3)
 
 
-def files_of_run(ckpt: str | Path, config: str | Path | None = None) -> tuple[Path, Path]:
+SHIPPED = Path(__file__).parents[1] / "weights" / "shipped" / "motion_small.safetensors"
+"""The demonstration's model, which comes with the package."""
+
+
+def files_of_run(
+    ckpt: str | Path | None = None, config: str | Path | None = None
+) -> tuple[Path, Path]:
     """The checkpoint and the configuration of a trained model.
 
     Args:
-        ckpt: a checkpoint, or the folder of a run, of which the best one is taken if there is one.
+        ckpt: a checkpoint, or the folder of a run, of which the best one is taken if there is one;
+            the small model that comes with the package if None.
         config: the configuration; the one saved with the checkpoint's run if None.
 
     Raises:
         InputError: when one is missing.
     """
-    path = Path(ckpt)
+    path = SHIPPED if ckpt is None else Path(ckpt)
     if path.is_dir():
         kept = [path / "checkpoints" / f"{name}.ckpt" for name in ("best", "last")]
         path = next((file for file in kept if file.is_file()), path)
@@ -156,7 +163,7 @@ def files_of_run(ckpt: str | Path, config: str | Path | None = None) -> tuple[Pa
 
 
 def trained(
-    ckpt: str | Path,
+    ckpt: str | Path | None = None,
     config: str | Path | None = None,
     frames: int | None = None,
     size: int | None = None,
@@ -168,7 +175,8 @@ def trained(
     there any more; otherwise in as many frames, and as large, as their first clip has.
 
     Args:
-        ckpt: a checkpoint, or the folder of a run.
+        ckpt: a checkpoint, or the folder of a run; the small model that comes with the package if
+            None.
         config: the configuration; the one saved with the checkpoint's run if None.
         frames: of a clip, in place of the run's.
         size: height and width of what the model sees, in place of the run's.

@@ -4,6 +4,7 @@ from stgraph.layers.adapters import GraphConv, PerNode
 from stgraph.layers.attention_time import AttentionTime, Recent
 from stgraph.layers.base import TemporalLayer
 from stgraph.layers.broadcast import Broadcast
+from stgraph.layers.common_fate import CommonFate, Offsets
 from stgraph.layers.displacement import Displacement, LastSeen
 from stgraph.layers.gather import (
     AdditiveAttention,
@@ -44,6 +45,7 @@ __all__ = [
     "ClipMapNorm",
     "ClipMeanTime",
     "ClipNorm",
+    "CommonFate",
     "ConcatSend",
     "Displacement",
     "DotAttention",
@@ -64,6 +66,7 @@ __all__ = [
     "MeanTime",
     "NodeMeans",
     "NodeNorm",
+    "Offsets",
     "PerNode",
     "Previous",
     "RawDotAttention",

@@ -2,6 +2,7 @@
 
 from stgraph.nodes.base import NodeExtractor, NodeState, Regions
 from stgraph.nodes.boxes import BoxNodes, WindowKernel
+from stgraph.nodes.class_nodes import ClassNodes
 from stgraph.nodes.competition import Competition
 from stgraph.nodes.constant import ConstantRegions
 from stgraph.nodes.detections import Tracks, pad_detections, relative_boxes, track_slots
@@ -32,6 +33,7 @@ from stgraph.nodes.windows import (
 __all__ = [
     "BoxNodes",
     "Change",
+    "ClassNodes",
     "Competition",
     "ConstantRegions",
     "Contrast",

@@ -37,6 +37,8 @@ from stgraph.recipes.rstg_official import (
 )
 from stgraph.recipes.small import (
     dyreg_small,
+    frames_small,
+    motion_classes,
     motion_small,
     small_followers,
     small_grid,
@@ -55,10 +57,12 @@ __all__ = [
     "dyreg_tsm_resnet18",
     "dyreg_tsm_resnet50",
     "following_regions",
+    "frames_small",
     "i3d",
     "i3d_official",
     "i3d_sync_mnist",
     "mean_lstm",
+    "motion_classes",
     "motion_small",
     "non_local_i3d",
     "non_local_official",

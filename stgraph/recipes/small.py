@@ -8,10 +8,12 @@ from torch import nn
 
 from stgraph.backbones import TinyCNN
 from stgraph.checks import times
-from stgraph.classifiers import GraphClassifier
+from stgraph.classifiers import CNNClassifier, GraphClassifier
 from stgraph.edges import FullEdges
+from stgraph.insertion import insert
 from stgraph.kernels import Bilinear
 from stgraph.layers import (
+    CommonFate,
     ConcatSend,
     Displacement,
     KernelPosition,
@@ -22,6 +24,7 @@ from stgraph.layers import (
 )
 from stgraph.model import SpaceTimeGraph
 from stgraph.nodes import (
+    ClassNodes,
     Competition,
     Contrast,
     DynamicRegions,
@@ -35,7 +38,29 @@ from stgraph.nodes import (
 )
 from stgraph.recipes.recorded import recipe
 
-__all__ = ["dyreg_small", "motion_small", "small_followers", "small_grid", "small_regions"]
+__all__ = [
+    "dyreg_small",
+    "frames_small",
+    "motion_classes",
+    "motion_small",
+    "small_followers",
+    "small_grid",
+    "small_regions",
+]
+
+
+@recipe
+def frames_small(num_classes: int = 11) -> CNNClassifier:
+    """The CNN of :func:`dyreg_small` alone, averaged over places and frames: it sees no motion.
+
+    Args:
+        num_classes: K; 11 for pairs of 5 digit classes and none.
+    """
+    cnn = nn.Sequential()
+    cnn.add_module("features", TinyCNN(1))
+    cnn.add_module("pool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    cnn.add_module("fc", nn.Linear(32, num_classes))
+    return CNNClassifier(insert(cnn, {}, input_size=(1, 48, 48)), num_classes)
 
 
 @recipe
@@ -144,3 +169,30 @@ def motion_small(num_classes: int = 11, nodes: NodeExtractor | None = None) -> G
         schedule=("displacement", "norm", "time", "space", "last"),
     )
     return GraphClassifier(TinyCNN(1), net, num_classes, Readout("mean"))
+
+
+@recipe
+def motion_classes(num_classes: int = 46, objects: int = 10, width: int = 64) -> GraphClassifier:
+    """Who moves alike, of things whose classes are known: a light model for SyncMNIST on a CPU.
+
+    A CNN of four convolutions takes 64×64 frames to 16×16 maps; each class of things has a node
+    where the frame looks most like it; nodes hear those whose offset from them does not vary. With
+    :class:`~stgraph.training.NodePresence` as the auxiliary loss.
+
+    Args:
+        num_classes: K; 46 for pairs of 10 digit classes and none.
+        objects: classes of things, N.
+        width: channels of the maps and of the nodes.
+    """
+    net = SpaceTimeGraph(
+        nodes=ClassNodes(width, objects, FullEdges()),
+        layers={
+            "norm": NodeNorm(width),
+            "time": TimeLayer(nn.GRU(width, width)),
+            "fate": CommonFate(width),
+            "last": TimeLayer(nn.GRU(width, width)),
+        },
+        schedule=("norm", "time", "fate", "last"),
+    )
+    backbone = TinyCNN(1, (24, 48, width, width), (2, 2, 1, 1))
+    return GraphClassifier(backbone, net, num_classes, Readout("mean"))

@@ -1,12 +1,16 @@
 """Training on Lightning: module, data, schedules and checkpoints (needs the extra ``train``)."""
 
 from stgraph.training.auxiliary import Auxiliary
+from stgraph.training.callbacks.memory_format import ChannelsLast
+from stgraph.training.callbacks.shown_first import ShowFirst
 from stgraph.training.checkpoints import load_weights
 from stgraph.training.data import ClipData
 from stgraph.training.distill import KickStart
 from stgraph.training.groups import Group, TSMGroups, together
 from stgraph.training.module import ClassificationModule
 from stgraph.training.node_classes import NodeClasses
+from stgraph.training.node_presence import NodePresence
+from stgraph.training.oracle import Oracle2D
 from stgraph.training.runs import model_of_run
 from stgraph.training.scaling import Standardised, imagenet, kinetics, raw, signed
 from stgraph.training.schedules import (
@@ -21,6 +25,7 @@ from stgraph.training.starts import from_imagenet, from_official, initialised
 
 __all__ = [
     "Auxiliary",
+    "ChannelsLast",
     "ClassificationModule",
     "ClipData",
     "Constant",
@@ -29,8 +34,11 @@ __all__ = [
     "KickStart",
     "Milestones",
     "NodeClasses",
+    "NodePresence",
+    "Oracle2D",
     "Plateau",
     "Schedule",
+    "ShowFirst",
     "Standardised",
     "TSMGroups",
     "WarmupCosine",

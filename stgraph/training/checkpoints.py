@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stgraph.checks import InputError
-from stgraph.reading import read_torch
+from stgraph.reading import read_safetensors, read_torch
 from stgraph.weights.by_name import alike, told
 
 __all__ = ["check_keys", "check_resumable", "load_weights", "read"]
@@ -21,11 +21,15 @@ _SHOWN = 5
 def read(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint that ``stgraph fit`` wrote, on the CPU.
 
+    A file of safetensors is its weights alone.
+
     Raises:
         InputError: when there is no such file, or it is not such a checkpoint, or it holds more
             than tensors and plain values.
     """
     expected = "a checkpoint of `stgraph fit`"
+    if Path(path).suffix == ".safetensors":
+        return {"state_dict": read_safetensors(path, expected, "ckpt_path")[0]}
     checkpoint = read_torch(path, expected, "ckpt_path")
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), Mapping):
         raise InputError("ckpt_path", expected, f"{path}, which has no state_dict")

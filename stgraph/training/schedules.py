@@ -51,7 +51,8 @@ class StepSchedule(Schedule):
         if not math.isfinite(steps):
             raise InputError("schedule", "a run with max_epochs or max_steps", "one without an end")
         # The rate at step s is that of the step's middle: never 0 at the first step or the last.
-        factors = LambdaLR(optimizer, lambda step: self.factor(min(1.0, (step + 0.5) / steps)))
+        whole = max(steps, 1.0)  # a run of no steps asks for its first rate all the same
+        factors = LambdaLR(optimizer, lambda step: self.factor(min(1.0, (step + 0.5) / whole)))
         return {"scheduler": factors, "interval": "step"}
 
 

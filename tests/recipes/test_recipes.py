@@ -253,6 +253,8 @@ STEPS = {
         (2, 2, 1, 64, 64),
     ),
     "dyreg_small": (recipes.dyreg_small, (2, 3, 1, 32, 32)),
+    "frames_small": (recipes.frames_small, (2, 3, 1, 48, 48)),
+    "motion_classes": (recipes.motion_classes, (2, 3, 1, 64, 64)),
     "motion_small": (recipes.motion_small, (2, 3, 1, 48, 48)),
     "small_video": (lambda: recipes.small_video(4), (2, 3, 3, 48, 48)),
     "tsm_resnet50": (recipes.tsm_resnet50, (2, 2, 3, 64, 64)),

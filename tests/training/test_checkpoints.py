@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from stgraph.checks import InputError
@@ -27,6 +28,16 @@ def test_weights_come_back(tmp_path: Path) -> None:
     torch.save({"state_dict": one.state_dict()}, tmp_path / "a.ckpt")
     load_weights(other, tmp_path / "a.ckpt")
     assert torch.equal(one.weight, other.weight)
+
+
+def test_weights_alone_may_be_safetensors(tmp_path: Path) -> None:
+    one, other = nn.Linear(2, 3), nn.Linear(2, 3)
+    save_file(one.state_dict(), tmp_path / "a.safetensors")
+    load_weights(other, tmp_path / "a.safetensors")
+    assert torch.equal(one.weight, other.weight)
+    (tmp_path / "b.safetensors").write_bytes(b"no such file")
+    with pytest.raises(InputError, match=r"ckpt_path: expected a checkpoint.*b\.safetensors"):
+        load_weights(other, tmp_path / "b.safetensors")
 
 
 def test_all_differences_are_named() -> None:

@@ -1,0 +1,169 @@
+"""``stgraph study``: rows × seeds as ordinary runs, and the table of what they reached."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from stgraph.checks import choice, integer
+from stgraph.studies.checking import all_runs
+from stgraph.studies.file import Study, read_study
+from stgraph.studies.markdown import markdown, percent
+from stgraph.studies.page import page
+from stgraph.studies.plan import LOG, Run, read_result, set_aside, state
+from stgraph.studies.reproduction import kept
+from stgraph.studies.running import Kind, carry_out, progress_of
+from stgraph.studies.share import Share
+from stgraph.studies.summary import gathered
+from stgraph.training.quiet import quiet
+from stgraph.viz.curves import minutes
+from stgraph.viz.optional import need
+from stgraph.writing import write_whole
+
+__all__ = ["run"]
+
+_TAIL = 3  # lines of the log of a run that failed
+
+
+def run(
+    file: str,
+    runs: str = "runs",
+    jobs: int = 1,
+    threads: int | None = None,
+    share: str = "1/1",
+    only: Literal["check", "report"] | None = None,
+    changed: Literal["refuse", "anew"] = "refuse",
+    collect: str | None = None,
+) -> int:
+    """Do all runs of a study that are not done, and write its table and its page.
+
+    All rows are built and asked for an answer first. Runs that were interrupted go on from their
+    last checkpoint. Beside the folders of the rows lie ``table.md``, ``report.html`` and
+    ``results.json``, of what there is so far.
+
+    Args:
+        file: the study, in YAML.
+        runs: the folder of all runs; those of a study lie in one that is called like its file.
+        jobs: runs at a time.
+        threads: of each run; all cores divided among the jobs when absent. They change the last
+            bits of a result.
+        share: which part of the runs is done here, for example 2/8 of eight machines with one file
+            system.
+        only: check, build all rows and do no more; or report, train nothing and write table and
+            page of what there is.
+        changed: what happens to runs of another configuration: refuse, or anew, which sets them
+            aside in folders that end in .old1, .old2, …
+        collect: a folder where what the study has reached is kept as one file, for the tables of
+            the documentation.
+
+    Returns:
+        How many runs failed.
+
+    Raises:
+        InputError: when the file is none of a study, a row cannot be trained, or a run of another
+            configuration lies where one of these is to be.
+    """
+    integer("jobs", jobs, maximum=1000)
+    threads = _threads(jobs) if threads is None else integer("threads", threads, maximum=4096)
+    choice("only", only, (None, "check", "report"))
+    choice("changed", changed, ("refuse", "anew"))
+    part = Share.of(share)
+    need("matplotlib.figure")  # found out now, and not when all is trained
+    quiet()
+    study = read_study(file)
+    whole = all_runs(study, runs, build=only != "report")
+    if only == "check":
+        print(f"{study.name}: {len(study.rows)} rows, {len(whole)} runs; all of them can train")
+        return 0
+    if changed == "anew" and only is None:
+        _set_aside(whole)
+    states = {one.name: state(one) for one in whole}  # of all shares: none is another file's
+    failed = 0
+    if only is None:
+        mine = part.select(whole)
+        left = [one for one in mine if states[one.name] != "done"]
+        failed = _train(study, left, len(mine), jobs, threads)
+    summary = gathered(study, whole)
+    for path in _written(summary, Path(runs, study.name), collect):
+        print(f"wrote {path}")
+    return failed
+
+
+def _threads(jobs: int) -> int:
+    """Cores of this process, divided among the jobs."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (cores or 1) // jobs)
+
+
+def _set_aside(runs: Sequence[Run]) -> None:
+    for one in runs:
+        if (old := set_aside(one)) is not None:
+            print(f"{one}: another configuration's run is now {old}")
+
+
+def _train(study: Study, runs: Sequence[Run], planned: int, jobs: int, threads: int) -> int:
+    """Do runs with a bar over all of them, where there is a terminal; return how many failed."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(
+        *columns, console=console, disable=not sys.stderr.isatty(), speed_estimate_period=900
+    )
+    before = planned - len(runs)
+    with bar:
+        task = bar.add_task(study.name, total=max(1, len(runs)))
+        ended = 0
+
+        def tell(one: Run, kind: Kind) -> None:
+            nonlocal ended
+            ended += 1
+            print(f"{one}: {_told(one, kind)}", flush=True)
+
+        def look(doing: Sequence[Run]) -> None:
+            done = ended + sum(map(progress_of, doing))
+            said = f"{study.name}: {before + ended} of {planned} runs"
+            bar.update(task, completed=done, description=said)
+
+        outcome = carry_out(study, runs, jobs, threads, tell, look)
+    return len(outcome.failed)
+
+
+def _told(one: Run, kind: Kind) -> str:
+    """What became of a run, in a line."""
+    if kind == "elsewhere":
+        return "another process does it"
+    if kind == "unfinished":
+        return "its time is over; it goes on the next time"
+    result: dict[str, Any] | None = read_result(one) if kind == "done" else None
+    if result is None:
+        log = one.own / LOG
+        tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL:]
+        return f"failed; {log} ends with: {' / '.join(line.strip() for line in tail)}"
+    test = result["test"]
+    interval = f"{percent(test['low'])} to {percent(test['high'])}"
+    seconds = minutes(result["times"]["training"])
+    return f"{percent(test['value'])} % ({interval}), {seconds}"
+
+
+def _written(summary: dict[str, Any], folder: Path, collect: str | None) -> list[Path]:
+    """Write table, page and results, and what is collected."""
+    written = [
+        write_whole(folder / "results.json", kept(summary)),
+        write_whole(folder / "table.md", markdown(summary).encode()),
+        page(summary).save(folder / "report.html"),
+    ]
+    if collect is not None:
+        written.append(write_whole(Path(collect, f"{summary['study']}.json"), kept(summary)))
+    return written

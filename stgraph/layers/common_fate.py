@@ -1,0 +1,168 @@
+"""Messages between nodes that move alike."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Batch
+
+from stgraph.checks import InputError, channels, integer, positive, shape
+from stgraph.graph import from_dense, in_clips, layout_of, newest, presence, slots, to_dense
+from stgraph.kernels import precise
+from stgraph.layers.base import TemporalLayer
+from stgraph.layers.space import SpaceLayer
+
+__all__ = ["CommonFate", "Offsets"]
+
+
+class Offsets(NamedTuple):
+    """What a :class:`CommonFate` remembers of every pair of nodes."""
+
+    weight: Tensor
+    """Sums of weights ``[B, N, N]``."""
+    offset: Tensor
+    """Weighted sums of offsets (x, y) ``[B, N, N, 2]``."""
+    square: Tensor
+    """Weighted sums of their squared lengths ``[B, N, N]``."""
+
+
+torch.serialization.add_safe_globals([Offsets])
+
+
+class CommonFate(TemporalLayer):
+    r"""Nodes hear those whose offset from them has not varied: what moves alike belongs together.
+
+    With places :math:`p_i^t`, confidences :math:`c_i^t = σ(a \log m_i^t + b)` of the kernels'
+    masses, and weights :math:`w_{ij}^s = c_i^s c_j^s` of the frames in which both were there,
+
+    .. math::
+        D_{ij}^t &= \mathrm{Var}_{s ≤ t}^{w_{ij}}\bigl(p_i^s - p_j^s\bigr) \\
+        K_{ij}^t &= e^{-e^{β} g^2 D_{ij}^t}\; σ(u · v_j^t + d), \quad j ∈ \mathcal{N}(i),\ j ≠ i \\
+        v_i' &= \mathrm{norm}\Bigl(v_i + \mathrm{ReLU}\bigl(W\,[v_i;\ \textstyle\sum_j K_{ij} v_j;\
+        \sum_j K_{ij}]\bigr)\Bigr)
+
+    Two things that move alike keep their offset, wherever they go. Its variance is the better
+    statistic beside differences of displacements: errors of single frames are averaged, and what
+    differs adds up. K is no softmax, so a node that nobody moves with hears nothing, and that says
+    something. Not in the papers; the principle is Wertheimer's (1923). Pairs of all nodes are
+    looked at, so it is for graphs of some tens of nodes.
+
+    Args:
+        channels: C, width of the nodes.
+        gain: g. Places are parts of the frame; a gain of some tens makes 1 of the error of a place.
+
+    Shapes:
+        ``x [V, C]`` → ``[V, C]``; state :class:`Offsets`.
+
+    Examples:
+        Two of three nodes move alike, and hear each other alone:
+
+        >>> from stgraph.edges import FullEdges
+        >>> from stgraph.nodes import BoxNodes
+        >>> moves = torch.tensor([[0.1, 0.1], [0.1, 0.1], [0.1, -0.2]])
+        >>> starts = torch.tensor([[0.2, 0.2], [0.5, 0.3], [0.8, 0.5]])
+        >>> centre = starts + torch.tensor([0.0, 1.0, -1.0])[:, None, None] * moves  # [T, N, 2]
+        >>> boxes = torch.cat([centre - 0.05, centre + 0.05], dim=-1)[None]  # [1, 3, 3, 4]
+        >>> graph, _ = BoxNodes(4, 3, edges=FullEdges())(torch.randn(1, 3, 4, 8, 8), boxes=boxes)
+        >>> heard = CommonFate(4).weights(graph.x, graph)[-9:].view(3, 3) > 0.1
+        >>> heard.int()
+        tensor([[0, 1, 0],
+                [1, 0, 0],
+                [0, 0, 0]], dtype=torch.int32)
+    """
+
+    def __init__(self, channels: int, gain: float = 16.0) -> None:
+        super().__init__()
+        self.channels = integer("channels", channels)
+        self.gain = positive("gain", gain)
+        self.confidence = nn.Parameter(torch.tensor([1.0, 0.0]))
+        self.sharpness = nn.Parameter(torch.tensor(1.0))
+        self.source = nn.Linear(channels, 1)
+        self.message = nn.Linear(2 * channels + 1, channels)
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(
+        self, x: Tensor, graph: Batch, state: Offsets | None = None
+    ) -> tuple[Tensor, Offsets]:
+        """Let nodes of ``x [V, C]`` hear those that move alike.
+
+        Raises:
+            InputError: on another width, a graph without edges or places, or a state of another
+                batch size, N or kind.
+        """
+        kernel, nodes, after = self._pairs(x, graph, state)
+        heard = torch.cat([nodes, kernel @ nodes, kernel.sum(dim=-1, keepdim=True)], dim=-1)
+        out = self.norm(nodes + self.message(heard).relu())
+        return from_dense(out, graph), after
+
+    def weights(self, x: Tensor, graph: Batch, state: Offsets | None = None) -> Tensor:
+        """Weights K of the edges ``[E, 1]`` on the features ``x [V, C]`` that go into a round."""
+        kernel = self._pairs(x, graph, state)[0]
+        layout, place = layout_of(graph), slots(graph)
+        rows = from_dense(kernel, graph)  # [V, N]
+        source, target = graph.edge_index
+        of = source if place is None else place[source]
+        return rows[target, of % layout.nodes][:, None]
+
+    def _pairs(
+        self, x: Tensor, graph: Batch, state: Offsets | None
+    ) -> tuple[Tensor, Tensor, Offsets]:
+        """Weights ``[B, T, N, N]`` (target, source), nodes ``[B, T, N, C]``, and the state."""
+        channels("x", x, self.channels)
+        for field, what in (("edge_index", "edges"), ("pos", "a `pos` for every node")):
+            if getattr(graph, field, None) is None:
+                raise InputError("graph", what, "none")
+        pos, nodes = precise(to_dense(graph.pos, graph)), to_dense(x, graph)
+        varied, after = self._varied(pos, self._confident(graph), graph, state)
+        kernel = torch.exp(-self.sharpness.exp() * self.gain**2 * varied)
+        kernel = kernel * torch.sigmoid(self.source(nodes)).transpose(-2, -1)
+        joined = SpaceLayer.adjacency(graph, slots(graph))
+        alone = torch.eye(pos.size(2), dtype=torch.bool, device=pos.device)
+        kernel = kernel.masked_fill(alone, 0)
+        if joined is not None:
+            kernel = kernel * in_clips(joined, graph)
+        return kernel.to(x.dtype), nodes, after
+
+    def _confident(self, graph: Batch) -> Tensor:
+        """Confidences ``[B, T, N]``; 0 where a node is absent."""
+        mass = precise(to_dense(graph.mass, graph))
+        logarithm = mass.clamp_min(torch.finfo(mass.dtype).tiny).log()
+        confident = torch.sigmoid(self.confidence[0] * logarithm + self.confidence[1])
+        here = presence(graph)
+        return confident if here is None else confident * here
+
+    def _varied(
+        self, pos: Tensor, confident: Tensor, graph: Batch, state: Offsets | None
+    ) -> tuple[Tensor, Offsets]:
+        """Variances of offsets ``[B, T, N, N]``, 0 where a pair was never seen, and the state."""
+        weight = confident[:, :, :, None] * confident[:, :, None]  # [B, T, N, N]
+        offset = pos[:, :, :, None] - pos[:, :, None]  # [B, T, N, N, 2]
+        parts = Offsets(weight, weight[..., None] * offset, weight * offset.square().sum(-1))
+        if state is None:
+            state = Offsets(*(torch.zeros_like(part[:, 0]) for part in parts))
+        self._check_state(state, pos)
+        # Frame 0 is the state.
+        so_far = [
+            torch.cat([before[:, None].to(part), part], dim=1).cumsum(1)  # [B, T + 1, N, N, …]
+            for before, part in zip(state, parts, strict=True)
+        ]
+        sums = Offsets(*(part[:, 1:] for part in so_far))
+        total = sums.weight.clamp_min(torch.finfo(weight.dtype).eps)
+        mean = sums.offset / total[..., None]
+        varied = (sums.square / total - mean.square().sum(-1)).clamp_min(0)
+        return varied, Offsets(*(newest(part, graph)[:, 0] for part in so_far))
+
+    @staticmethod
+    def _check_state(state: Offsets, pos: Tensor) -> None:
+        if not isinstance(state, Offsets):
+            raise InputError("state", "the Offsets of an earlier call", type(state).__name__)
+        clips, _, nodes, _ = pos.shape
+        shape("state.weight", state.weight, clips, nodes, nodes)
+        shape("state.offset", state.offset, clips, nodes, nodes, 2)
+        shape("state.square", state.square, clips, nodes, nodes)
+
+    def extra_repr(self) -> str:
+        """Options, as ``print(module)`` shows them."""
+        return f"{self.channels}, gain={self.gain}"

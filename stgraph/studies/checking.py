@@ -1,0 +1,147 @@
+"""Rows are built and asked for an answer before any of them is trained."""
+
+from __future__ import annotations
+
+import logging
+from argparse import ArgumentError
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+import yaml
+
+from stgraph.checks import InputError
+from stgraph.datasets.pieces import Pieces
+from stgraph.reading import reason
+from stgraph.runs.command import Command
+from stgraph.studies.file import Row, Study
+from stgraph.studies.merging import value_at
+from stgraph.studies.plan import Run, configuration, digest
+from stgraph.training.batches import check_labels
+from stgraph.training.data import clips_of_stage, validates
+
+__all__ = ["all_runs", "resolved"]
+
+
+def all_runs(study: Study, runs: str, build: bool = True) -> list[Run]:
+    """Return the runs of a study, row by row, once all of them are known to be possible.
+
+    Each row's model and data are built and two clips are answered, on the CPU.
+
+    Args:
+        study: the study.
+        runs: the folder of all runs.
+        build: whether to build; otherwise configurations are read alone.
+
+    Raises:
+        InputError: when a row's configuration is none, its parts do not fit each other, or the
+            clips of its test are those of its validation; it names the row.
+    """
+    made = []
+    for row in study.rows:
+        with _of(row), _quietly():
+            told = configuration(study, row, study.seeds[0], runs)
+            whole = resolved(told)
+            _check_held_out(whole)
+            if build:
+                _check_answer(told, best=study.weights == "best")
+        for seed in study.seeds:
+            mine = configuration(study, row, seed, runs)
+            made.append(Run(study.name, row, seed, runs, mine, digest(study, whole, seed)))
+    for run in made:
+        _ = run.folder  # which checks its name
+    return made
+
+
+def resolved(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration with every default that it leaves to be said."""
+    with _as_file(told) as path:
+        command = _Parsed(["fit", "--config", path])
+    dumped = command.parser.dump(command.config, skip_default=False)
+    whole: dict[str, Any] = yaml.safe_load(dumped)["fit"]
+    return whole
+
+
+class _Parsed(Command):
+    """A command line that is read, and no more."""
+
+    def instantiate_classes(self) -> None:
+        """Build nothing."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Do nothing."""
+
+
+def _check_held_out(whole: Mapping[str, Any]) -> None:
+    """Check that no choice is made by the clips of the test."""
+    test = value_at(whole, "data.test")
+    for stage in ("train", "val"):
+        if test is not None and test == value_at(whole, f"data.{stage}"):
+            raise InputError("held_out", "clips of the test alone", f"those of data.{stage}")
+
+
+def _check_answer(told: Mapping[str, Any], best: bool) -> None:
+    """Build a configuration and let it answer two clips."""
+    with _as_file(told) as path:
+        command = Command(["fit", "--config", path], run=False)
+    data = command.datamodule
+    if best and not validates(data):
+        raise InputError("weights", "`last`, where nothing is validated", "`best`")
+    clips_of_stage(data, "test")
+    clips = replace(clips_of_stage(data, "train"), num_workers=0)
+    batch = next(iter(Pieces(clips, [(0, range(min(2, len(clips))))], skip=True))).batch
+    if batch is None:  # none of them can be read, which the run itself may leave out
+        return
+    module = command.model.eval()
+    with torch.no_grad():
+        answer = module.answer(batch)
+        check_labels(batch["label"], answer.logits)
+        if module.auxiliary is not None:
+            module.auxiliary(answer, {**batch, "video": module.scale(batch["video"])})
+
+
+@contextmanager
+def _of(row: Row) -> Iterator[None]:
+    """Say which row it is that something is wrong with."""
+    try:
+        yield
+    except Exception as error:
+        raise InputError(
+            f"row {row.name!r}", "a configuration that can train", _told(error)
+        ) from error
+
+
+def _told(error: BaseException) -> str:
+    """What is wrong: in the words of our own error, where one of ours is behind another."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, InputError):
+            return str(cause)
+        cause = cause.__cause__
+    return " ".join(str(error).split()) if isinstance(error, ArgumentError) else reason(error)
+
+
+@contextmanager
+def _as_file(told: Mapping[str, Any]) -> Iterator[str]:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "run.yaml")
+        path.write_text(yaml.safe_dump(dict(told)), encoding="utf-8")
+        yield str(path)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Let Lightning say nothing but warnings."""
+    loggers = [logging.getLogger(f"lightning.{name}") for name in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,106 @@
+"""What a run of a study reached, as one file of JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from stgraph.metrics.answers import wilson
+from stgraph.studies.measuring import Curve
+from stgraph.viz.about import About
+
+__all__ = ["result_of"]
+
+CONFIDENCE = 0.95
+_ANSWERS = ("loss", "top1", "top5")
+
+
+def result_of(
+    job: Mapping[str, Any],
+    *,
+    configuration: Mapping[str, Any],
+    curve: Curve,
+    model: nn.Module,
+    figures: Mapping[str, float],
+    each_clip: Mapping[str, Any],
+    about: About,
+    device: str,
+    steps: int,
+    shown_first: int,
+) -> dict[str, Any]:
+    """Put together what is kept of a run.
+
+    All that differs from one time to the next stands under ``times``: the rest of it is the same
+    whenever the run is done again with the same code on the same machine.
+
+    Args:
+        job: which run it is, and how it was started.
+        configuration: with every default.
+        curve: what was recorded in training.
+        model: what was trained.
+        figures: what the test logged, ``test/…``.
+        each_clip: which clips were answered right.
+        about: machine, versions and source code.
+        device: what was trained on.
+        steps: of the optimiser.
+        shown_first: clips that were shown before the training.
+    """
+    metric = str(job["metric"])
+    clips = int(each_clip["clips"])
+    right = round(figures[f"test/{metric}"] * clips)
+    low, high = wilson(right, clips, CONFIDENCE)
+    measured = {name.removeprefix("test/"): value for name, value in figures.items()}
+    commit, _, changes = about.commit.partition(" ")
+    return {
+        "study": job["study"],
+        "row": job["row"],
+        "seed": job["seed"],
+        "digest": job["digest"],
+        "test": {
+            "metric": metric,
+            "value": right / clips if clips else None,
+            "low": low,
+            "high": high,
+            "interval": f"Wilson, {CONFIDENCE:.0%}",
+            "weights": job["weights"],
+            "answers": {name: measured[name] for name in _ANSWERS if name in measured},
+            "each_clip": dict(each_clip),
+        },
+        "objects": {
+            name: value
+            for name, value in measured.items()
+            if name not in _ANSWERS and math.isfinite(value)
+        },
+        "clips": curve.clips,
+        "shown_first": shown_first,
+        "steps": steps,
+        "curve": curve.points,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "commit": commit,
+        "dirty": bool(changes),
+        "machine": about.machine,
+        "device": device,
+        "threads": job["threads"],
+        "versions": dict(about.versions),
+        "configuration": _as_json(configuration),
+        "times": {
+            "date": about.date,
+            "training": round(curve.total, 1),
+            "curve": [round(seconds, 1) for seconds in curve.seconds],
+            "sessions": curve.sessions,
+        },
+    }
+
+
+def _as_json(value: Any) -> Any:
+    """A configuration in which JSON, that has no infinity, writes it as YAML does."""
+    if isinstance(value, Mapping):
+        return {name: _as_json(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_as_json(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
+    return value

@@ -1,0 +1,117 @@
+"""All rows are found to be possible, or not, before one is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stgraph.checks import InputError
+from stgraph.studies.checking import all_runs
+from stgraph.studies.file import read_study
+from stgraph.studies.plan import Run, configuration
+
+Study = Callable[..., str]
+
+
+def runs_of(path: str, build: bool = True) -> list[Run]:
+    return all_runs(read_study(path), "runs", build)
+
+
+def test_runs_are_rows_by_seeds_and_nothing_is_left_behind(study: Study) -> None:
+    before = set(Path.cwd().iterdir())
+    found = runs_of(path := study(seeds=[5, 1], seeded=["data.seed"]))
+    assert [(run.row.name, run.seed) for run in found] == [
+        ("Narrow", 5),
+        ("Narrow", 1),
+        ("Wide", 5),
+        ("Wide", 1),
+    ]
+    assert [run.name for run in found[:2]] == ["small/narrow/seed5", "small/narrow/seed1"]
+    assert len({run.digest for run in found}) == 4
+    told = found[3].configuration
+    assert told["seed_everything"] == told["data"]["seed"] == 1
+    assert told["model"]["model"]["init_args"]["width"] == 32
+    assert told["data"]["test"]["init_args"]["seed"] == 2
+    assert set(Path.cwd().iterdir()) - before == {Path(path)} - before
+
+
+def test_a_digest_is_that_of_what_the_result_depends_on(study: Study) -> None:
+    def digests(**changes: Any) -> list[str]:
+        return [run.digest for run in runs_of(study(**changes), build=False)]
+
+    first = digests()
+    assert digests() == first
+    assert digests(title="another", tried="9", held_out="in other words") == first
+    assert digests(seeds=[3, 4])[::2] == first
+    said_out = {"data.test.seed": 2, "trainer.max_epochs": 2, "keep_minutes": 5}
+    assert digests(set={**said_out, "trainer.accumulate_grad_batches": 1}) == first  # the default
+    for changes in (
+        {"metric": "top5"},
+        {"weights": "last"},
+        {"seeds": [4]},
+        {"seeded": ["data.seed"]},
+        {"set": {**said_out, "trainer.max_epochs": 3}},
+        {"set": {**said_out, "data.test.seed": 4}},
+    ):
+        assert not set(digests(**changes)) & set(first), changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"model.model.wide": 3}, "wide"),
+        ({"trainer.max_epoch": 3}, "max_epoch"),
+        ({"trainer.max_epochs": "many"}, "max_epochs"),
+        ({"model.model": {"class_path": "nowhere.Model"}}, "nowhere"),
+        ({"model.model.classes": 3}, "label: expected 0 to 2, the model's classes"),
+        ({"model.hints": {"boxes": "box"}}, "hints: expected fields of the clip batch"),
+        ({"data.val": None}, "weights: expected `last`, where nothing is validated"),
+        ({"data.test": None}, r"data\.test: expected a dataset, got none"),
+        ({"data.test.seed": 1}, r"held_out: expected clips of the test alone, .*data\.val"),
+        ({"data.test.seed": 0}, r"held_out: expected clips of the test alone, .*data\.train"),
+        ({"model.auxiliary": {"class_path": "torch.nn.Identity"}}, "auxiliary"),
+    ],
+    ids=str,
+)
+def test_the_last_row_is_checked_too_and_named(
+    changes: dict[str, Any], told: str, study: Study
+) -> None:
+    rows = [{"name": "First"}, {"name": "Last", "set": changes}]
+    with pytest.raises(InputError, match=f"row 'Last': expected a configuration .*{told}"):
+        runs_of(study(rows=rows))
+
+
+def test_parts_that_do_not_fit_each_other_are_found(study: Study) -> None:
+    """Configurations of which each part can be built, but not run."""
+    nodes = {"class_path": "stgraph.nodes.PointNodes", "init_args": {"channels": 8}}
+    model = {"class_path": "stgraph.recipes.dyreg_small", "init_args": {"nodes": nodes}}
+    rows = [{"name": "Last", "set": {"model.model": model}}]
+    with pytest.raises(InputError, match=r"row 'Last': .*channels|row 'Last': .*expected"):
+        runs_of(study(rows=rows))
+
+
+def test_clips_of_the_test_are_the_same_for_all_rows(study: Study) -> None:
+    data = {"class_path": "parts_of_a_user.Noise", "init_args": {"clips": 8, "seed": 9}}
+    read = read_study(study(held_out={"about": "8 clips", "data": data}))
+    for row in read.rows:
+        assert configuration(read, row, 0, "runs")["data"]["test"] == data
+
+
+def test_a_row_may_have_a_base_of_its_own(study: Study, config: Callable[..., str]) -> None:
+    path = study()
+    text = Path("config.yaml").read_text()
+    Path("other.yaml").write_text(text.replace("batch_size: 8", "batch_size: 4"))
+    rows = [{"name": "a"}, {"name": "b", "base": "other.yaml"}]
+    a, b = runs_of(study(rows=rows), build=False)
+    assert (a.configuration["data"]["batch_size"], b.configuration["data"]["batch_size"]) == (8, 4)
+    with pytest.raises(InputError, match=r"row 'b': .*base"):
+        runs_of(study(rows=[{"name": "b", "base": "nowhere.yaml"}]), build=False)
+    assert path
+
+
+def test_a_study_does_not_lead_out_of_the_folder_of_runs(study: Study) -> None:
+    with pytest.raises(InputError, match="file: expected a name of letters or digits"):
+        runs_of(study(name=".."), build=False)

@@ -1,0 +1,223 @@
+"""Whole studies, each run in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stgraph.cli import main
+from stgraph.runs.folder import locked
+from stgraph.studies.checking import all_runs
+from stgraph.studies.file import read_study
+from stgraph.studies.plan import Run, read_result
+
+Study = Callable[..., str]
+
+
+def runs_of(path: str, runs: str = "runs") -> list[Run]:
+    return all_runs(read_study(path), runs, build=False)
+
+
+def timeless(path: str, runs: str = "runs") -> list[dict[str, Any]]:
+    """The results of a study but for times, and for where they lie."""
+    found = [read_result(run) for run in runs_of(path, runs)]
+    for result in found:
+        assert result is not None
+        del result["times"]
+        del result["configuration"]["runs"]
+    return found  # type: ignore[return-value]
+
+
+@pytest.fixture
+def no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr("stgraph.studies.running.subprocess.Popen", refuse)
+
+
+@pytest.mark.slow
+def test_a_study_is_done_once_in_shares_and_the_same_again(
+    study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = study(title="Two widths")
+    assert main(["study", path, "--share", "2/2", "--threads", "1"]) == 0
+    assert "Two widths (partial)" in Path("runs/small/table.md").read_text()
+    assert "Missing: Narrow, seed 3." in Path("runs/small/table.md").read_text()
+    assert [read_result(run) is not None for run in runs_of(path)] == [False, True]
+    done = runs_of(path)[1].own / "result.json"
+    before = done.stat().st_mtime_ns
+    assert main(["study", path, "--jobs", "2", "--threads", "1"]) == 0
+    assert done.stat().st_mtime_ns == before
+    table = Path("runs/small/table.md").read_text()
+    assert "partial" not in table
+    assert "| Narrow | 12.5 |" in table
+    printed = capsys.readouterr()
+    assert "Narrow, seed 3: " in printed.out
+    assert "small: " not in printed.err  # no bar where there is no terminal
+    assert main(["study", path, "--runs", "again", "--jobs", "2", "--threads", "1"]) == 0
+    assert timeless(path) == timeless(path, "again")
+    assert not any(run.own.joinpath("progress").exists() for run in runs_of(path))
+    # what is done needs no process
+    monkeypatch.setattr("stgraph.studies.running.subprocess.Popen", None)
+    assert main(["study", path]) == 0
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_does_not_lose_the_others(
+    study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"name": "Fails", "set": {"trainer.callbacks": [{"class_path": "crashes.CrashAlways"}]}},
+        {"name": "Trains"},
+    ]
+    path = study(rows=rows)
+    assert main(["study", path, "--threads", "1"]) == 1
+    said = capsys.readouterr().out
+    assert "Fails, seed 3: failed; runs/small/fails/seed3/study/log.txt ends with: " in said
+    assert "this one never trains" in said
+    assert [read_result(run) is not None for run in runs_of(path)] == [False, True]
+    told = json.loads(Path("runs/small/results.json").read_text())
+    assert told["missing"] == [["Fails", 3]]
+    assert [one["row"] for one in told["results"]] == ["Trains"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_all_in_order_and_the_next_study_goes_on(
+    study: Study, number: int, status: int
+) -> None:
+    pause = {"class_path": "crashes.PauseOnce", "init_args": {"step": 3}}
+    rows = [{"name": "Narrow", "set": {"trainer.callbacks": [pause]}}]
+    path = study(rows=rows, set={"data.test.seed": 2, "trainer.max_epochs": 2})
+    command = [sys.executable, "-m", "stgraph", "study", path, "--threads", "1"]
+    with subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as started:
+        end = time.monotonic() + 120
+        while not Path("reached").exists():
+            assert started.poll() is None, started.stderr and started.stderr.read()
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        started.send_signal(number)
+        time.sleep(0.5)
+        Path("go_on").touch()  # the step that it is at comes to its end
+        assert started.wait(timeout=60) == status
+        assert started.stderr is not None
+        assert f"ended by {signal.Signals(number).name}" in started.stderr.read()
+    (run,) = runs_of(path)
+    child = int(Path("reached").read_text())
+    assert not Path(f"/proc/{child}").exists() or not Path("/proc").exists()
+    assert (run.folder / "checkpoints" / "last.ckpt").is_file()
+    assert read_result(run) is None
+    assert main(["study", path, "--threads", "1"]) == 0
+    interrupted = read_result(run)
+    assert interrupted is not None
+    assert interrupted["times"]["sessions"] == 2
+    assert main(["study", path, "--runs", "whole", "--threads", "1"]) == 0
+    assert timeless(path) == timeless(path, "whole")
+
+
+@pytest.mark.slow
+def test_who_starts_it_is_killed_and_no_process_stays(study: Study) -> None:
+    pause = {"class_path": "crashes.PauseOnce", "init_args": {"step": 3}}
+    rows = [{"name": "Narrow", "set": {"trainer.callbacks": [pause]}}]
+    path = study(rows=rows)
+    command = [sys.executable, "-m", "stgraph", "study", path, "--threads", "1"]
+    with subprocess.Popen(command) as started:
+        end = time.monotonic() + 120
+        while not Path("reached").exists():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        started.kill()
+    Path("go_on").touch()
+    child = Path("/proc", Path("reached").read_text())
+    while child.exists() and "Z" not in (child / "stat").read_text().split()[2]:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    (run,) = runs_of(path)
+    assert (run.folder / "checkpoints" / "last.ckpt").is_file()
+    with locked(run.own, "run", "does", ()):
+        pass  # nobody holds it
+
+
+@pytest.mark.usefixtures("no_process")
+def test_runs_of_another_process_are_left_to_it(
+    study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = study()
+    one, other = runs_of(path)
+    with locked(one.own, "run", "does", ()), locked(other.own, "run", "does", ()):
+        assert main(["study", path]) == 0
+    assert capsys.readouterr().out.count("another process does it") == 2
+    assert "0 of 2 runs are done" in Path("runs/small/table.md").read_text()
+
+
+@pytest.mark.usefixtures("no_process")
+def test_nothing_is_trained_where_a_row_cannot_be(
+    study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"name": "First"}, {"name": "Last", "set": {"model.model.wide": 3}}]
+    path = study(rows=rows)
+    for more in ([], ["--only", "check"], ["--share", "1/2"], ["--only", "report"]):
+        assert main(["study", path, *more]) == 2
+        assert "error: row 'Last': expected a configuration" in capsys.readouterr().err
+    assert not Path("runs").exists()
+
+
+@pytest.mark.usefixtures("no_process")
+def test_a_check_and_a_report_train_nothing(
+    study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = study()
+    assert main(["study", path, "--only", "check"]) == 0
+    assert capsys.readouterr().out == "small: 2 rows, 2 runs; all of them can train\n"
+    assert not Path("runs").exists()
+    assert main(["study", path, "--only", "report", "--collect", "tables"]) == 0
+    assert json.loads(Path("tables/small.json").read_text())["missing"] == [
+        ["Narrow", 3],
+        ["Wide", 3],
+    ]
+    assert {file.name for file in Path("runs/small").iterdir()} == {
+        "table.md",
+        "report.html",
+        "results.json",
+    }
+
+
+@pytest.mark.usefixtures("no_process")
+def test_a_changed_configuration_is_refused(
+    study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = runs_of(path := study())[0]
+    run.own.mkdir(parents=True)
+    (run.own / "result.json").write_text(json.dumps({"digest": "of another"}))
+    for more in ([], ["--only", "report"], ["--share", "2/2"]):
+        assert main(["study", path, *more]) == 2
+        assert "begun with another configuration" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("--share=9/8", "share: expected a share as 2/8"),
+        ("--jobs=0", "jobs: expected a whole number of at least 1"),
+        ("--threads=0", "threads: expected a whole number of at least 1"),
+    ],
+)
+def test_a_wrong_option_is_told(
+    option: str, told: str, study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["study", study(), option]) == 2
+    assert told in capsys.readouterr().err

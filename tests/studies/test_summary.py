@@ -1,0 +1,197 @@
+"""Tables and pages are made of what a study has reached, and of nothing else."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stgraph.metrics.answers import wilson
+from stgraph.studies.markdown import markdown
+from stgraph.studies.measuring import pack
+from stgraph.studies.page import page
+from stgraph.studies.reproduction import kept, reproduction
+from stgraph.studies.statistics import mcnemar, paired
+from stgraph.studies.summary import lines
+
+CLIPS = 200
+LABELS = list(range(CLIPS))
+
+
+def result(row: str, seed: int, share: float, labels: list[int] = LABELS) -> dict[str, Any]:
+    """A run that has the first clips right, and so many of them."""
+    right = np.random.default_rng(seed).permutation(CLIPS) < round(share * CLIPS)
+    low, high = wilson(int(right.sum()), CLIPS)
+    return {
+        "study": "made",
+        "row": row,
+        "seed": seed,
+        "digest": "0",
+        "test": {
+            "metric": "top1",
+            "value": float(right.mean()),
+            "low": low,
+            "high": high,
+            "weights": "best",
+            "answers": {"top1": float(right.mean())},
+            "each_clip": pack(right.tolist(), labels),
+        },
+        "objects": {"iou": share / 2} if row == "A" else {},
+        "clips": 6400,
+        "shown_first": 192 if row == "A" else 0,
+        "steps": 100,
+        "curve": [
+            {"clips": 3200.0, "loss": 2.0, "top1": share / 2, "iou": 0.1},
+            {"clips": 6400.0, "loss": 1.0, "top1": share, "iou": 0.2},
+        ],
+        "parameters": 1000,
+        "commit": "abc",
+        "dirty": seed == 1,
+        "machine": "a machine",
+        "device": "CPU",
+        "threads": 1,
+        "versions": {},
+        "configuration": {},
+        "times": {"date": "today", "training": 12.0, "curve": [6.0, 12.0], "sessions": 1},
+    }
+
+
+@pytest.fixture
+def summary() -> dict[str, Any]:
+    """Three rows of three seeds, one of which has no result yet."""
+    reached = {"A": [0.9, 0.88, 0.92], "B": [0.7, 0.69, 0.75], "C": [0.3, 0.31]}
+    results = [result(row, seed, x) for row, xs in reached.items() for seed, x in enumerate(xs)]
+    rows = [{"name": name, "paper": None, "source": "", "note": ""} for name in "ABC"]
+    rows[0] |= {"paper": 95.09, "source": "a paper, table 7"}
+    rows[1] |= {"note": "a < b & c"}
+    return {
+        "study": "made",
+        "title": "A made | study",
+        "about": "What it is about.",
+        "metric": "top1",
+        "weights": "best",
+        "held_out": "200 clips",
+        "tried": "12 settings, on other clips",
+        "reference": None,
+        "seeds": [0, 1, 2],
+        "rows": rows,
+        "missing": [["C", 2]],
+        "results": results,
+    }
+
+
+def test_rows_are_compared_with_the_best_or_the_one_that_is_named(summary: dict[str, Any]) -> None:
+    a, b, c = lines(summary)
+    assert (a.against, a.adjusted) == (None, None)
+    known = paired([0.7, 0.69, 0.75], [0.9, 0.88, 0.92])
+    assert b.against is not None
+    assert b.against.difference.value == pytest.approx(known.difference.value)
+    assert b.against.difference.interval == pytest.approx(known.difference.interval)
+    assert b.against.p == pytest.approx(known.p)
+    assert c.against is not None
+    assert len(c.against.clips) == 2  # of the seeds that both have
+    assert c.against.p is not None
+    assert b.adjusted == pytest.approx(max(2 * min(b.against.p, c.against.p), b.against.p))
+    summary["reference"] = "C"
+    assert [line.against is None for line in lines(summary)] == [False, False, True]
+
+
+def test_clips_are_paired_one_by_one(summary: dict[str, Any]) -> None:
+    b = lines(summary)[1]
+    for seed, p in enumerate(b.against.clips if b.against else ()):
+        order = np.random.default_rng(seed).permutation(CLIPS)
+        shares = (0.7, 0.69, 0.75)[seed], (0.9, 0.88, 0.92)[seed]
+        mine, best = (order < round(share * CLIPS) for share in shares)
+        assert p == pytest.approx(mcnemar(mine, best))
+    summary["results"][4] = result("B", 1, 0.69, labels=LABELS[::-1])  # other clips
+    other = lines(summary)[1].against
+    assert other is not None
+    assert [p is None for p in other.clips] == [False, True, False]
+    assert "not the same for all runs" in markdown(summary)
+
+
+def test_the_table_says_what_is_known(summary: dict[str, Any]) -> None:
+    text = markdown(summary)
+    assert text.startswith("# A made | study (partial)\n\nWhat it is about.\n\n**Partial**: 8 of 9")
+    assert "Missing: C, seed 2." in text
+    head, _, *rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert head.startswith(
+        "| row | paper | top1, % | seeds | clips | to A | p | IoU with objects |"
+    )
+    # t.ppf(.975, 2) · .02 / √3 = .0497
+    assert rows[0] == "| A | 95.09 | 90.0 ± 5.0 | 3 of 3 | 6,400 + 192 | – | – | 0.450 |"
+    assert rows[1].startswith("| B | – | 71.3 ± 8.0 | 3 of 3 | 6,400 | −18.7 ± ")
+    assert rows[2].startswith("| C | – | 30.5 ± 6.4 | 2 of 3 |")
+    for said in (
+        "Test: 200 clips",
+        "Settings tried before: 12 settings, on other clips.",
+        "Commit: abc; abc with changes.",
+        "a paper, table 7",
+        "- B: a < b & c",
+    ):
+        assert said in text
+    assert "today" not in text  # times are no part of it
+
+
+def test_a_row_with_one_seed_has_the_interval_over_clips(summary: dict[str, Any]) -> None:
+    summary["results"] = summary["results"][:1]
+    low, high = wilson(180, 200)
+    assert f"| 90.0 ({100 * low:.1f} to {100 * high:.1f}) | 1 of 3 |" in markdown(summary)
+
+
+def test_a_study_without_results_has_a_table_too(summary: dict[str, Any]) -> None:
+    summary["results"] = []
+    assert "| A | 95.09 | – | 0 of 3 | – |" in markdown(summary)
+    assert "runs are done" in page(summary).html()
+
+
+def test_the_page_has_all_of_it_and_fetches_nothing(summary: dict[str, Any]) -> None:
+    html = page(summary).html()
+    for said in (
+        "A made | study (partial)",
+        "These runs are not done yet",
+        "95.09 %",
+        "90.0 ± 5.0 %",
+        "Against A",
+        "McNemar",
+        "12 settings, on other clips",
+        "a &lt; b &amp; c",
+        "abc with changes",
+        "12.0 s",
+    ):
+        assert said in html
+    assert html.count("<svg") == 2  # accuracy and IoU
+    assert "http" not in html
+    assert "<script" not in html
+    complete = copy.deepcopy(summary)
+    complete["results"].append(result("C", 2, 0.3))
+    complete["missing"] = []
+    assert "partial" not in page(complete).html().lower()
+
+
+def test_the_page_of_reproductions_is_made_of_files_alone(
+    summary: dict[str, Any], tmp_path: Path
+) -> None:
+    assert "No study has been collected yet." in reproduction(tmp_path)
+    (tmp_path / "made.json").write_bytes(kept(summary))
+    text = reproduction(tmp_path)
+    assert text.startswith("# Reproduction\n")
+    assert markdown(json.loads(kept(summary)), level=2) in text
+    assert "\n## A made | study (partial)\n" in text
+
+
+def test_the_documentations_page_says_what_the_files_do(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib
+
+    root = request.config.rootpath
+    monkeypatch.syspath_prepend(root / "benchmarks")
+    pages: Any = importlib.import_module("pages")
+    written: Callable[[], str] = pages.reproduced
+    assert (root / "docs" / "reproduction.md").read_text("utf-8") == written()

@@ -1,0 +1,153 @@
+"""Clips that are shown before a run, to the auxiliary loss alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from stgraph import recipes
+from stgraph.checks import InputError
+from stgraph.cli import main
+from stgraph.datasets import SyncMNIST, sklearn_digits
+from stgraph.runs.command import Command
+from stgraph.training import ChannelsLast, NodeClasses, ShowFirst
+
+CONFIG = Path(__file__).parents[3] / "configs" / "demo.yaml"
+SHOWN = {"class_path": "stgraph.datasets.SyncMNIST", "init_args": {}}
+SMALL = [
+    *("--config", str(CONFIG), "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"),
+    *("--data.batch_size=8", "--data.train.length=16", "--data.val.length=8"),
+    *("--trainer.num_sanity_val_steps=0", "--trainer.log_every_n_steps=1"),
+]
+
+
+def clips(length: int, frames: int = 1) -> SyncMNIST:
+    return SyncMNIST(
+        sklearn_digits("train"),
+        num_digits=3,
+        num_classes=5,
+        frames=frames,
+        canvas=48,
+        size=48,
+        step=3,
+        seed=2,
+        length=length,
+    )
+
+
+def command(*options: str) -> Command:
+    return Command(["fit", *SMALL, *options], run=False)
+
+
+def weights(model: Any) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def test_only_what_the_auxiliary_sees_learns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    built = command("--trainer.max_steps=0")
+    shown = ShowFirst(clips(20), batch_size=8)
+    built.trainer.callbacks.insert(0, shown)
+    before = weights(built.model)
+    built.trainer.fit(built.model, built.datamodule)
+    moved = changed(before, weights(built.model))
+    assert shown.shown == 20
+    assert {name.split(".")[1] for name in moved if "num_batches" not in name} <= {
+        "backbone",
+        "head",
+    }
+    assert any(name.startswith("model.backbone") for name in moved)
+    assert any(name.startswith("auxiliary.head") for name in moved)
+
+
+def test_what_is_shown_teaches_the_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    built = command("--trainer.max_steps=0")
+    module: Any = built.model
+    unseen = SyncMNIST(
+        *(sklearn_digits("test"),),
+        num_digits=3,
+        num_classes=5,
+        frames=1,
+        canvas=48,
+        size=48,
+        step=3,
+        length=200,
+    ).batch(range(200))
+
+    def loss() -> float:
+        module.eval()
+        with torch.no_grad():
+            value = float(module.auxiliary(module.answer(unseen), unseen))
+        module.train()
+        return value
+
+    before = loss()
+    built.trainer.callbacks.insert(0, ShowFirst(clips(1920), batch_size=64))
+    built.trainer.fit(module, built.datamodule)
+    assert loss() < before - 0.1
+
+
+def test_a_run_that_goes_on_is_not_shown_them_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "first.yaml"
+    path.write_text(
+        "trainer:\n  callbacks:\n    - class_path: stgraph.training.ShowFirst\n"
+        "      init_args:\n        batch_size: 8\n        clips:\n"
+        "          class_path: stgraph.datasets.SyncMNIST\n          init_args:\n"
+        "            digits: {class_path: stgraph.datasets.sklearn_digits, "
+        "init_args: {split: train}}\n"
+        "            num_digits: 3\n            num_classes: 5\n            frames: 1\n"
+        "            canvas: 48\n            size: 48\n            length: 16\n"
+        "    - stgraph.training.ChannelsLast\n"
+    )
+    fit = ["fit", *SMALL, "--config", str(path)]
+    assert main([*fit, "--run=whole", "--trainer.max_epochs=2"]) == 0
+    assert main([*fit, "--run=halves", "--trainer.max_epochs=2", "--trainer.max_steps=2"]) == 0
+    read: Callable[[str], Any] = lambda run: torch.load(  # noqa: E731
+        f"runs/{run}/checkpoints/last.ckpt", weights_only=True
+    )
+    assert read("halves")["callbacks"]["ShowFirst"] == {"shown": 16}
+    more = [f"--trainer.max_epochs={n}" for n in (2,)]
+    assert main([*fit, "--run=halves", "--ckpt_path=last", "--trainer.max_steps=2", *more]) == 0
+    assert read("halves")["callbacks"]["ShowFirst"] == {"shown": 16}
+
+
+def test_what_cannot_be_shown_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"clips: expected a dataset with batch\(indices, device"):
+        ShowFirst([1, 2])  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="batch_size: expected a whole number of at least 1"):
+        ShowFirst(clips(2), batch_size=0)
+    built = command("--model.auxiliary=null", "--trainer.max_steps=0")
+    built.trainer.callbacks.insert(0, ShowFirst(clips(8)))
+    with pytest.raises(InputError, match=r"model\.auxiliary: expected one that learns"):
+        built.trainer.fit(built.model, built.datamodule)
+
+
+def test_channels_last_changes_no_more_than_the_last_bits() -> None:
+    model = recipes.motion_small().eval()
+    video = clips(4, frames=3).batch(range(4))["video"].float() / 127.5 - 1
+    with torch.no_grad():
+        plain = model(video).logits
+        module: Any = torch.nn.Module()
+        module.model, module.auxiliary = model, NodeClasses(32, 5)
+        ChannelsLast().setup(None, module, "fit")  # type: ignore[arg-type]
+        torch.testing.assert_close(model(video).logits, plain)
+    convolution = next(
+        m for m in model.modules() if isinstance(m, torch.nn.Conv2d) and m.in_channels > 1
+    )
+    assert convolution.weight.is_contiguous(memory_format=torch.channels_last)
