@@ -38,10 +38,12 @@ MODELS: dict[str, Callable[[], Made]] = {
         recipes.dyreg_tsm_resnet50(5, frame_size=160),
         (1, 2, 3, 160, 160),
     ),
+    "frames_small": lambda: (recipes.frames_small(5), (2, 3, 1, 48, 48)),
     "i3d": lambda: (recipes.i3d(5), (1, 8, 3, 64, 64)),
     "i3d_official": lambda: (recipes.i3d_official(5), (1, 8, 3, 224, 224)),
     "i3d_sync_mnist": lambda: (recipes.i3d_sync_mnist(5), (1, 8, 1, 64, 64)),
     "mean_lstm": lambda: (recipes.mean_lstm(channels=8), (2, 3, 1, 64, 64)),
+    "motion_classes": lambda: (recipes.motion_classes(5), (2, 3, 1, 64, 64)),
     "motion_small": lambda: (recipes.motion_small(), (2, 3, 1, 64, 64)),
     "non_local_i3d": lambda: (recipes.non_local_i3d(5), (1, 8, 3, 64, 64)),
     "non_local_official": lambda: (recipes.non_local_official(5), (1, 8, 3, 224, 224)),
@@ -129,6 +131,7 @@ def test_a_recipe_is_one_graph_in_evaluation(name):
 TRAINED = (
     "dyreg_small",
     "dyreg_tsm_resnet18",
+    "motion_classes",
     "motion_small",
     "rstg_sync_mnist",
     "rstg_sync_mnist_official",
@@ -157,7 +160,9 @@ def test_a_recipe_is_one_graph_in_training(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["dyreg_tsm_resnet18", "motion_small", "rstg_sync_mnist"])
+@pytest.mark.parametrize(
+    "name", ["dyreg_tsm_resnet18", "motion_classes", "motion_small", "rstg_sync_mnist"]
+)
 def test_a_recipe_is_one_graph_on_a_stream(name):
     model, size = MODELS[name]()
     awake(model).eval()

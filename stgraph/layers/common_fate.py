@@ -159,9 +159,9 @@ class CommonFate(TemporalLayer):
         if not isinstance(state, Offsets):
             raise InputError("state", "the Offsets of an earlier call", type(state).__name__)
         clips, _, nodes, _ = pos.shape
-        shape("state.weight", state.weight, f"{clips} {nodes} {nodes}")
-        shape("state.offset", state.offset, f"{clips} {nodes} {nodes} 2")
-        shape("state.square", state.square, f"{clips} {nodes} {nodes}")
+        shape("state.weight", state.weight, clips, nodes, nodes)
+        shape("state.offset", state.offset, clips, nodes, nodes, 2)
+        shape("state.square", state.square, clips, nodes, nodes)
 
     def extra_repr(self) -> str:
         """Options, as ``print(module)`` shows them."""

@@ -101,7 +101,15 @@ onnx_names = [
     "dyreg_small",
     *(
         pytest.param(name, marks=pytest.mark.slow)
-        for name in ("motion_small", "rstg", "rstg_official", "dyreg_r18", "dyreg_r4", "dyreg_r345")
+        for name in (
+            "motion_classes",
+            "motion_small",
+            "rstg",
+            "rstg_official",
+            "dyreg_r18",
+            "dyreg_r4",
+            "dyreg_r345",
+        )
     ),
 ]
 
@@ -125,7 +133,9 @@ def test_onnx_equals_the_model(model_of, tmp_path, name):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", ["dyreg_small", "motion_small", "dyreg_r18", "rstg"])
+@pytest.mark.parametrize(
+    "name", ["dyreg_small", "motion_classes", "motion_small", "dyreg_r18", "rstg"]
+)
 def test_onnx_of_a_step_equals_the_stream(model_of, tmp_path, name):
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")

@@ -19,7 +19,15 @@ from stgraph.nodes import GridNodes, NodeState
 from stgraph.training.scaling import signed
 
 QUICK = ("dyreg_small", "rstg")
-LONG = ("motion_small", "small_video", "rstg_official", "dyreg_r18", "dyreg_r4", "dyreg_r345")
+LONG = (
+    "motion_classes",
+    "motion_small",
+    "small_video",
+    "rstg_official",
+    "dyreg_r18",
+    "dyreg_r4",
+    "dyreg_r345",
+)
 slow = pytest.mark.slow
 
 
@@ -37,7 +45,7 @@ def test_the_program_of_a_model_equals_it(model_of, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["dyreg_small", *(pytest.param(n, marks=slow) for n in ("rstg", *LONG[:4]))]
+    "name", ["dyreg_small", *(pytest.param(n, marks=slow) for n in ("rstg", *LONG[:5]))]
 )
 def test_the_program_of_a_step_equals_the_stream(model_of, name):
     """Zeros are the state before the first frame, whatever a model starts from."""
