@@ -113,17 +113,30 @@ def test_clips_of_one_video_have_its_boxes(frames: Any, tmp_path: Path) -> None:
     assert [one.known_as for one in VideoManifest(table(tmp_path, rows)).entries] == ["b.mp4"] * 2
 
 
-def test_parquet_is_read_where_pyarrow_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_in_parquet_is_read(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "clips.parquet"
-    path.write_bytes(b"PAR1")
-    rows = [{"path": "a.mp4", "label": 1, "start": None}]
-    made = SimpleNamespace(to_pylist=lambda: rows)
-    parquet = SimpleNamespace(read_table=lambda file: made)
-    monkeypatch.setitem(sys.modules, "pyarrow", SimpleNamespace(parquet=parquet))
-    assert VideoManifest(path).entries[0].label == 1
-    parquet.read_table = lambda file: 1 / 0
+    columns = {
+        "path": ["a.mp4", "b.mp4", "a.mp4"],
+        "label": pyarrow.array(["left", "right", "left"]).dictionary_encode(),
+        "start": [0.0, None, 1.5],
+        "end": [1.0, None, 2.5],
+        "split": ["train", "train", "val"],
+    }
+    parquet.write_table(pyarrow.table(columns), path)
+    first, second = VideoManifest(path, "train").entries
+    assert (first.path, first.label, first.start, first.end) == (tmp_path / "a.mp4", 0, 0.0, 1.0)
+    assert (second.path, second.label, second.start) == (tmp_path / "b.mp4", 1, None)
+    assert VideoManifest(path, "val").entries[0].end == 2.5
+    path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(InputError, match=re.escape(f"{path}: expected a table in Parquet")):
         VideoManifest(path)
+
+
+def test_without_pyarrow_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "clips.parquet"
+    path.write_bytes(b"PAR1")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ModuleNotFoundError, match="pip install pyarrow"):
         VideoManifest(path)
