@@ -134,7 +134,6 @@ def test_the_help_of_answers_to_videos(capsys: pytest.CaptureFixture[str]) -> No
         ["fit", "--model.model.help=nowhere.Model"],
         ["fit"],
         ["test", "--data.colour=red"],
-        ["show"],
         ["show", "--colour", "red"],
         ["show", "--ckpt=x", "--index=first"],
         ["show", "--ckpt=x", "--split=all"],
