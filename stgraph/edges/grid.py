@@ -67,8 +67,9 @@ class GridEdges(EdgeBuilder):
         if max(self.scales) > min(frame):
             raise InputError("scales", f"sides up to the frame's {min(frame)}", list(self.scales))
         self.frame = (frame[0], frame[1])
-        self._adjacency = grid_adjacency(self.scales, *self.frame)
-        self._pairs = pairs_of(self._adjacency)
+        with torch.device("cpu"):  # where values are, though a model may be built without any
+            self._adjacency = grid_adjacency(self.scales, *self.frame)
+            self._pairs = pairs_of(self._adjacency)
 
     def edges(self, graph: Batch) -> Tensor:
         """See :class:`EdgeBuilder`."""

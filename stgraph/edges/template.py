@@ -73,8 +73,8 @@ class TemplateEdges(EdgeBuilder):
         if set(graph) != set(range(nodes)):
             strange = sorted(map(repr, set(graph) - set(range(nodes))))
             raise InputError("graph", f"nodes labelled 0..{nodes - 1}", ", ".join(strange[:4]))
-        adjacency = torch.zeros(nodes, nodes, dtype=torch.bool)
-        values = torch.zeros(nodes, nodes, dtype=torch.float64)
+        adjacency = torch.zeros(nodes, nodes, dtype=torch.bool, device="cpu")
+        values = torch.zeros(nodes, nodes, dtype=torch.float64, device="cpu")
         for source, target, data in graph.edges(data=True):
             ways = (
                 [(target, source)] if graph.is_directed() else [(target, source), (source, target)]
@@ -117,9 +117,9 @@ class TemplateEdges(EdgeBuilder):
             raise InputError("matrix", "finite entries", "NaN or infinity")
         nodes = matrix.shape[0]
         source, target = (torch.from_numpy(end.astype(np.int64)) for end in entries.coords)
-        adjacency = torch.zeros(nodes, nodes, dtype=torch.bool)
+        adjacency = torch.zeros(nodes, nodes, dtype=torch.bool, device="cpu")
         adjacency[target, source] = True
-        weight = torch.zeros(nodes, nodes, dtype=torch.float64)
+        weight = torch.zeros(nodes, nodes, dtype=torch.float64, device="cpu")
         weight[target, source] = values
         return cls(adjacency, weight if weighted else None)
 

@@ -13,8 +13,8 @@ from torch_geometric.nn import GINEConv
 from torch_geometric.utils import from_networkx, from_scipy_sparse_matrix
 
 from stgraph.checks import InputError
-from stgraph.edges import TemplateEdges
-from stgraph.graph import validate
+from stgraph.edges import GridEdges, TemplateEdges
+from stgraph.graph import Layout, frame_graphs, validate
 from stgraph.layers import GraphConv
 
 
@@ -164,3 +164,20 @@ def test_bad_tensors_are_refused():
     for wrong in (torch.full((3, 3), torch.nan), torch.ones(3, 3, dtype=torch.complex64)):
         with pytest.raises(InputError, match="weight: expected finite real numbers"):
             TemplateEdges(yes, wrong)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: GridEdges((2, 1)),
+        lambda: TemplateEdges.from_networkx(nx.path_graph(5)),
+        lambda: TemplateEdges.from_scipy(scipy.sparse.eye_array(5)),
+    ],
+    ids=["grid", "networkx", "scipy"],
+)
+def test_templates_have_values_in_models_that_have_none(make) -> None:
+    """As a model is built on the meta device, to be filled from a file."""
+    with torch.device("meta"):
+        builder = make()
+    graph = frame_graphs({"x": torch.zeros(1, 2, 5, 1)}, Layout(1, 2, 5, 4, 4))
+    assert torch.equal(builder(graph).edge_index, make()(graph).edge_index)
