@@ -17,7 +17,7 @@ PYTEST        = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 TORCH         = $$($(BIN)/python -c "import torch; print(torch.__version__)")
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-video test tests slow lint bench mutate docs clean
+.PHONY: help demo demo-video test tests slow long lint bench mutate docs clean
 
 help: ## list what there is to make
 	@sed -n 's/^\([a-z-]*\): .*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -42,7 +42,11 @@ tests: $(VENV)/.dev scatter ## the tests alone
 
 slow: $(VENV)/.dev ## the slow tests: whole trainings, killed and signalled processes, compilers
 	@echo "== tests: slow ones"
-	STGRAPH_EXPECT_SCATTER=0 $(PYTEST) -m slow
+	STGRAPH_EXPECT_SCATTER=0 $(PYTEST) -m "slow and not long"
+
+long: $(VENV)/.dev ## what takes longest: the compiler and the exporter on every model, a study
+	@echo "== tests: long ones"
+	STGRAPH_EXPECT_SCATTER=0 $(PYTEST) -m long
 
 lint: $(VENV)/.dev ## ruff and mypy
 	@echo "== lint: ruff, mypy"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from typing import Any
 
@@ -83,6 +83,11 @@ PARTS = {
 """Recipes of parts of these models."""
 
 
+def of(names: Iterable[str], *short: str) -> list[Any]:
+    """Parameters of a test; all but the short ones are long."""
+    return [name if name in short else pytest.param(name, marks=pytest.mark.long) for name in names]
+
+
 def awake(model: nn.Module) -> nn.Module:
     """Whose residuals do something, and which draws nothing at random."""
     for parameter in model.parameters():
@@ -114,7 +119,7 @@ def test_every_model_is_here():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", of(MODELS, "dyreg_small", "rstg_sync_mnist", "dyreg_tsm_resnet18"))
 def test_a_recipe_is_one_graph_in_evaluation(name):
     model, size = MODELS[name]()
     awake(model).eval()
@@ -141,7 +146,7 @@ TRAINED = (
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", of(TRAINED, "dyreg_small", "rstg_sync_mnist"))
 def test_a_recipe_is_one_graph_in_training(name):
     """For any number of clips: what differs from the first call is compiled once more."""
     model, (clips, *size) = MODELS[name]()
@@ -161,7 +166,11 @@ def test_a_recipe_is_one_graph_in_training(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["dyreg_tsm_resnet18", "motion_classes", "motion_small", "rstg_sync_mnist"]
+    "name",
+    of(
+        ("dyreg_tsm_resnet18", "motion_classes", "motion_small", "rstg_sync_mnist"),
+        "motion_classes",
+    ),
 )
 def test_a_recipe_is_one_graph_on_a_stream(name):
     model, size = MODELS[name]()

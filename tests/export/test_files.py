@@ -100,7 +100,7 @@ def test_another_model_is_found_to_differ(model_of, tmp_path):
 onnx_names = [
     "dyreg_small",
     *(
-        pytest.param(name, marks=pytest.mark.slow)
+        pytest.param(name, marks=(pytest.mark.slow, pytest.mark.long))
         for name in (
             "motion_classes",
             "motion_small",
@@ -134,7 +134,14 @@ def test_onnx_equals_the_model(model_of, tmp_path, name):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
-    "name", ["dyreg_small", "motion_classes", "motion_small", "dyreg_r18", "rstg"]
+    "name",
+    [
+        "dyreg_small",
+        *(
+            pytest.param(name, marks=pytest.mark.long)
+            for name in ("motion_classes", "motion_small", "dyreg_r18", "rstg")
+        ),
+    ],
 )
 def test_onnx_of_a_step_equals_the_stream(model_of, tmp_path, name):
     pytest.importorskip("onnxscript")

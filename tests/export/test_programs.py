@@ -28,7 +28,7 @@ LONG = (
     "dyreg_r4",
     "dyreg_r345",
 )
-slow = pytest.mark.slow
+slow = (pytest.mark.slow, pytest.mark.long)
 
 
 @pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=slow) for name in LONG)])

@@ -14,6 +14,7 @@ TABLE = Path(__file__).parents[2] / "configs" / "tables" / "mini.yaml"
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1500)
 def test_windows_that_follow_are_far_above_a_grid(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

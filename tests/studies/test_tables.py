@@ -49,6 +49,7 @@ def test_every_row_is_a_configuration(path: Path, request: pytest.FixtureRequest
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
 def test_every_row_can_train(path: Path, request: pytest.FixtureRequest) -> None:
     if not path.stem.startswith("mini"):
