@@ -18,14 +18,20 @@ __all__ = ["CommonFate", "Offsets"]
 
 
 class Offsets(NamedTuple):
-    """What a :class:`CommonFate` remembers of every pair of nodes."""
+    """What a :class:`CommonFate` remembers of every pair of nodes.
+
+    Sums are of differences from the first offset, which are small where offsets hardly vary: a
+    variance of what is small loses no digits, in however many frames.
+    """
 
     weight: Tensor
     """Sums of weights ``[B, N, N]``."""
+    first: Tensor
+    """Offsets (x, y) when a pair was seen first ``[B, N, N, 2]``; 0 where it never was."""
     offset: Tensor
-    """Weighted sums of offsets (x, y) ``[B, N, N, 2]``."""
+    """Weighted sums of offsets less the first ``[B, N, N, 2]``."""
     square: Tensor
-    """Weighted sums of their squared lengths ``[B, N, N]``."""
+    """Weighted sums of squared lengths of these ``[B, N, N]``."""
 
 
 torch.serialization.add_safe_globals([Offsets])
@@ -139,20 +145,25 @@ class CommonFate(TemporalLayer):
         """Variances of offsets ``[B, T, N, N]``, 0 where a pair was never seen, and the state."""
         weight = confident[:, :, :, None] * confident[:, :, None]  # [B, T, N, N]
         offset = pos[:, :, :, None] - pos[:, :, None]  # [B, T, N, N, 2]
-        parts = Offsets(weight, weight[..., None] * offset, weight * offset.square().sum(-1))
         if state is None:
-            state = Offsets(*(torch.zeros_like(part[:, 0]) for part in parts))
+            none, nowhere = torch.zeros_like(weight[:, 0]), torch.zeros_like(offset[:, 0])
+            state = Offsets(none, nowhere, nowhere, none)
         self._check_state(state, pos)
+        began = (state.weight > 0)[..., None]
+        first = torch.where(began, state.first.to(offset), _first(offset, weight))
+        offset = offset - first[:, None]
+        parts = (weight, weight[..., None] * offset, weight * offset.square().sum(-1))
         # Frame 0 is the state.
         so_far = [
             torch.cat([before[:, None].to(part), part], dim=1).cumsum(1)  # [B, T + 1, N, N, …]
-            for before, part in zip(state, parts, strict=True)
+            for before, part in zip((state.weight, state.offset, state.square), parts, strict=True)
         ]
-        sums = Offsets(*(part[:, 1:] for part in so_far))
-        total = sums.weight.clamp_min(torch.finfo(weight.dtype).eps)
-        mean = sums.offset / total[..., None]
-        varied = (sums.square / total - mean.square().sum(-1)).clamp_min(0)
-        return varied, Offsets(*(newest(part, graph)[:, 0] for part in so_far))
+        weights, offsets, squares = (part[:, 1:] for part in so_far)
+        total = weights.clamp_min(torch.finfo(weight.dtype).eps)
+        mean = offsets / total[..., None]
+        varied = (squares / total - mean.square().sum(-1)).clamp_min(0)
+        after = [newest(part, graph)[:, 0] for part in so_far]
+        return varied, Offsets(after[0], first, *after[1:])
 
     @staticmethod
     def _check_state(state: Offsets, pos: Tensor) -> None:
@@ -160,9 +171,17 @@ class CommonFate(TemporalLayer):
             raise InputError("state", "the Offsets of an earlier call", type(state).__name__)
         clips, _, nodes, _ = pos.shape
         shape("state.weight", state.weight, clips, nodes, nodes)
+        shape("state.first", state.first, clips, nodes, nodes, 2)
         shape("state.offset", state.offset, clips, nodes, nodes, 2)
         shape("state.square", state.square, clips, nodes, nodes)
 
     def extra_repr(self) -> str:
         """Options, as ``print(module)`` shows them."""
         return f"{self.channels}, gain={self.gain}"
+
+
+def _first(offset: Tensor, weight: Tensor) -> Tensor:
+    """Offsets ``[B, N, N, 2]`` in the first frame with a weight; 0 without any."""
+    seen = (weight > 0).to(weight)  # [B, T, N, N]
+    frame = seen.argmax(dim=1, keepdim=True)[..., None].expand(-1, -1, -1, -1, 2)
+    return offset.gather(1, frame)[:, 0].detach() * seen.amax(dim=1)[..., None]

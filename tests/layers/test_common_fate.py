@@ -103,6 +103,26 @@ def test_pieces_with_absent_nodes_are_the_whole():
     torch.testing.assert_close(state, end)
 
 
+def test_long_streams_of_single_precision_lose_nothing():
+    """What stands still does so after thousands of frames, however large the sums of squares."""
+    torch.manual_seed(0)
+    layer = CommonFate(4)
+    apart = torch.tensor([[0.1, 0.1], [0.9, 0.9], [0.53, 0.21]])
+    graph = graph_of(apart[None, None].double())
+    x = graph.x.float()
+    graph.pos, graph.mass = graph.pos.float(), graph.mass.float()
+    expected, state = layer.weights(x, graph), None
+    with torch.no_grad():
+        for _ in range(3000):
+            _, state = layer(x, graph, state)
+    torch.testing.assert_close(layer.weights(x, graph, state), expected, atol=1e-6, rtol=0)
+    long = graph_of((apart + torch.linspace(0, 0.5, 3000)[:, None, None])[None].double())
+    long.pos, long.mass = long.pos.float(), long.mass.float()
+    one = long.batch[long.edge_index[0]] == 2999
+    heard = layer.weights(x.repeat(3000, 1), long)[one]
+    torch.testing.assert_close(heard, expected, atol=1e-5, rtol=0)
+
+
 def test_frames_without_a_node_say_nothing_about_it():
     torch.manual_seed(0)
     layer, pos = CommonFate(4, gain=64.0).double(), paths()
