@@ -49,7 +49,7 @@ def all_runs(study: Study, runs: str, build: bool = True) -> list[Run]:
             _check_held_out(whole)
             _check_trainer(whole["trainer"])
             if build:
-                _check_answer(told, best=study.weights == "best")
+                _check_answer(told, study)
         for seed in study.seeds:
             mine = configuration(study, row, seed, runs)
             made.append(Run(study.name, row, seed, runs, mine, digest(study, whole, seed)))
@@ -86,20 +86,24 @@ def _check_held_out(whole: Mapping[str, Any]) -> None:
 
 
 def _check_trainer(options: Mapping[str, Any]) -> None:
-    """Check that a run can leave a result: checkpoints, from one process."""
-    for name, value in (("enable_checkpointing", False), ("fast_dev_run", True)):
-        if options.get(name) is value:
-            raise InputError(f"trainer.{name}", "a run that leaves checkpoints", value)
+    """Check that a run can leave a result: checkpoints, and a test of them."""
+    if options.get("enable_checkpointing") is False:
+        raise InputError("trainer.enable_checkpointing", "a run that leaves checkpoints", False)
+    if tries := options.get("fast_dev_run"):  # which may be how many batches, too
+        raise InputError("trainer.fast_dev_run", "a run that leaves checkpoints", tries)
+    tested = options.get("limit_test_batches")
+    if tested is not None and not tested:
+        raise InputError("trainer.limit_test_batches", "a run that is tested", tested)
 
 
-def _check_answer(told: Mapping[str, Any], best: bool) -> None:
+def _check_answer(told: Mapping[str, Any], study: Study) -> None:
     """Build a configuration and let it answer two clips."""
     with _as_file(told) as path:
         command = Command(["fit", "--config", path], run=False)
     if command.trainer.world_size > 1:
         raise InputError("trainer.devices", "one device a run", command.trainer.world_size)
     data = command.datamodule
-    if best and not validates(data):
+    if study.weights == "best" and not validates(data):
         raise InputError("weights", "`last`, where nothing is validated", "`best`")
     clips_of_stage(data, "test")
     clips = replace(clips_of_stage(data, "train"), num_workers=0)
@@ -109,6 +113,9 @@ def _check_answer(told: Mapping[str, Any], best: bool) -> None:
     module = command.model.eval()
     with torch.no_grad():
         answer = module.answer(batch)
+        classes = answer.logits.size(1)
+        if study.metric == "top5" and classes <= 5:
+            raise InputError("metric", "`top1`, with five classes or fewer", f"top5 of {classes}")
         check_labels(batch["label"], answer.logits)
         if module.auxiliary is not None:
             module.auxiliary(answer, {**batch, "video": module.scale(batch["video"])})

@@ -52,7 +52,7 @@ def result_of(
     clips = int(each_clip["clips"])
     right = round(figures[f"test/{metric}"] * clips)
     low, high = wilson(right, clips, CONFIDENCE)
-    measured = {name.removeprefix("test/"): value for name, value in figures.items()}
+    measured = _known({name.removeprefix("test/"): value for name, value in figures.items()})
     commit, _, changes = about.commit.partition(" ")
     return {
         "study": job["study"],
@@ -69,15 +69,11 @@ def result_of(
             "answers": {name: measured[name] for name in _ANSWERS if name in measured},
             "each_clip": dict(each_clip),
         },
-        "objects": {
-            name: value
-            for name, value in measured.items()
-            if name not in _ANSWERS and math.isfinite(value)
-        },
+        "objects": {name: value for name, value in measured.items() if name not in _ANSWERS},
         "clips": curve.clips,
         "shown_first": shown_first,
         "steps": steps,
-        "curve": curve.points,
+        "curve": [_known(point) for point in curve.points],
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "commit": commit,
         "dirty": bool(changes),
@@ -93,6 +89,11 @@ def result_of(
             "sessions": curve.sessions,
         },
     }
+
+
+def _known(values: Mapping[str, float]) -> dict[str, float]:
+    """Without what is no number: a loss that has diverged, or what no region was there for."""
+    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 def _as_json(value: Any) -> Any:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stgraph.checks import InputError, integer, positive
+from stgraph.checks import InputError, integer, positive, shape
 from stgraph.classifiers import Answer
 from stgraph.graph import frame_mask, presence, to_dense
 from stgraph.kernels import precise
@@ -43,7 +43,7 @@ class NodePresence(Auxiliary):
 
         Raises:
             InputError: when the model makes no graphs, or such of another number of nodes or with
-                absent ones, or the batch does not say its classes.
+                absent ones, or the batch does not say its classes, of each clip.
         """
         if "digit_class" not in batch:
             raise InputError("batch", "`digit_class` of every digit", sorted(batch))
@@ -57,6 +57,7 @@ class NodePresence(Auxiliary):
             raise InputError("model", expected, f"{count}" if here is None else "absent nodes")
         if there is not None:
             logits = logits.masked_fill(~there[..., None], 0)
+        shape("digit_class", batch["digit_class"], len(logits), "M")
         inside = torch.zeros_like(logits[:, 0]).scatter(1, batch["digit_class"], 1.0)
         loss = F.binary_cross_entropy_with_logits(
             logits + self.bias, inside[:, None].expand_as(logits), reduction="none"

@@ -75,6 +75,8 @@ def test_a_digest_is_that_of_what_the_result_depends_on(study: Study) -> None:
         ({"trainer.devices": 2}, r"trainer\.devices: expected one device a run, got 2"),
         ({"trainer.enable_checkpointing": False}, r"trainer\.enable_checkpointing: expected a run"),
         ({"trainer.fast_dev_run": True}, r"trainer\.fast_dev_run: expected a run"),
+        ({"trainer.fast_dev_run": 2}, r"trainer\.fast_dev_run: expected a run"),
+        ({"trainer.limit_test_batches": 0}, r"trainer\.limit_test_batches: expected a run"),
         ({"model.auxiliary": {"class_path": "torch.nn.Identity"}}, "auxiliary"),
     ],
     ids=str,
@@ -94,6 +96,12 @@ def test_parts_that_do_not_fit_each_other_are_found(study: Study) -> None:
     rows = [{"name": "Last", "set": {"model.model": model}}]
     with pytest.raises(InputError, match=r"row 'Last': .*channels|row 'Last': .*expected"):
         runs_of(study(rows=rows))
+
+
+def test_five_answers_of_five_classes_are_no_measure(study: Study) -> None:
+    rows = [{"name": "Few", "set": {"model.model.classes": 5}}]
+    with pytest.raises(InputError, match=r"row .Few.: .* metric: expected `top1`, .* top5 of 5"):
+        runs_of(study(rows=rows, metric="top5"))
 
 
 def test_clips_of_the_test_are_the_same_for_all_rows(study: Study) -> None:

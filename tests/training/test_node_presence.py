@@ -72,3 +72,7 @@ def test_what_does_not_fit_is_refused() -> None:
         NodePresence(4)(Answer(torch.zeros(1), None, None, None), batch)
     with pytest.raises(InputError, match="weight"):
         NodePresence(4, weight=0.0)
+    with pytest.raises(InputError, match="digit_class: expected"):
+        NodePresence(4)(answer, {"digit_class": torch.tensor([0])})
+    with pytest.raises(InputError, match="digit_class: expected"):
+        NodePresence(4)(answer, {"digit_class": torch.tensor([[0], [1]])})

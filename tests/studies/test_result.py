@@ -1,0 +1,35 @@
+"""What is kept of a run, whatever came of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+from torch import nn
+
+from stgraph.studies.measuring import Curve, pack
+from stgraph.studies.result import result_of
+from stgraph.viz.about import about_here
+
+
+def test_a_run_that_diverged_has_a_result_too(tmp_path: Path) -> None:
+    curve = Curve(tmp_path / "progress")
+    curve.points = [{"clips": 5.0, "loss": math.nan, "top1": 0.25}]
+    named = {"study": "one", "row": "steep", "seed": 0, "digest": "", "threads": 1}
+    result = result_of(
+        {**named, "metric": "top1", "weights": "last"},
+        configuration={},
+        curve=curve,
+        model=nn.Linear(1, 1),
+        figures={"test/top1": 0.25, "test/loss": math.inf, "test/distance": math.nan},
+        each_clip=pack([True, False, False, False], [0, 1, 2, 3]),
+        about=about_here("a test"),
+        device="CPU",
+        steps=1,
+        shown_first=0,
+    )
+    kept = json.loads(json.dumps(result, allow_nan=False))
+    assert kept["test"]["answers"] == {"top1": 0.25}
+    assert kept["objects"] == {}
+    assert kept["curve"] == [{"clips": 5.0, "top1": 0.25}]
