@@ -55,6 +55,8 @@ def run(
         raise InputError("piece", "1, without --streaming", piece)
     if streaming and frames is not None:
         raise InputError("frames", "none, with --streaming (--piece says how many)", frames)
+    if Path(out).is_dir() or any(one.is_file() for one in Path(out).parents):
+        raise InputError("out", "a file in a folder", f"{out}, which is a folder or below a file")
     for package in ("onnx", "onnxscript", "onnxruntime") if kind == "onnx" else ():
         import_module(package)
     one = trained(ckpt, config, frames, size)

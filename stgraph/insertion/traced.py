@@ -32,7 +32,7 @@ def followed(around: Sequence[Around]) -> Iterator[None]:
     finally:
         for part, forward in zip(parts, before, strict=True):
             if forward is None:
-                del part["forward"]
+                part.pop("forward", None)  # a module that stands twice has lost it already
             else:
                 part["forward"] = forward
 

@@ -52,16 +52,27 @@ class NodePresence(Auxiliary):
         logits = precise(to_dense(answer.graph.mass, answer.graph)).log()  # [B, T, N]
         count, there = logits.size(2), frame_mask(answer.graph)
         here = presence(answer.graph)
-        if count != len(self.bias) or (here is not None and there is None):
+        everywhere = here is None or bool((here | ~_existing(there, here)).all())
+        if count != len(self.bias) or not everywhere:
             expected = f"one with all of {len(self.bias)} nodes, a class each, in every frame"
-            raise InputError("model", expected, f"{count}" if here is None else "absent nodes")
+            raise InputError("model", expected, f"{count}" if everywhere else "absent nodes")
         if there is not None:
             logits = logits.masked_fill(~there[..., None], 0)
-        shape("digit_class", batch["digit_class"], len(logits), "M")
-        inside = torch.zeros_like(logits[:, 0]).scatter(1, batch["digit_class"], 1.0)
+        classes = batch["digit_class"]
+        shape("digit_class", classes, len(logits), "M")
+        if classes.device.type == "cpu" and classes.numel():
+            least, most = map(int, classes.aminmax())
+            if least < 0 or most >= count:
+                raise InputError("digit_class", f"classes 0 to {count - 1}", f"{least} to {most}")
+        inside = torch.zeros_like(logits[:, 0]).scatter(1, classes, 1.0)
         loss = F.binary_cross_entropy_with_logits(
             logits + self.bias, inside[:, None].expand_as(logits), reduction="none"
         ).mean(dim=2)
         if there is None:
             return self.weight * loss.mean()
         return self.weight * (loss * there).sum() / there.sum()
+
+
+def _existing(there: Tensor | None, here: Tensor) -> Tensor:
+    """Which nodes are of frames that exist ``[B, T, N]``."""
+    return torch.ones_like(here) if there is None else there[..., None].expand_as(here)

@@ -143,3 +143,11 @@ def test_a_missing_package_is_told_before_anything_is_done(
     monkeypatch.setitem(sys.modules, "onnx", None)
     assert main(["export", "--ckpt", "nowhere", "--out", str(tmp_path / "model.onnx")]) == 2
     assert "needs onnx; pip install 'stgraph-video[export]'" in capsys.readouterr().err
+
+
+def test_a_place_that_is_no_file_is_refused_first(tmp_path, capsys):
+    (tmp_path / "a.pt2").mkdir()
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "a.pt2", tmp_path / "file" / "b.pt2"):
+        assert main(["export", "--ckpt", "nowhere.ckpt", "--out", str(out)]) == 2
+        assert "out: expected a file in a folder" in capsys.readouterr().err

@@ -61,6 +61,12 @@ def test_it_teaches_places_from_names() -> None:
     assert (found * 8 - 0.5 - place.flip(1)).abs().max() < 0.5  # of a cell
 
 
+@pytest.mark.parametrize("classes", [[[4]], [[-1]], [0]])
+def test_classes_that_have_no_node_are_refused(classes: list[object]) -> None:
+    with pytest.raises(InputError, match="digit_class"):
+        NodePresence(4)(answer_of(torch.ones(1, 2, 4)), {"digit_class": torch.tensor(classes)})
+
+
 def test_what_does_not_fit_is_refused() -> None:
     batch = {"digit_class": torch.tensor([[0]])}
     answer = answer_of(torch.ones(1, 2, 4))
