@@ -46,7 +46,7 @@ class CommonFate(TemporalLayer):
     .. math::
         D_{ij}^t &= \mathrm{Var}_{s ≤ t}^{w_{ij}}\bigl(p_i^s - p_j^s\bigr) \\
         K_{ij}^t &= e^{-e^{β} g^2 D_{ij}^t}\; σ(u · v_j^t + d), \quad j ∈ \mathcal{N}(i),\ j ≠ i \\
-        v_i' &= \mathrm{norm}\Bigl(v_i + \mathrm{ReLU}\bigl(W\,[v_i;\ \textstyle\sum_j K_{ij} v_j;\
+        v_i' &= \mathrm{norm}\Bigl(v_i + \mathrm{ReLU}\bigl(W\,[v_i,\, \sum_j K_{ij} v_j,\,
         \sum_j K_{ij}]\bigr)\Bigr)
 
     Two things that move alike keep their offset, wherever they go. Its variance is the better
