@@ -14,7 +14,7 @@ from torch_geometric.nn import MessagePassing
 
 from stgraph.checks import InputError, choice
 from stgraph.graph import attach_edges
-from stgraph.layers import CommonFate, HomogeneousLayer, SpaceLayer, TemporalLayer
+from stgraph.layers import SpaceLayer, TemporalLayer
 from stgraph.model import SpaceTimeGraph
 
 __all__ = ["Frozen", "attention", "stages"]
@@ -35,9 +35,9 @@ def attention(net: SpaceTimeGraph, graph: Batch, reduce: str = "mean") -> dict[i
     once more, from no memory, on a graph that the network made of whole clips. Weights are found
     where PyG's ``AttentionExplainer`` looks for them, in ``alpha`` of what messages are made of: in
     space layers, and in convolutions such as ``GATv2Conv`` or ``TransformerConv``; and in
-    homogeneous layers and those of common fate, of which it cannot ask. Those of loops
-    that a convolution adds, and of edges that the graph has not, are left out. A convolution with
-    dropout drops weights too, unless it is in evaluation mode.
+    layers along time that tell them by ``weights(x, graph)``, of which it cannot ask. Those of
+    loops that a convolution adds, and of edges that the graph has not, are left out. A convolution
+    with dropout drops weights too, unless it is in evaluation mode.
 
     Args:
         net: the space-time network, for example the ``net`` of a graph block.
@@ -82,14 +82,20 @@ def attention(net: SpaceTimeGraph, graph: Batch, reduce: str = "mean") -> dict[i
     for place, name in enumerate(net.schedule):
         layer = layers[name]
         heard.clear()
-        leaks = isinstance(layer, SpaceLayer) and layer.gather.leaks
-        if leaks or isinstance(layer, (CommonFate, HomogeneousLayer)):
-            weighs: Any = layer
-            heard.append(weighs.weights(x, graph))
+        if tells := _weights_of(layer):
+            heard.append(tells(x, graph))
         x = layer(x, graph)[0] if isinstance(layer, TemporalLayer) else layer(x, graph)
         if heard:
             found[place] = over_heads(torch.stack(heard).mean(0))
     return found
+
+
+def _weights_of(layer: nn.Module) -> Callable[[Tensor, Batch], Tensor] | None:
+    """What tells the weights of a layer whose messages cannot be heard: its ``weights``."""
+    leaks = isinstance(layer, SpaceLayer) and layer.gather.leaks
+    silent = leaks or isinstance(layer, TemporalLayer)
+    tells: Callable[[Tensor, Batch], Tensor] | None = getattr(layer, "weights", None)
+    return tells if silent else None
 
 
 def stages(net: SpaceTimeGraph, graph: Batch) -> list[Tensor]:
@@ -226,9 +232,7 @@ class Frozen(nn.Module):
         super().__init__()
         layers = {}
         for name, layer in net.layers.items():
-            if isinstance(layer, HomogeneousLayer) or (
-                isinstance(layer, SpaceLayer) and layer.gather.leaks
-            ):
+            if _weights_of(layer) is not None:
                 raise InputError(
                     f"layers[{name!r}]", "a layer whose messages run along edges", type(layer)
                 )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from recipes_of_parts import PARTS_OF_MODELS
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
@@ -68,19 +69,6 @@ MODELS: dict[str, Callable[[], Made]] = {
     "small_video": lambda: (recipes.small_video(5), (2, 3, 3, 48, 48)),
     "tsm_resnet50": lambda: (recipes.tsm_resnet50(5, online=True), (1, 2, 3, 64, 64)),
 }
-PARTS = {
-    "dyreg_block",
-    "dyreg_regions",
-    "following_regions",
-    "rstg_block",
-    "rstg_block_official",
-    "rstg_stage_official",
-    "small_followers",
-    "small_grid",
-    "small_regions",
-    "still_regions",
-}
-"""Recipes of parts of these models."""
 
 
 def of(names: Iterable[str], *short: str) -> list[Any]:
@@ -115,7 +103,7 @@ def close(found: Any, expected: Any) -> None:
 
 
 def test_every_model_is_here():
-    assert MODELS.keys() | PARTS == set(recipes.__all__)
+    assert MODELS.keys() | PARTS_OF_MODELS == set(recipes.__all__)
 
 
 @pytest.mark.slow

@@ -24,11 +24,13 @@ from stgraph.edges import FullEdges, GridEdges
 from stgraph.explain import Frozen, attention
 from stgraph.layers import (
     AdditiveAttention,
+    CommonFate,
     DotAttention,
     GraphConv,
     HomogeneousLayer,
     LeakingDotAttention,
     SpaceLayer,
+    TemporalLayer,
     TimeLayer,
 )
 from stgraph.nodes import GridNodes
@@ -195,3 +197,26 @@ def test_weights_of_a_homogeneous_layer_are_those_of_its_edges_in_space(gather):
         node = int(target[edge])
         total = score[target == node].exp().sum(0) + own[node - nodes].exp()
         torch.testing.assert_close(each[edge], score[edge].exp() / total)
+
+
+def test_a_layer_of_ones_own_along_time_tells_its_weights():
+    class Halves(TemporalLayer):
+        def forward(self, x, graph, state=None):
+            return x, state
+
+        def weights(self, x, graph):
+            return torch.full((graph.edge_index.size(1), 2), 0.5)
+
+    net = SpaceTimeGraph(GridNodes(8, (2,), edges=FullEdges()), {"own": Halves()}, ("own",))
+    graph = net(torch.randn(1, 2, 8, 6, 6)).graph
+    assert torch.equal(attention(net, graph)[0], torch.full((32,), 0.5))
+    assert attention(net, graph, "sum")[0].unique().tolist() == [1.0]
+    with pytest.raises(InputError, match=r"layers\['own'\]: expected a layer whose messages run"):
+        Frozen(net, graph)
+
+
+def test_common_fate_is_no_layer_that_pygs_explainers_can_ask():
+    layers = {"fate": CommonFate(8)}
+    net = SpaceTimeGraph(GridNodes(8, (2,), edges=FullEdges()), layers, ("fate",))
+    with pytest.raises(InputError, match=r"layers\['fate'\]"):
+        Frozen(net, net(torch.randn(1, 2, 8, 6, 6)).graph)

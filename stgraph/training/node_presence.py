@@ -52,7 +52,7 @@ class NodePresence(Auxiliary):
         logits = precise(to_dense(answer.graph.mass, answer.graph)).log()  # [B, T, N]
         count, there = logits.size(2), frame_mask(answer.graph)
         here = presence(answer.graph)
-        everywhere = here is None or bool((here | ~_existing(there, here)).all())
+        everywhere = here is None or _are_all(here, there)
         if count != len(self.bias) or not everywhere:
             expected = f"one with all of {len(self.bias)} nodes, a class each, in every frame"
             raise InputError("model", expected, f"{count}" if everywhere else "absent nodes")
@@ -73,6 +73,6 @@ class NodePresence(Auxiliary):
         return self.weight * (loss * there).sum() / there.sum()
 
 
-def _existing(there: Tensor | None, here: Tensor) -> Tensor:
-    """Which nodes are of frames that exist ``[B, T, N]``."""
-    return torch.ones_like(here) if there is None else there[..., None].expand_as(here)
+def _are_all(here: Tensor, there: Tensor | None) -> bool:
+    """Whether every node is in every frame that exists, of ``[B, T, N]`` and ``[B, T]``."""
+    return bool(here.all() if there is None else here[there].all())

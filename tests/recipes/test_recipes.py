@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from recipes_of_parts import PARTS_OF_MODELS
 
 from stgraph import recipes, schedules
 from stgraph.backbones import c2d_resnet50, i3d_resnet50
@@ -292,22 +293,10 @@ STEPS = {
     ),
     "rstg_to_vec": (lambda: recipes.rstg_to_vec(width=16), (2, 4, 3, 32, 32)),
 }
-PARTS = {
-    "dyreg_block",
-    "dyreg_regions",
-    "following_regions",
-    "rstg_block",
-    "rstg_block_official",
-    "rstg_stage_official",
-    "small_followers",
-    "small_grid",
-    "small_regions",
-    "still_regions",
-}
 
 
 def test_no_recipe_is_forgotten():
-    assert set(recipes.__all__) - PARTS <= set(STEPS)
+    assert set(recipes.__all__) - PARTS_OF_MODELS <= set(STEPS)
 
 
 @pytest.mark.parametrize("name", STEPS)
