@@ -16,7 +16,7 @@ from stgraph.datasets.draws import Ints, stream_key
 from stgraph.datasets.loader import ClipLoader
 from stgraph.datasets.workers import as_it_is, leave_signals, random_numbers
 
-__all__ = ["ItemLoader", "PlainClips", "collate", "one_clip", "to_device"]
+__all__ = ["ItemLoader", "PlainClips", "collate", "made_on", "one_clip", "to_device"]
 
 
 class PlainClips(Protocol):
@@ -212,17 +212,26 @@ def one_clip(dataset: Any, index: int, device: torch.device | str = "cpu") -> Cl
     return to_device(made, device)
 
 
+def made_on(batch: Mapping[str, Any], device: torch.device | str) -> ClipBatch:
+    """Make on a device what is to be made there, and leave the rest where it is."""
+    return {
+        field: torch.stack([value.made(device) for value in column])
+        if _is_later(column)
+        else column
+        for field, column in batch.items()
+    }
+
+
 def to_device(batch: Mapping[str, Any], device: torch.device | str) -> ClipBatch:
     """Bring what is a tensor to a device, without waiting for it; and make there what is to be."""
+    return {
+        field: column.to(device, non_blocking=True) if isinstance(column, Tensor) else column
+        for field, column in made_on(batch, device).items()
+    }
 
-    def brought(column: Any) -> Any:
-        if isinstance(column, Tensor):
-            return column.to(device, non_blocking=True)
-        if isinstance(column, list) and column and isinstance(column[0], Later):
-            return torch.stack([value.made(device) for value in column])
-        return column
 
-    return {field: brought(column) for field, column in batch.items()}
+def _is_later(column: Any) -> bool:
+    return isinstance(column, list) and bool(column) and isinstance(column[0], Later)
 
 
 _Loaded: TypeAlias = tuple[ClipBatch | InputError, list[LeftOut]]

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from stgraph.checks import InputError
 from stgraph.datasets.clips import ClipBatch, LeftOutError
 from stgraph.datasets.draws import stream_key
-from stgraph.datasets.items import collate, to_device
+from stgraph.datasets.items import collate, made_on
 from stgraph.datasets.workers import as_it_is, leave_signals, random_numbers
 
 __all__ = ["Clips", "Piece", "Pieces"]
@@ -81,7 +81,8 @@ class Pieces:
     Args:
         clips: the data set.
         pieces: number of each piece, and the numbers of its clips.
-        device: where batches that the data set makes come to lie.
+        device: where batches that the data set makes come to lie, and where what it leaves to its
+            loader is made (:class:`~stgraph.datasets.clips.Later`); others are on the CPU.
         skip: leave clips out that cannot be read, in place of an error.
 
     Raises:
@@ -95,7 +96,8 @@ class Pieces:
         device: torch.device | str = "cpu",
         skip: bool = False,
     ) -> None:
-        self._reader = _Reader(clips, pieces, torch.device(device), skip)
+        self._device = torch.device(device)
+        self._reader = _Reader(clips, pieces, self._device, skip)
         self._workers = 0 if clips.makes_batches else clips.num_workers
 
     def __iter__(self) -> Iterator[Piece]:
@@ -113,6 +115,8 @@ class Pieces:
                 if self._workers:  # in order, not when the garbage is collected
                     iterator._shutdown_workers()
                 raise piece
+            if isinstance(piece.batch, dict):
+                piece.batch = made_on(piece.batch, self._device)
             yield piece
 
 
@@ -177,8 +181,7 @@ class _Reader(Dataset[Any]):
             piece.clips.append(one)
             items.append({"index": one, **item} if isinstance(item, Mapping) else item)
         if items:
-            batch = self.clips.collate(items)
-            piece.batch = to_device(batch, "cpu") if isinstance(batch, dict) else batch
+            piece.batch = self.clips.collate(items)
         return piece
 
 

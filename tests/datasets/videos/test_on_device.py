@@ -76,6 +76,32 @@ def test_workers_hand_over_no_more_than_is_looked_at(folder: Path) -> None:
         assert clip.pixels.is_contiguous()
 
 
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_pieces_are_equal_and_made_on_the_device(
+    workers: int, folder: Path, device: torch.device
+) -> None:
+    rule, numbers = RULES["3x2"], [(0, range(0, 2)), (1, range(2, 5))]
+    plain, later = (
+        Pieces(Clips(VideoFolder(folder, one), 3, workers), numbers, device)
+        for one in (rule, OnDevice(rule))
+    )
+    for one, other in zip(plain, later, strict=True):
+        assert one.batch is not None
+        assert other.batch is not None
+        assert other.batch["video"].device.type == device.type
+        assert one.clips == other.clips
+        for field, value in one.batch.items():
+            assert torch.equal(value, other.batch[field].cpu()), field
+
+
+def test_workers_leave_pieces_to_the_device(folder: Path) -> None:
+    pieces = Pieces(Clips(VideoFolder(folder, OnDevice(RULES["3x2"])), 3), [(0, range(2))], "meta")
+    (piece,) = pieces
+    assert piece.batch is not None
+    assert piece.batch["video"].device.type == "meta"
+    assert piece.batch["index"].device.type == "cpu"  # its data module brings the rest
+
+
 @pytest.mark.parametrize("name", RULES)
 def test_who_takes_clips_one_by_one_gets_pixels_too(name: str, folder: Path) -> None:
     torch.manual_seed(0)
