@@ -86,6 +86,10 @@ def test_whole_clips_stay_clips_whatever_batch_they_come_from(graph):
     assert layout_of(skipped) == Layout(3, 1, 4, 5, 6)
 
 
+def test_no_clips_have_no_frames():
+    assert Layout.of_lengths([], 4, 5, 6) == Layout(0, 0, 4, 5, 6)
+
+
 def test_a_single_graph_has_dense_views_too(graph):
     for number in range(6):
         one = validate(graph[number])

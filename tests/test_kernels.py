@@ -96,8 +96,10 @@ def test_pool_and_spread_are_adjoint():
 
 
 def test_pooling_refuses_another_map():
-    with pytest.raises(InputError, match=r"features: expected a map of \[5, 6\]"):
-        pool(torch.zeros(8, 5, 5), torch.zeros(3, 5, 6))
+    said = r"features: expected a map of \[5, 6\] cells, got \[5, 5\]"
+    for maps in ((8,), (2, 8)):
+        with pytest.raises(InputError, match=said):
+            pool(torch.zeros(*maps, 5, 5), torch.zeros(3, 5, 6))
 
 
 def test_kernels_are_differentiable():

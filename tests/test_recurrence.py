@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from stgraph.checks import InputError
-from stgraph.recurrence import check_cell, scan
+from stgraph.recurrence import CellParts, check_cell, scan
 
 
 @pytest.fixture(
@@ -75,3 +75,16 @@ def test_it_compiles_into_one_graph(cell):
     with torch._dynamo.config.patch(allow_rnn=True):
         compiled = torch.compile(lambda x: scan(cell, x), backend="aot_eager", fullgraph=True)
         torch.testing.assert_close(compiled(x)[0], scan(cell, x)[0])
+
+
+def test_a_cells_parts_run_as_it_does(cell):
+    """A compiler is shown the parts alone; tests of compilers are slow."""
+    if cell.batch_first:
+        cell = nn.LSTM(5, 7, num_layers=2).double()
+    memory = torch.randn(cell.num_layers, 3, 7, dtype=torch.float64)
+    memory = memory if cell.mode == "GRU" else (memory, memory.tanh())
+    steps, parts = torch.randn(6, 3, 5, dtype=torch.float64), CellParts(cell)
+    assert parts.is_whole
+    (out, after), (right, expected) = parts(steps, memory), cell(steps, memory)
+    for one, other in zip([out, *after], [right, *expected], strict=True):
+        assert torch.equal(one, other)

@@ -97,7 +97,7 @@ def difference(run: Run, made: Deployable, calls: int = 3) -> float:
     """The largest difference of logits from those of the model, on inputs of other sizes.
 
     One clip and three clips of noise, other than what the program was made with; with a state,
-    frames one after another.
+    frames one after another, from zeros here and from no state there.
 
     Args:
         run: what :func:`reopened` returned.
@@ -106,12 +106,10 @@ def difference(run: Run, made: Deployable, calls: int = 3) -> float:
     """
     most = 0.0
     for clips in (1, 3):
-        states = [made.start(clips), made.start(clips)]
-        for number in range(calls if made.is_step else 1):
-            video = made.video(clips, seed=100 + number)
-            answers = [run(video, *states[0]), _several(made.module(video, *states[1]))]
-            (found, *after), (expected, *right) = answers
-            states = [after, right]
+        videos = [made.video(clips, 100 + call) for call in range(calls if made.is_step else 1)]
+        state = made.start(clips)
+        for video, expected in zip(videos, made.expected(videos), strict=True):
+            found, *state = run(video, *state)
             off = (found - expected).abs().max()
             most = max(most, float(off) if bool(found.isfinite().all()) else float("inf"))
     return most

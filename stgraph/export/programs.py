@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -27,11 +27,12 @@ Scale = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Deployable:
-    """A program, and the module that it is to be equal to.
+    """A program, and the model that it is to be equal to.
 
     Args:
         program: from tensors to tensors, for any number of clips.
-        module: what it was made of.
+        model: what it was made of.
+        scale: from 8-bit frames to what the model sees; ``None`` where it takes those itself.
         inputs: names of its inputs: ``video``, then ``state_0``, ``state_1``, …
         outputs: names of its outputs: ``logits``, then ``next_0``, ``next_1``, …, of which each is
             the input of the same number in the next call.
@@ -40,7 +41,8 @@ class Deployable:
     """
 
     program: ExportedProgram
-    module: nn.Module
+    model: nn.Module
+    scale: Scale | None
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     shapes: tuple[tuple[int | str, ...], ...]
@@ -66,6 +68,15 @@ class Deployable:
             for shape, kind in zip(self.shapes[1:], self.types[1:], strict=True)
         ]
 
+    def expected(self, videos: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Logits of the model itself, which goes on from video to video if the program does."""
+        state = None
+        for video in videos:
+            seen = _seen(self.scale, video)
+            answer = self.model(seen, state) if self.is_step else self.model(seen)
+            state = answer.state if self.is_step else None
+            yield answer.logits
+
 
 class _Clip(nn.Module):
     """Video to logits."""
@@ -75,8 +86,7 @@ class _Clip(nn.Module):
         self.model, self.scale = model, scale
 
     def forward(self, video: Tensor) -> Tensor:
-        seen = video if self.scale is None else self.scale(video)
-        return self.model(seen).logits  # type: ignore[no-any-return]
+        return self.model(_seen(self.scale, video)).logits  # type: ignore[no-any-return]
 
 
 class _Step(_Clip):
@@ -87,8 +97,7 @@ class _Step(_Clip):
         self.like = like
 
     def forward(self, video: Tensor, *state: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        seen = video if self.scale is None else self.scale(video)
-        return self.goes_on(seen, *state)
+        return self.goes_on(_seen(self.scale, video), *state)
 
     def goes_on(self, seen: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """Logits and state after frames that come from a state."""
@@ -107,7 +116,7 @@ class _MarkedStep(_Step):
     """A step of a model whose first frame is another one: a mark in the state says which it is."""
 
     def forward(self, video: Tensor, *marked: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        seen = video if self.scale is None else self.scale(video)
+        seen = _seen(self.scale, video)
         begun, *state = marked
 
         def goes_on(seen: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
@@ -219,19 +228,20 @@ def _name(x: Tensor) -> str:
 
 
 def _made(
-    module: nn.Module,
+    module: _Clip,
     size: Sequence[int],
     state: Sequence[tuple[tuple[int | str, ...], str]],
     clips: int,
 ) -> Deployable:
     """Write down what a module does with noise."""
-    video = _noise(module.scale, _EXAMPLE, size)  # type: ignore[arg-type]
+    video = _noise(module.scale, _EXAMPLE, size)
     count = range(len(state))
     shapes = ((CLIPS, *video.shape[1:]), *(shape for shape, _ in state))
     types = (_name(video), *(kind for _, kind in state))
     made = Deployable(
         program=None,  # type: ignore[arg-type]
-        module=module,
+        model=module.model,
+        scale=module.scale,
         inputs=("video", *(f"state_{number}" for number in count)),
         outputs=("logits", *(f"next_{number}" for number in count)),
         shapes=shapes,
@@ -245,7 +255,7 @@ def _made(
         program = _followed(
             module, example, (dynamic[0], tuple(dynamic[1:])) if state else (dynamic[0],)
         )
-    return Deployable(program, module, made.inputs, made.outputs, shapes, types)
+    return replace(made, program=program)
 
 
 def _followed(module: nn.Module, example: tuple[Tensor, ...], dynamic: Any) -> ExportedProgram:
