@@ -98,8 +98,17 @@ ROOMS = {
     ),
     "applications": Room(
         ("stgraph/applications/*.py", "stgraph/cli.py", "stgraph/commands/*.py"),
-        ("tests/test_cli.py", "tests/applications"),
+        (
+            "tests/test_cli.py",
+            "tests/applications",
+            "tests/weights/test_shipped.py",
+            "tests/datasets/videos/test_folder.py",
+            "tests/studies",
+            "tests/runs",
+        ),
     ),
+    "studies": Room(("stgraph/studies/*.py",), ("tests/studies",)),
+    "export": Room(("stgraph/export/*.py",), ("tests/export",)),
     "metrics": Room(("stgraph/metrics/*.py",), ("tests/metrics",)),
 }
 

@@ -163,7 +163,7 @@ def iou(one: Tensor, other: Tensor) -> Tensor:
     low, high = torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:])
     inside = (high - low).clamp_min(0).prod(-1)
     both = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - inside
-    return torch.where(both > 0, inside / both.clamp_min(torch.finfo(both.dtype).tiny), 0)
+    return inside / both.clamp_min(torch.finfo(both.dtype).tiny)
 
 
 def check_pair(found: Boxes, true: Boxes) -> None:

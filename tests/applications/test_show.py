@@ -120,7 +120,10 @@ def test_show_writes_a_page_of_a_run(
     saved = yaml.safe_load(Path("runs/small/config.yaml").read_text())
     ckpt = ["--ckpt", "runs/small/checkpoints/last.ckpt"]
     assert main(["show", *ckpt, "--index", "2", "--out", "page.html"]) == 0
-    assert "<html" in Path("page.html").read_text()
+    written = Path("page.html").read_text()
+    assert "<html" in written
+    assert f"stgraph show {' '.join(ckpt)} --split test --index 2 --count 1" in written
+    assert f"{ckpt[1]}, test clips from 2" in written
     assert saved == yaml.safe_load(Path("runs/small/config.yaml").read_text())
     capsys.readouterr()
     assert main(["show", *ckpt, "--index", "8", "--out", "other.html"]) == 2

@@ -92,7 +92,9 @@ def test_names_of_any_bytes_can_be_told_and_written(frames, tmp_path: Path, caps
     facts = tmp_path / "facts.json"
     assert main(["inspect", str(tmp_path / "clips"), f"--out={facts}"]) == 1
     assert "\\udcff b" in capsys.readouterr().out
-    assert len(json.loads(facts.read_text())["bad"]) == 1
+    told = json.loads(facts.read_text())
+    assert len(told["bad"]) == 1
+    assert told["kinds"] == {"folders of images": 1}
     data = VideoFolder(tmp_path, CentreClips(EvenFrames(3), Crops(1, 8, 8)), on_error=skip)
     with pytest.raises(InputError) as told:
         data[0]
