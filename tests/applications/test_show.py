@@ -140,6 +140,31 @@ def test_a_model_that_wants_hints_is_shown_with_them() -> None:
     assert seen.alpha is not None
 
 
+class Twice:
+    """Clips of two views, of which the second is mirrored; with a field of neither."""
+
+    def __init__(self) -> None:
+        self.clips = clips()
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        batch = self.clips.batch([index])
+        two = {name: torch.cat([batch[name], batch[name].flip(1)]) for name in ("video", "box")}
+        return {**two, "label": int(batch["label"]), "matrix": torch.eye(3)}
+
+
+def test_of_several_views_the_first_is_shown_with_its_boxes() -> None:
+    torch.manual_seed(0)
+    nodes = BoxNodes(32, edges=FullEdges())
+    module = ClassificationModule(dyreg_small(nodes=nodes), hints={"boxes": "box"})
+    one, first = view(module, clips(), 1), view(module, Twice(), 1)
+    assert torch.equal(one.video, first.video)
+    assert torch.equal(one.graph.box, first.graph.box)
+    assert first.confidence == pytest.approx(one.confidence, abs=1e-6)
+
+
 class Photographs(torch.nn.Module):
     """A model of coloured frames of 224 pixels, with a graph of 17 nodes."""
 
