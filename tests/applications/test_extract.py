@@ -187,6 +187,24 @@ def small(channels: int = 8, nodes: Any = None) -> GraphClassifier:
     return GraphClassifier(ConvStack(1, channels), net, num_classes=4)
 
 
+class Numbered(Dataset[dict[str, Any]]):
+    """Clips with a number of their own, which a data set of one's own may have."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        video = torch.full((4, 1, 32, 32), 50 * index, dtype=torch.uint8)
+        return {"video": video, "label": index, "index": 100 + 7 * index}
+
+
+def test_clips_keep_the_numbers_that_they_come_with(
+    module: ClassificationModule, tmp_path: Path
+) -> None:
+    extract(module, data(Numbered()), tmp_path, wanted=Wanted("clips"))
+    assert [int(graph.clip) for graph in InMemoryGraphs(tmp_path)] == [100, 107, 114]
+
+
 class Lengths(Dataset[dict[str, Any]]):
     """Clips of different lengths, with objects that come and go."""
 

@@ -206,6 +206,8 @@ def test_values_and_names_of_png_masks(tmp_path):
     root = png(tmp_path, {4: {5: drawn((0, 0, 3, 3)), 255: drawn((4, 4, 6, 6))}})
     assert PngMasks(root)(CLIP, torch.tensor([4]), (6, 9), WHOLE)["present"].sum() == 1
     assert PngMasks(root, void=[])(CLIP, torch.tensor([4]), (6, 9), WHOLE)["present"].sum() == 2
+    none = PngMasks(root, void=[0, 5, 255])(CLIP, torch.tensor([4]), (6, 9), WHOLE)
+    assert none["present"].sum() == 0
     late = PngMasks(root, first=1)(CLIP, torch.tensor([3, 4]), (6, 9), WHOLE)
     assert late["annotated"].tolist() == [True, False]
     elsewhere = PngMasks(root)(Entry(Path("8"), name="8"), torch.tensor([4]), (6, 9), WHOLE)
