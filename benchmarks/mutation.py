@@ -7,8 +7,8 @@ The changes are those of cosmic-ray: another comparison, operator, number or con
 does not run, a decorator that is gone. They are drawn from all places of a room where it can make
 one. Each is tried in a copy of the repository, so the checkout stays as it is: the room's tests
 run, the nearest first, until one fails. A change that no test notices survives, and is printed with
-its diff. What is never run, annotations and lists of names, is not changed. Needs the extra
-``mutation``.
+its diff. What no test can notice, annotations and lists of names for instance, is not changed.
+Needs the extra ``mutation``.
 """
 
 from __future__ import annotations
@@ -179,20 +179,31 @@ def _draw(room: str, count: int, seed: int, folder: Path) -> list[MutationSpec]:
 
 
 def _idle(file: Path) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """Where a file says what is never run: annotations, ``__all__``, code for type checkers."""
+    """What a file has that no test can notice.
+
+    Annotations, ``__all__``, code for type checkers; examples that only tests look at; and what
+    makes no difference where the code is right: ``strict`` of a zip, ``staticmethod`` of what is
+    called by its class.
+    """
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         inert: Sequence[ast.AST | None] = ()
         match node:
+            case ast.FunctionDef(name="example" | "example_hints"):
+                inert = [node]
             case ast.FunctionDef():
-                inert = [node.returns]
+                static = [d for d in node.decorator_list if getattr(d, "id", "") == "staticmethod"]
+                inert = [node.returns, *static]
             case ast.arg() | ast.AnnAssign():
                 inert = [node.annotation]
             case ast.Assign(targets=[ast.Name(id="__all__")]):
                 inert = [node]
             case ast.If(test=ast.Name(id="TYPE_CHECKING")):
                 inert = [node]
+            case ast.keyword(arg="strict"):
+                inert = [node.value]
         for part in filter(None, inert):
-            yield (part.lineno, part.col_offset), (part.end_lineno, part.end_col_offset)
+            first = part.lineno, part.col_offset - 1  # a decorator begins with its @
+            yield first, (part.end_lineno, part.end_col_offset)
 
 
 def _command(room: str, first: Path | None, folder: Path) -> str:

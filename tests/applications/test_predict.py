@@ -128,6 +128,10 @@ def test_a_camera_is_answered_line_by_line(run_of, capsys) -> None:
     assert main(["predict", "--video", camera, *options, "--seconds=0.5", "--piece=2"]) == 0
     rows = lines(capsys.readouterr().out)
     assert all(row["seconds"] < 0.5 for row in rows)
+    assert main(["predict", "--video", camera, *options, "--rate=2"]) == 0
+    rows = lines(capsys.readouterr().out)
+    assert {row["seconds"] for row in rows} <= {0.0, 0.5, 1.0, 1.5}
+    assert rows[-1]["frames"] + rows[-1]["dropped"] == 4
 
 
 @pytest.mark.slow
