@@ -31,10 +31,11 @@ class Oracle2D(nn.Module):
 
     Examples:
         >>> from stgraph.datasets import MultiSyncMNIST, sklearn_digits
-        >>> oracle = Oracle2D(MultiSyncMNIST(sklearn_digits()), num_classes=56)
+        >>> oracle = Oracle2D(MultiSyncMNIST(sklearn_digits()))
         >>> video = torch.zeros(1, 10, 1, 128, 128)
-        >>> oracle(video, digit_class=torch.tensor([[2, 4, 6, 7, 7]])).logits.argmax()
-        tensor(23)
+        >>> logits = oracle(video, digit_class=torch.tensor([[2, 4, 6, 7, 7]])).logits
+        >>> logits.shape, logits.argmax()
+        (torch.Size([1, 56]), tensor(23))
     """
 
     causal = True

@@ -57,6 +57,7 @@ SMALL = np.arange(4, dtype=np.uint8)
         (npy(SMALL, shape=(2**40, 2**40)), "of uint8 in 4 bytes"),
         (npy(SMALL, shape=(2**62, 0)), "of uint8 in 4 bytes"),
         (npy(SMALL, shape=(-4,)), r"\[-4\] of uint8"),
+        (npy(SMALL, shape=(-1, -4)), r"\[-1, -4\] of uint8(?! in)"),
         (npy(SMALL, shape=(3,)), r"\[3\] of uint8 in 4 bytes"),
         (npy(SMALL, descr="|O"), r"\[4\] of object"),
         (npy(SMALL, descr=[("x", "<f4")]), r"\[4\] of \["),
