@@ -12,7 +12,7 @@ the least time that the block's multiply-accumulates and its inputs and outputs 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from typing import Any
 
@@ -84,11 +84,13 @@ def compare(sizes: tuple[int, ...], repeat: int, device: torch.device) -> dict[s
     ours, theirs = (forward() for forward in forwards.values())
     difference = float(((ours - theirs).abs().max() / theirs.abs().max()).detach())
     made: dict[str, Any] = {"sizes": list(sizes), "difference": difference}
+    learned = (*block.parameters(), features)
+    boths = {name: trained(forward, learned) for name, forward in forwards.items()}
     seconds = medians(
         {
             **{f"{name}, forward": inferred(forward) for name, forward in forwards.items()},
-            **{f"{name}, both": trained(forward, block) for name, forward in forwards.items()},
-            **roofline(block, features),
+            **{f"{name}, both": both for name, both in boths.items()},
+            **roofline(macs_of(inferred(forwards["stgraph"])), features),
         },
         repeat,
         device,
@@ -100,7 +102,7 @@ def compare(sizes: tuple[int, ...], repeat: int, device: torch.device) -> dict[s
         made[name] = {
             "saved": saved_by(forward),
             "calls, forward": calls_of(inferred(forward)),
-            "calls, both": calls_of(trained(forward, block)),
+            "calls, both": calls_of(boths[name]),
         }
     made["ratio, saved"] = made["plain"]["saved"] / made["stgraph"]["saved"]
     return made
@@ -111,23 +113,36 @@ def inferred(forward: Callable[[], Tensor]) -> Callable[[], object]:
     return torch.no_grad()(forward)
 
 
-def trained(forward: Callable[[], Tensor], block: nn.Module) -> Callable[[], object]:
-    """A forward and a backward pass."""
+def trained(forward: Callable[[], Tensor], learned: Iterable[Tensor]) -> Callable[[], object]:
+    """A forward and a backward pass, whose gradients are not added to those of the last one.
+
+    Args:
+        forward: what is differentiated.
+        learned: all that gets gradients: parameters, and features that want some.
+    """
+    learned = tuple(learned)
+    with torch.no_grad():
+        slope = torch.ones_like(forward())  # what comes from behind, and is none of its work
 
     def both() -> None:
-        block.zero_grad(set_to_none=True)
-        out = forward()
-        out.backward(torch.ones_like(out))
+        for each in learned:
+            each.grad = None
+        forward().backward(slope)
 
     return both
 
 
-def roofline(block: GraphBlock, features: Tensor) -> dict[str, Callable[[], object]]:
-    """A product of as many multiply-accumulates as the forward pass, and a copy of the maps."""
+def macs_of(part: Callable[[], object]) -> int:
+    """Multiply-accumulates of a call: of products and convolutions."""
     counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        block(features.detach())
-    rows = max(1, counter.get_total_flops() // (2 * 512 * 512))
+    with counter:
+        part()
+    return counter.get_total_flops() // 2
+
+
+def roofline(macs: int, features: Tensor) -> dict[str, Callable[[], object]]:
+    """A product of so many multiply-accumulates, and a copy of the maps."""
+    rows = max(1, macs // (512 * 512))
     one = torch.randn(rows, 512, device=features.device)
     other = torch.randn(512, 512, device=features.device)
     maps = features.detach()

@@ -37,3 +37,14 @@ def test_sparse_edges_cost_what_they_are(benchmark):
     graph = benchmark.graph_of(64, 8, 2, 4, torch.device("cpu"))
     assert graph.edge_index.size(1) == 2 * 64 * 8
     assert graph.num_graphs == 2
+
+
+@pytest.mark.parametrize("benchmark", ["speed"], indirect=True)
+def test_a_pass_is_timed_without_what_is_none_of_its_work(benchmark):
+    """Gradients are not added to those of the last call, and those that come in are made once."""
+    features, calls = torch.ones(3, requires_grad=True), []
+    part = benchmark.trained(lambda: calls.append(0) or 2 * features, [features])
+    counted = [benchmark.calls_of(part) for _ in range(2)]
+    assert features.grad.tolist() == [2, 2, 2]
+    assert counted[0] == counted[1]
+    assert len(calls) == 3
