@@ -31,10 +31,17 @@ FITTING = ROOT / "benchmarks/fitting.py"
 STEPS = {"demonstration": 10, "small": 10, "full": 2}
 """Trainings of `fitting.py`, and steps of a turn."""
 
+TOLD = ("there", "here", "ratio", "ratio, process time")
+"""Clips a second of either side, and how many times as many here, by the clock and by the time that
+processes have had."""
+
 
 @contextmanager
-def side(folder: Path, training: str, threads: int) -> Iterator[Callable[[], float]]:
-    """A process that trains by the library in a folder: a call is a turn, in clips a second."""
+def side(folder: Path, training: str, threads: int) -> Iterator[Callable[[], tuple[float, float]]]:
+    """A process that trains by the library in a folder.
+
+    A call is a turn, and returns clips a second by the clock and of the process's own time.
+    """
     environment = os.environ | {"PYTHONPATH": str(folder)}
     environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
     words = [sys.executable, str(FITTING), training, str(STEPS[training]), str(threads)]
@@ -53,10 +60,11 @@ def side(folder: Path, training: str, threads: int) -> Iterator[Callable[[], flo
         if not Path(library).is_relative_to(folder):
             raise SystemExit(f"{library} is not the library in {folder}")
 
-        def turn() -> float:
+        def turn() -> tuple[float, float]:
             process.stdin.write("\n")
             process.stdin.flush()
-            return int(batch) * STEPS[training] / float(answer())
+            clock, own = (int(batch) * STEPS[training] / float(one) for one in answer().split())
+            return clock, own
 
         yield turn
 
@@ -76,9 +84,8 @@ def main() -> None:
         unpack(options.commit, Path(folder))
         for training in options.training or STEPS:
             rows[training] = compare(Path(folder), training, options.threads, options.repeat)
-            there, here = rows[training]["there"], rows[training]["here"]
-            ratio = rows[training]["ratio"]
-            print(f"{training:14} {there:8.2f} / {here:8.2f} clips/s: {ratio:5.2f} ×")
+            told = (f"{name} {rows[training][name]:.2f}" for name in TOLD)
+            print(f"{training:14} {', '.join(told)}", flush=True)
     if options.json:
         write(options.json, facts | {"trainings": rows})
 
@@ -96,8 +103,12 @@ def compare(other: Path, training: str, threads: int, repeat: int) -> dict[str, 
     with side(other.resolve(), training, threads) as there, side(ROOT, training, threads) as here:
         seen = [{"there": there(), "here": here()} for _ in range(repeat + 1)][1:]
     return {
-        **{name: statistics.median(turn[name] for turn in seen) for name in seen[0]},
-        "ratio": statistics.median(turn["here"] / turn["there"] for turn in seen),
+        "there": statistics.median(turn["there"][0] for turn in seen),
+        "here": statistics.median(turn["here"][0] for turn in seen),
+        **{
+            name: statistics.median(turn["here"][which] / turn["there"][which] for turn in seen)
+            for which, name in enumerate(("ratio", "ratio, process time"))
+        },
         "turns": seen,
     }
 

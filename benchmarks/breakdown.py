@@ -41,6 +41,7 @@ KINDS = {
     "norms": (
         *("native_layer_norm", "native_layer_norm_backward"),
         *("native_group_norm", "native_group_norm_backward"),
+        *("native_batch_norm", "native_batch_norm_backward"),
     ),
     "reductions": (
         *("sum", "mean", "amax", "amin", "max", "min", "any", "all", "linalg_vector_norm"),

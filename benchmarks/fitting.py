@@ -1,6 +1,6 @@
 """Trainings by the clock, as `stgraph fit` does them: data included, and the data alone.
 
-    python benchmarks/fitting.py NAME STEPS THREADS      # a line in, seconds of so many steps out
+    python benchmarks/fitting.py NAME STEPS THREADS      # a line in, times of so many steps out
 
 It uses only what has been in the library since commit 4c7eda6 and is run as a program by
 `against.py`, once for each of the commits that it compares.
@@ -46,6 +46,15 @@ class Training(NamedTuple):
         return ClipLoader(self.data, self.batch, device=device)
 
 
+class Spent(NamedTuple):
+    """Seconds."""
+
+    clock: float
+    """By the clock."""
+    own: float
+    """Of this process's own time, which other programs hardly change; of all its threads."""
+
+
 class Clock(Callback):
     """Takes the time from the end of the first steps to that of the last one.
 
@@ -54,25 +63,24 @@ class Clock(Callback):
     """
 
     def __init__(self, warm: int) -> None:
-        self.warm, self.seconds = warm, 0.0
-        self._since = 0.0
+        self.warm = warm
+        self.spent = self._since = Spent(0.0, 0.0)
 
     def on_train_batch_end(self, trainer: Trainer, module: Any, *_: Any) -> None:
         """Start when the first steps are done."""
         if trainer.global_step == self.warm:
-            _wait(trainer.strategy.root_device)
-            self._since = time.perf_counter()
+            self._since = _now(trainer.strategy.root_device)
 
     def on_train_end(self, trainer: Trainer, module: Any) -> None:
         """Stop."""
-        _wait(trainer.strategy.root_device)
-        self.seconds = time.perf_counter() - self._since
+        now = _now(trainer.strategy.root_device)
+        self.spent = Spent(*(end - start for end, start in zip(now, self._since, strict=True)))
 
 
 def fit(
     training: Training, steps: int, device: torch.device, precision: str = "32-true", warm: int = 1
-) -> float:
-    """Seconds of so many training steps, data included, after some that do not count."""
+) -> Spent:
+    """What so many training steps take, data included, after some that do not count."""
     clock = Clock(warm)
     trainer = Trainer(
         max_steps=warm + steps,
@@ -88,7 +96,7 @@ def fit(
         num_sanity_val_steps=0,
     )
     trainer.fit(training.module, training.loader(device))
-    return clock.seconds
+    return clock.spent
 
 
 def load(training: Training, steps: int, device: torch.device, warm: int = 1) -> float:
@@ -96,17 +104,17 @@ def load(training: Training, steps: int, device: torch.device, warm: int = 1) ->
     batches = iter(training.loader(device))
     for _ in itertools.islice(batches, warm):
         pass
-    _wait(device)
-    start = time.perf_counter()
+    start = _now(device)
     for _ in itertools.islice(batches, steps):
         pass
-    _wait(device)
-    return time.perf_counter() - start
+    return _now(device).clock - start.clock
 
 
-def _wait(device: torch.device) -> None:
+def _now(device: torch.device) -> Spent:
+    """The time, once a device has done all that it was told."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    return Spent(time.perf_counter(), time.process_time())
 
 
 def demonstration() -> Training:
@@ -182,7 +190,7 @@ def main() -> None:
         training = TRAININGS[name]()
         print(stgraph.__file__, training.batch, file=out, flush=True)
         for _ in sys.stdin:
-            print(fit(training, steps, torch.device("cpu")), file=out, flush=True)
+            print(*fit(training, steps, torch.device("cpu")), file=out, flush=True)
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ def train(
         for _ in range(max(1, options.repeat // 2)):
             for name, training in trainings.items():
                 steps = STEPS[name] * longer
-                fitted = fit(training, steps, device, precision, warm=max(1, steps // 5))
+                fitted = fit(training, steps, device, precision, warm=max(1, steps // 5)).clock
                 seen[name].append((steps / fitted, steps / load(training, steps, device)))
     figures = {}
     for name, rates in seen.items():

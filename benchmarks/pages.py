@@ -86,8 +86,8 @@ def where(facts: dict[str, Any]) -> str:
         said.append(f"threads: {facts['threads']}")
     if "precision" in facts:
         said.append(facts["precision"])
-    if facts.get("compiled"):
-        said.append("compiled")
+    if mode := facts.get("compiled"):
+        said.append("compiled" + (f" ({mode})" if isinstance(mode, str) else ""))
     return ", ".join(said)
 
 
@@ -177,8 +177,10 @@ def models(facts: dict[str, Any]) -> list[str]:
 def against(facts: dict[str, Any]) -> list[str]:
     """A table of training beside another commit."""
     head = ["training, data included", f"clips/s at {facts['against']}", "clips/s here", "ratio"]
+    head.append("of processes' own time")
     rows = [
-        [TRAINED[name], f"{one['there']:.1f}", f"{one['here']:.1f}", f"{one['ratio']:.2f} ×"]
+        [TRAINED[name], f"{one['there']:.1f}", f"{one['here']:.1f}"]
+        + [f"{one[ratio]:.2f} ×" for ratio in ("ratio", "ratio, process time")]
         for name, one in facts["trainings"].items()
     ]
     title = f"## Training beside commit {facts['against']}: {where(facts)}"

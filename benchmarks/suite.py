@@ -42,6 +42,10 @@ SUITES = {
     "cuda": {
         "speed-cuda-fp32": "speed.py --device cuda",
         "speed-cuda-bf16": "speed.py --device cuda --precision bf16",
+        "speed-cuda-bf16-compiled": "speed.py --device cuda --precision bf16 --compiled default",
+        "speed-cuda-bf16-graphs": (
+            "speed.py --device cuda --precision bf16 --compiled reduce-overhead"
+        ),
         "models-cuda-bf16": "models.py --device cuda --precision bf16",
         "models-cuda-bf16-compiled": "models.py --device cuda --precision bf16 --compiled",
         "block-cuda": "block.py --device cuda --clips 64",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from functools import partial
 from types import ModuleType
 
 import pytest
@@ -141,6 +142,7 @@ def test_the_suite_makes_what_the_page_is_made_of(benchmark, tmp_path):
 @pytest.mark.parametrize(
     ("benchmark", "options", "rows"),
     [
+        ("speed", ["--repeat", "1", "--compiled", "default"], 1),
         ("breakdown", ["--repeat", "1"], 8 + 1 + 2 + 1),
         ("stream", ["--frames", "10"], 4 + 2),
         ("models", ["--repeat", "1", "--batch", "1"], 2 + 2),
@@ -166,6 +168,7 @@ def test_a_benchmark_measures_all_that_the_page_needs(
     for name, value in smaller.items():
         if hasattr(benchmark, name):
             monkeypatch.setattr(benchmark, name, value)
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     benchmark.main()
     facts = json.loads(path.read_text("utf-8"))
     section = importlib.import_module("pages").SECTIONS[benchmark.__name__](facts)
@@ -184,6 +187,10 @@ def test_two_commits_take_turns(benchmark, tmp_path, monkeypatch):
     benchmark.unpack("HEAD", tmp_path)
     made = benchmark.compare(tmp_path.resolve(), "small", 1, 1)
     assert made["ratio"] == pytest.approx(made["here"] / made["there"])
-    assert made["there"] > 0
+    assert made["ratio, process time"] > 0
+    facts = {"against": "HEAD", "device": "CPU", "threads": 1, "command": "", "machine": ""}
+    facts |= {"versions": {"torch": ""}, "commit": "", "date": "", "trainings": {"small": made}}
+    section = importlib.import_module("pages").against(facts)
+    assert section[-1].count(" × |") == 2
     with pytest.raises(SystemExit), benchmark.side(tmp_path / "elsewhere", "small", 1):
         pass
