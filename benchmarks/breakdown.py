@@ -1,14 +1,15 @@
-"""Where the time of DyReG's block goes, by kinds of operators, beside the straightforward one.
+"""Where the time of DyReG's block and of small trainings goes, by kinds of operators.
 
     python benchmarks/breakdown.py --json benchmarks/results/breakdown-cpu.json
     python benchmarks/breakdown.py --device cuda
 
-A forward and a backward pass of `speed.py`'s configurations under PyTorch's profiler: each operator
-counts with its own time, not that of operators that it calls. What a GRU runs, in both directions,
-is one kind. What no operator that computes has spent is Python's and the dispatcher's, the
-profiler's share included; so time without the profiler stands beside. The least that it could
-take: a plain product of the same multiply-accumulates, and plain copies of as many bytes as all
-other operators read and write.
+A forward and a backward pass of `speed.py`'s configurations, beside the straightforward block, and
+of the demonstration's dynamic models, beside that of their CNN, under PyTorch's profiler: each
+operator counts with its own time, not that of operators that it calls. What a GRU runs, in both
+directions, is one kind. What no operator that computes has spent is Python's and the dispatcher's,
+the profiler's share included; so time without the profiler stands beside. The least that a block
+could take: a plain product of the same multiply-accumulates, and plain copies of as many bytes as
+all other operators read and write.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 import torch
 from facts import collect, write
+from fitting import TRAININGS
 from measure import arguments, medians, ready, waiting
 from speed import CONFIGURATIONS, block_of, macs_of, roofline, trained
 from straightforward import Straightforward
@@ -55,6 +57,9 @@ KINDS = {
 }
 """Operators by kind, without the underscore of those in place. Others that compute go element by
 element."""
+
+ROWS = ("demonstration", "small")
+"""Trainings of `fitting.py`."""
 
 RECURRENT = ("aten::gru", "Sweep", "SweepBackward")
 """What runs a GRU: PyTorch's, and ours with its backward pass."""
@@ -91,8 +96,13 @@ def main() -> None:
     rows = {name: measure(sizes, options.repeat, device) for name, sizes in CONFIGURATIONS.items()}
     for name, row in rows.items():
         tell(name, row)
+    trainings = {name: training_step(name, options.repeat, device) for name in ROWS}
+    for name, row in trainings.items():
+        print(f"\n{name}, {row['clips']} clips a step, ms")
+        for what, seconds in (row["seconds"] | row["kinds"]).items():
+            print(f"  {what:22} {1e3 * seconds:8.1f}")
     if options.json:
-        write(options.json, facts | {"blocks": rows})
+        write(options.json, facts | {"blocks": rows, "trainings": trainings})
 
 
 def measure(sizes: tuple[int, ...], repeat: int, device: torch.device) -> dict[str, Any]:
@@ -119,6 +129,27 @@ def measure(sizes: tuple[int, ...], repeat: int, device: torch.device) -> dict[s
     for name, part in both.items():
         made["kinds"][name] = by_kind(part, repeat, device)
     return made
+
+
+def training_step(name: str, repeat: int, device: torch.device) -> dict[str, Any]:
+    """Seconds of a forward and a backward pass in training, of its CNN's alone, and by kind."""
+    training = TRAININGS[name]()
+    module = training.module.to(device)
+    batch = next(iter(training.loader(device)))
+    frames = module.scale(batch["video"]).flatten(0, 1)
+
+    def loss() -> Tensor:
+        answer = module.answer(batch)
+        return module.loss(answer.logits, batch["label"].long()) + module.auxiliary(answer, batch)
+
+    learned = tuple(module.parameters())
+    step = trained(loss, learned)
+    cnn = trained(lambda: module.model.backbone(frames), learned)
+    return {
+        "clips": training.batch,
+        "seconds": medians({"a step": step, "its CNN alone": cnn}, repeat, device),
+        "kinds": by_kind(step, repeat, device),
+    }
 
 
 def by_kind(part: Callable[[], object], repeat: int, device: torch.device) -> dict[str, float]:

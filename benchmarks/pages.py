@@ -138,7 +138,28 @@ def breakdown(facts: dict[str, Any]) -> list[str]:
         "many multiply-accumulates, and plain copies of as many bytes as all other operators read",
         "and write, take in the same run.",
         *table(head, rows),
+        "",
+        "The same of small trainings; optimiser and data are not in it.",
+        *table(*steps(facts["trainings"])),
     ]
+
+
+def steps(trainings: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of where the time of training steps goes."""
+    made = trainings.values()
+    head = ["ms", *(f"{TRAINED[name]}: {one['clips']} clips" for name, one in trainings.items())]
+    rows = []
+    for kind in next(iter(made))["kinds"]:
+        shares = [one["kinds"][kind] / sum(one["kinds"].values()) for one in made]
+        cells = zip(made, shares, strict=True)
+        rows.append(
+            [kind, *(f"{1e3 * one['kinds'][kind]:.1f} ({share:.0%})" for one, share in cells)]
+        )
+    for name in next(iter(made))["seconds"]:
+        rows.append(
+            [f"{name}, no profiler", *(f"{1e3 * one['seconds'][name]:.1f}" for one in made)]
+        )
+    return head, rows
 
 
 def models(facts: dict[str, Any]) -> list[str]:

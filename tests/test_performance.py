@@ -143,7 +143,7 @@ def test_the_suite_makes_what_the_page_is_made_of(benchmark, tmp_path):
     ("benchmark", "options", "rows"),
     [
         ("speed", ["--repeat", "1", "--compiled", "default"], 1),
-        ("breakdown", ["--repeat", "1"], 8 + 1 + 2 + 1),
+        ("breakdown", ["--repeat", "1"], 8 + 1 + 2 + 1 + 8 + 2),
         ("stream", ["--frames", "10"], 4 + 2),
         ("models", ["--repeat", "1", "--batch", "1"], 2 + 2),
     ],
