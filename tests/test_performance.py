@@ -144,6 +144,7 @@ def test_the_suite_makes_what_the_page_is_made_of(benchmark, tmp_path):
     [
         ("speed", ["--repeat", "1", "--compiled", "default"], 1),
         ("breakdown", ["--repeat", "1"], 8 + 1 + 2 + 1 + 8 + 2),
+        ("growth", ["--repeat", "1"], 2 + 1 + 1 + 2 + 2 + 2),
         ("stream", ["--frames", "10"], 4 + 2),
         ("models", ["--repeat", "1", "--batch", "1"], 2 + 2),
     ],
@@ -157,6 +158,10 @@ def test_a_benchmark_measures_all_that_the_page_needs(
     monkeypatch.setattr("sys.argv", [f"{benchmark.__name__}.py", *options])
     smaller = {
         "CONFIGURATIONS": {"small": (1, 2, 8, 16, 8)},
+        "NODES": (4,),
+        "FRAMES": (1,),
+        "NEIGHBOURS": (8,),
+        "RSTG_NODES": {1: (1,)},
         "WARM": 2,
         "CLIP": (2, 1, 128, 128),
         "STEPS": {"demonstration": 1, "full": 1},
