@@ -54,8 +54,8 @@ lint: $(VENV)/.dev ## ruff and mypy
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
 
-bench: $(VENV)/.dev ## print the figures of benchmarks/
-	@for name in generator block macs; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+bench: $(VENV)/.dev ## measure all of benchmarks/ into runs/benchmarks/ (10 minutes, idle cores)
+	$(BIN)/python benchmarks/suite.py
 
 mutate: $(VENV)/.dev ## change the code at random and count what the tests notice (hours)
 	$(PIP) install --quiet -c constraints.txt -e ".[mutation]"

@@ -14,7 +14,7 @@ import torch
 
 from stgraph import viz
 
-__all__ = ["collect", "write"]
+__all__ = ["collect", "commit", "write"]
 
 
 def collect(device: torch.device, seed: int, **more: Any) -> dict[str, Any]:
@@ -22,12 +22,18 @@ def collect(device: torch.device, seed: int, **more: Any) -> dict[str, Any]:
     command = f"python {shlex.join(sys.argv)}"
     about = dataclasses.asdict(viz.about_here(command, seed=seed))
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    about["commit"] = about["commit"] or os.environ.get("COMMIT", "")  # a copy without git
+    about["commit"] = os.environ.get("COMMIT") or about["commit"]
     about["load"] = round(os.getloadavg()[0], 1)  # of other programs, where it is above 1 or so
     facts = {key: value for key, value in about.items() if value} | {"device": name} | more
     for key, value in facts.items():
         print(f"{key:10} {value}")
     return facts
+
+
+def commit() -> str:
+    """Which commit is measured: COMMIT says so in a copy without git, or where results are
+    written between measurements."""
+    return os.environ.get("COMMIT") or viz.about_here("").commit
 
 
 def write(path: Path, facts: dict[str, Any]) -> None:

@@ -35,21 +35,7 @@ tests() {
 }
 
 benchmarks() {
-  for name in generator block; do
-    measured "$RESULTS/$name-cuda.json" && continue
-    options=(--batch 512)
-    [ "$name" = block ] && options=(--clips 64)
-    timeout "$(left)" "$PYTHON" "benchmarks/$name.py" --device cuda "${options[@]}" \
-      --json "$RESULTS/$name-cuda.json"
-  done
-  for precision in fp32 bf16; do
-    measured "$RESULTS/speed-cuda-$precision.json" && continue
-    timeout "$(left)" "$PYTHON" benchmarks/speed.py --device cuda --precision "$precision" \
-      --json "$RESULTS/speed-cuda-$precision.json"
-  done
-  measured "$RESULTS/growth-cuda.json" ||
-    timeout "$(left)" "$PYTHON" benchmarks/growth.py --device cuda \
-      --json "$RESULTS/growth-cuda.json"
+  timeout "$(left)" "$PYTHON" benchmarks/suite.py --device cuda --resume --out "$RESULTS"
   "$PYTHON" benchmarks/pages.py
 }
 

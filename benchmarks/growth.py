@@ -1,9 +1,9 @@
-"""How cost grows: nodes, frames, sparse edges beside PyG's attention, streams, insertion, start.
+"""How cost grows: nodes, frames, sparse edges beside PyG's attention, insertion, start.
 
     python benchmarks/growth.py --json benchmarks/results/growth-cpu.json
 
 All parts are called in turn, so that drift meets them alike. Times are of one process on one
-thread (`--threads`), medians in seconds; of streams the 50th and the 99th percentile.
+thread (`--threads`), medians in seconds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from stgraph.edges import FullEdges
 from stgraph.graph import Layout, attach_edges, frame_graphs
 from stgraph.insertion import insert
 from stgraph.layers import SpaceLayer
-from stgraph.model import GraphBlock
 
 NODES = (4, 9, 16, 64, 256, 1024)
 FRAMES = (1, 4, 16, 64, 256, 512)
@@ -36,7 +35,6 @@ RSTG_NODES = {14: (3, 2, 1), 30: (4, 3, 2, 1)}
 
 def main() -> None:
     parser = arguments(__doc__, threads=1, repeat=7)
-    parser.add_argument("--stream", type=int, default=1000, help="frames of a stream")
     options = parser.parse_args()
     device = ready(options)
     facts = collect(device, options.seed, threads=options.threads)
@@ -45,7 +43,6 @@ def main() -> None:
         "frames": medians(by_frames(device), options.repeat, device),
         "rstg": medians(of_rstg(device), options.repeat, device),
         "sparse": medians(of_sparse(device), options.repeat, device),
-        "stream": of_stream(device, options.stream),
         "insert": medians(of_insert(device), options.repeat, device),
         "start": of_start(options.repeat),
     }
@@ -79,7 +76,7 @@ def by_nodes(device: torch.device) -> dict[str, Callable[[], object]]:
             graph = graph_of(nodes, neighbours, frames, 64, device)
             x = graph.x.requires_grad_()
             run = lambda layer=layer, x=x, graph=graph: layer(x, graph)  # noqa: E731
-            parts[f"{frames} × {nodes} nodes, {kind}"] = trained(run, layer)
+            parts[f"{frames} × {nodes} nodes, {kind}"] = trained(run, (*layer.parameters(), x))
     return parts
 
 
@@ -90,7 +87,7 @@ def by_frames(device: torch.device) -> dict[str, Callable[[], object]]:
         block = recipes.dyreg_block(recipes.dyreg_regions(), 32, map_size=16).to(device)
         maps = torch.randn(1, frames, 32, 16, 16, device=device, requires_grad=True)
         run = lambda block=block, maps=maps: block(maps).features  # noqa: E731
-        parts[f"{frames} frames"] = trained(run, block)
+        parts[f"{frames} frames"] = trained(run, (*block.parameters(), maps))
     return parts
 
 
@@ -101,7 +98,7 @@ def of_rstg(device: torch.device) -> dict[str, Callable[[], object]]:
         block = recipes.rstg_block(512, scales=scales).to(device)
         maps = torch.randn(2, 8, 512, 7, 7, device=device, requires_grad=True)
         run = lambda block=block, maps=maps: block(maps).features  # noqa: E731
-        parts[f"{nodes} nodes of 512"] = trained(run, block)
+        parts[f"{nodes} nodes of 512"] = trained(run, (*block.parameters(), maps))
     return parts
 
 
@@ -115,39 +112,12 @@ def of_sparse(device: torch.device) -> dict[str, Callable[[], object]]:
         theirs = GATv2Conv(64, 64, add_self_loops=False).to(device)
         edges = graph.edge_index
         parts[f"{neighbours} neighbours, space layer"] = trained(
-            lambda ours=ours, x=x, graph=graph: ours(x, graph), ours
+            lambda ours=ours, x=x, graph=graph: ours(x, graph), (*ours.parameters(), x)
         )
         parts[f"{neighbours} neighbours, GATv2Conv"] = trained(
-            lambda theirs=theirs, x=x, edges=edges: theirs(x, edges), theirs
+            lambda theirs=theirs, x=x, edges=edges: theirs(x, edges), (*theirs.parameters(), x)
         )
     return parts
-
-
-def streaming_block(device: torch.device) -> GraphBlock:
-    """A causal DyReG block at 14×14×256."""
-    return recipes.dyreg_block(recipes.dyreg_regions(256, 9, 14), 256, 14).to(device).eval()
-
-
-@torch.inference_mode()
-def of_stream(device: torch.device, frames: int) -> dict[str, float]:
-    """Latency of a frame of a stream, in wall time and in the process's own."""
-    block, state = streaming_block(device), None
-    frame = torch.randn(1, 1, 256, 14, 14, device=device)
-    wall, own = [], []
-    for _ in range(frames + 50):
-        start, spent = time.perf_counter(), time.process_time()
-        out = block(frame, state)
-        state = out.state
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        wall.append(time.perf_counter() - start)
-        own.append(time.process_time() - spent)
-    made = {}
-    for name, values in {"a frame": wall, "a frame, process time": own}.items():
-        ranked = sorted(values[50:])
-        made[f"{name}, p50"] = ranked[len(ranked) // 2]
-        made[f"{name}, p99"] = ranked[int(len(ranked) * 0.99)]
-    return made
 
 
 def of_insert(device: torch.device) -> dict[str, Callable[[], object]]:

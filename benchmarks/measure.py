@@ -1,4 +1,4 @@
-"""What the scripts that take times share: their options, and medians of calls in turn."""
+"""What the scripts that take times share: their options, and times of calls in turn."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["arguments", "medians", "ready"]
+__all__ = ["arguments", "medians", "ready", "turns", "waiting"]
 
 WARM = 3
 """Calls of each part before those that count."""
@@ -41,20 +41,39 @@ def ready(options: argparse.Namespace) -> torch.device:
     return torch.device(options.device)
 
 
-def medians(
-    parts: dict[str, Callable[[], object]], repeat: int, device: torch.device
-) -> dict[str, float]:
-    """Median seconds of each part, called in turn so that drift meets all alike."""
-    wait: Callable[[], object] = (
-        (lambda: torch.cuda.synchronize(device)) if device.type == "cuda" else (lambda: None)
-    )
+def waiting(device: torch.device) -> Callable[[], object]:
+    """What waits until a device has done all that it was told."""
+    if device.type == "cuda":
+        return lambda: torch.cuda.synchronize(device)
+    return lambda: None
+
+
+def turns(
+    parts: dict[str, Callable[[], object]], repeat: int, device: torch.device, warm: int = WARM
+) -> dict[str, list[float]]:
+    """Seconds of each part in each turn, called in turn so that drift meets all alike.
+
+    Args:
+        parts: what is called, by name.
+        repeat: turns that count.
+        device: what is waited for.
+        warm: turns before these.
+    """
+    wait = waiting(device)
     times: dict[str, list[float]] = {name: [] for name in parts}
-    for turn in range(repeat + WARM):
+    for turn in range(repeat + warm):
         for name, part in parts.items():
             wait()
             start = time.perf_counter()
             part()
             wait()
-            if turn >= WARM:
+            if turn >= warm:
                 times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
+    return times
+
+
+def medians(
+    parts: dict[str, Callable[[], object]], repeat: int, device: torch.device
+) -> dict[str, float]:
+    """Median seconds of each part, called in turn."""
+    return {name: statistics.median(each) for name, each in turns(parts, repeat, device).items()}

@@ -2,7 +2,7 @@
 
     python benchmarks/speed.py                                  # CPU, two threads
     python benchmarks/speed.py --threads 1 --json speed.json
-    python benchmarks/speed.py --device cuda --precision bf16
+    python benchmarks/speed.py --device cuda --precision bf16 --compiled reduce-overhead
 
 The straightforward block is the structure of the official code in plain PyTorch with fused GRUs
 (`straightforward.py`; a test holds both to equal outputs and gradients). Both are timed in turn in
@@ -12,7 +12,7 @@ the least time that the block's multiply-accumulates and its inputs and outputs 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from typing import Any
 
@@ -36,6 +36,9 @@ CONFIGURATIONS = {
 }
 """(B, T, C, H, width) of the blocks that are measured."""
 
+MODES = ("default", "reduce-overhead")
+"""How torch.compile works; the second one uses CUDA graphs."""
+
 
 class Calls(TorchDispatchMode):
     """Counts calls of PyTorch's operators: what a GPU launches, at least."""
@@ -52,14 +55,16 @@ class Calls(TorchDispatchMode):
 def main() -> None:
     parser = arguments(__doc__, threads=2, repeat=9)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--compiled", choices=MODES, help="our block by torch.compile, in a mode")
     options = parser.parse_args()
     device = ready(options)
-    facts = collect(device, options.seed, threads=options.threads, precision=options.precision)
+    about = {name: getattr(options, name) for name in ("threads", "precision", "compiled")}
+    facts = collect(device, options.seed, **about)
     half = options.precision == "bf16"
     rows = {}
     for name, sizes in CONFIGURATIONS.items():
         with torch.autocast(device.type, torch.bfloat16) if half else nullcontext():
-            rows[name] = compare(sizes, options.repeat, device)
+            rows[name] = compare(sizes, options.repeat, device, options.compiled)
         tell(name, sizes, rows[name])
     if options.json:
         write(options.json, facts | {"blocks": rows})
@@ -75,20 +80,29 @@ def block_of(sizes: tuple[int, ...], device: torch.device) -> GraphBlock:
     return block.to(device)
 
 
-def compare(sizes: tuple[int, ...], repeat: int, device: torch.device) -> dict[str, Any]:
-    """Measure a block and the straightforward one."""
+def compare(
+    sizes: tuple[int, ...], repeat: int, device: torch.device, mode: str | None = None
+) -> dict[str, Any]:
+    """Measure a block and the straightforward one.
+
+    Where ours is compiled, times are those of its program; operators and what is kept are counted
+    of the block as it is, since nobody can look into a program.
+    """
     block = block_of(sizes, device)
     plain = Straightforward(block)
     features = torch.randn(*sizes[:4], sizes[3], device=device, requires_grad=True)
-    forwards = {"stgraph": lambda: block(features).features, "plain": lambda: plain(features)}
-    ours, theirs = (forward() for forward in forwards.values())
-    difference = float(((ours - theirs).abs().max() / theirs.abs().max()).detach())
-    made: dict[str, Any] = {"sizes": list(sizes), "difference": difference}
+    learned = (*block.parameters(), features)
+    run = block if mode is None else torch.compile(block, fullgraph=True, mode=mode)
+    looked_into = {"stgraph": lambda: block(features).features, "plain": lambda: plain(features)}
+    timed = looked_into | {"stgraph": lambda: run(features).features}
+    ours, theirs = (forward().detach() for forward in timed.values())
+    made: dict[str, Any] = {"sizes": list(sizes)}
+    made["difference"] = float((ours - theirs).abs().max() / theirs.abs().max())
     seconds = medians(
         {
-            **{f"{name}, forward": inferred(forward) for name, forward in forwards.items()},
-            **{f"{name}, both": trained(forward, block) for name, forward in forwards.items()},
-            **roofline(block, features),
+            **{f"{name}, forward": inferred(forward) for name, forward in timed.items()},
+            **{f"{name}, both": trained(forward, learned) for name, forward in timed.items()},
+            **roofline(macs_of(inferred(lambda: block(features.detach()))), features),
         },
         repeat,
         device,
@@ -96,11 +110,11 @@ def compare(sizes: tuple[int, ...], repeat: int, device: torch.device) -> dict[s
     made["seconds"] = seconds
     for which in ("forward", "both"):
         made[f"ratio, {which}"] = seconds[f"plain, {which}"] / seconds[f"stgraph, {which}"]
-    for name, forward in forwards.items():
+    for name, forward in looked_into.items():
         made[name] = {
             "saved": saved_by(forward),
             "calls, forward": calls_of(inferred(forward)),
-            "calls, both": calls_of(trained(forward, block)),
+            "calls, both": calls_of(trained(forward, learned)),
         }
     made["ratio, saved"] = made["plain"]["saved"] / made["stgraph"]["saved"]
     return made
@@ -111,23 +125,36 @@ def inferred(forward: Callable[[], Tensor]) -> Callable[[], object]:
     return torch.no_grad()(forward)
 
 
-def trained(forward: Callable[[], Tensor], block: nn.Module) -> Callable[[], object]:
-    """A forward and a backward pass."""
+def trained(forward: Callable[[], Tensor], learned: Iterable[Tensor]) -> Callable[[], object]:
+    """A forward and a backward pass, whose gradients are not added to those of the last one.
+
+    Args:
+        forward: what is differentiated.
+        learned: all that gets gradients: parameters, and features that want some.
+    """
+    learned = tuple(learned)
+    with torch.no_grad():
+        slope = torch.ones_like(forward())  # what comes from behind, and is none of its work
 
     def both() -> None:
-        block.zero_grad(set_to_none=True)
-        out = forward()
-        out.backward(torch.ones_like(out))
+        for each in learned:
+            each.grad = None
+        forward().backward(slope)
 
     return both
 
 
-def roofline(block: GraphBlock, features: Tensor) -> dict[str, Callable[[], object]]:
-    """A product of as many multiply-accumulates as the forward pass, and a copy of the maps."""
+def macs_of(part: Callable[[], object]) -> int:
+    """Multiply-accumulates of a call: of products and convolutions."""
     counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        block(features.detach())
-    rows = max(1, counter.get_total_flops() // (2 * 512 * 512))
+    with counter:
+        part()
+    return counter.get_total_flops() // 2
+
+
+def roofline(macs: int, features: Tensor) -> dict[str, Callable[[], object]]:
+    """A product of so many multiply-accumulates, and a copy of the maps."""
+    rows = max(1, macs // (512 * 512))
     one = torch.randn(rows, 512, device=features.device)
     other = torch.randn(512, 512, device=features.device)
     maps = features.detach()
