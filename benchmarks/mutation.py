@@ -86,7 +86,7 @@ ROOMS = {
     ),
     "weights": Room(
         ("stgraph/weights/*.py", "stgraph/weights/*/*.py", "stgraph/backbones/*.py"),
-        ("tests/weights", "tests/backbones", "tests/recipes"),
+        ("tests/weights", "tests/backbones", "tests/recipes", "tests/test_padding.py"),
     ),
     "insertion": Room(
         ("stgraph/insertion/*.py",),

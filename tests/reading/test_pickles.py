@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+
+from stgraph.reading.pickles import _STORAGES
+
+
+@pytest.mark.parametrize("name", _STORAGES)
+def test_numbers_of_storages_have_their_bytes(name: str) -> None:
+    """What a file is held to before PyTorch opens it."""
+    if name == "UntypedStorage":
+        assert _STORAGES[name] == 1
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert _STORAGES[name] == getattr(torch, name).dtype.itemsize
+
+
+def test_all_storages_of_pytorch_are_known() -> None:
+    known = {name for name in dir(torch) if name.endswith("Storage") and name[:-7]}
+    assert known - {"TypedStorage"} == set(_STORAGES)
