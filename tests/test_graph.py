@@ -22,6 +22,7 @@ from stgraph.graph import (
     to_dense,
     validate,
 )
+from stgraph.graph import order
 
 LAYOUT = Layout(clips=2, frames=3, nodes=4, height=5, width=6)
 
@@ -210,3 +211,26 @@ def test_rows_that_move_after_they_were_looked_at_are_noticed():
     graph.batch = graph.batch.flip(0)
     with pytest.raises(InputError, match="in order"):
         to_dense(graph.x, graph)
+
+
+@pytest.mark.parametrize("mask", [None, torch.tensor([[[True, True, True], [False, True, True]]])])
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_the_order_of_rows_is_known_from_how_a_graph_is_made(mask, mode, monkeypatch):
+    with mode():
+        graph = frame_graphs({"x": torch.zeros(1, 2, 3, 4)}, Layout(1, 2, 3, 4, 4), mask)
+        with monkeypatch.context() as patched:
+            patched.setattr(order, "_is_found", lambda *_: pytest.fail("values were looked at"))
+            to_dense(graph.x, FullEdges()(graph))
+        graph.node_id[1] = 0  # and noticed when it is so no longer
+        with pytest.raises(InputError, match="in order"):
+            to_dense(graph.x, graph)
+
+
+def test_tensors_without_versions_are_looked_at_every_time():
+    graph = frame_graphs({"x": torch.zeros(1, 2, 3, 4)}, Layout(1, 2, 3, 4, 4))
+    with torch.inference_mode():
+        graph.node_id, graph.batch = graph.node_id.clone(), graph.batch.clone()
+        to_dense(graph.x, graph)
+        graph.batch.copy_(graph.batch.flip(0))
+        with pytest.raises(InputError, match="in order"):
+            to_dense(graph.x, graph)
