@@ -17,12 +17,12 @@ from stgraph.graph import (
     frame_graphs,
     from_dense,
     layout_of,
+    order,
     presence,
     slots,
     to_dense,
     validate,
 )
-from stgraph.graph import order
 
 LAYOUT = Layout(clips=2, frames=3, nodes=4, height=5, width=6)
 
