@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import pickle
 
 import networkx as nx
@@ -9,6 +10,7 @@ from torch_geometric.data import Batch
 from torch_geometric.loader import DataLoader
 from torch_geometric.utils import to_networkx
 
+from stgraph import recipes
 from stgraph.checks import InputError
 from stgraph.edges import FullEdges
 from stgraph.graph import (
@@ -234,3 +236,18 @@ def test_tensors_without_versions_are_looked_at_every_time():
         graph.batch.copy_(graph.batch.flip(0))
         with pytest.raises(InputError, match="in order"):
             to_dense(graph.x, graph)
+
+
+def test_a_stream_leaves_nothing_to_the_garbage_collector():
+    block = recipes.dyreg_block(recipes.dyreg_regions(4, 3, 6), 4, 6).eval()
+    frame, state = torch.randn(1, 1, 4, 6, 6), None
+    with torch.inference_mode():
+        state = block(frame, state).state
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(5):
+                state = block(frame, state).state
+            assert gc.collect() == 0
+        finally:
+            gc.enable()
