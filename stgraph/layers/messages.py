@@ -14,7 +14,7 @@ messages stay in its cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -73,7 +73,7 @@ def _parts(to: Tensor, of: Tensor) -> Iterator[slice]:
     return (slice(first, first + step) for first in range(0, max(frames, 1), step))
 
 
-def _joined(parts: Sequence[Tensor]) -> Tensor:
+def _joined(parts: tuple[Tensor, ...]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
