@@ -73,6 +73,8 @@ class Fused(torch.autograd.Function):
         """The outputs."""
         if is_looked_into(*inputs):
             return cls.plain(*inputs)  # type: ignore[no-any-return]
+        if not torch.is_grad_enabled():
+            return cls.value(*inputs)[0]  # type: ignore[no-any-return]
         return cls.apply(*inputs)  # type: ignore[no-any-return, no-untyped-call]
 
     @classmethod

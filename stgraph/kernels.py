@@ -353,12 +353,17 @@ def enclosing_box(kernel: Tensor) -> Tensor:
     return torch.stack([x1, y1, x2, y2], dim=-1)
 
 
+_PRECISE = frozenset({torch.float32, torch.float64})
+
+
 def precise(x: Tensor) -> Tensor:
     """Half precision as single, anything else as it is: what sums are made in.
 
     A half has 11 bits or 8, so a running sum stops to grow at 2048 or 256 times what is added, and
     one of fp16 ends at 65504.
     """
+    if x.dtype in _PRECISE:
+        return x
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from recipes_of_parts import PARTS_OF_MODELS
 from torch import Tensor, nn
+from torch._dynamo.testing import CompileCounter
 from torch.utils import _pytree as pytree
 
 from stgraph import recipes
@@ -170,6 +171,24 @@ def test_a_recipe_is_one_graph_on_a_stream(name):
             found, expected = run(frame, states[0]), model(frame, states[1])
             states = [found.state, expected.state]
             torch.testing.assert_close(found.logits, expected.logits, rtol=1e-4, atol=1e-5)
+    close(*states)
+
+
+@pytest.mark.slow
+def test_a_stream_is_compiled_three_times_however_long_and_follows_its_weights():
+    """Before there is a state, with its clock as a number, and with any: nothing after that."""
+    made = (recipes.dyreg_block(recipes.dyreg_regions(4, 3, 6), 4, 6) for _ in range(2))
+    block, other = (awake(each).eval() for each in made)
+    count, states = CompileCounter(), [None, None]
+    step = torch.compile(block, fullgraph=True, backend=count)
+    with torch.no_grad():
+        for number, frame in enumerate(torch.randn(6, 1, 1, 4, 6, 6)):
+            if number == 4:
+                block.load_state_dict(other.state_dict())
+            found, expected = step(frame, states[0]), block(frame, states[1])
+            states = [found.state, expected.state]
+            torch.testing.assert_close(found.features, expected.features)
+    assert count.frame_count == 3
     close(*states)
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 from torch import nn
+from torch.utils import _pytree as pytree
 
 import stgraph.nodes
 from stgraph import GraphBlock, SpaceTimeGraph, insert, recipes
@@ -200,3 +201,17 @@ def test_an_inserted_model_in_mixed_precision_is_finite(net, dtype):
         out = net(torch.rand(2, 3, 3, 64, 64, device=DEVICE)).output
     out.float().square().mean().backward()
     assert out.isfinite().all()
+
+
+def test_a_step_is_captured_once_and_replayed():
+    """``reduce-overhead`` replays CUDA graphs, whose outputs the next replay writes over."""
+    block = recipes.dyreg_block(recipes.dyreg_regions(8, 4, 8), 8, 8).to(DEVICE).eval()
+    torch.nn.init.ones_(block.norm.weight)
+    step, states = torch.compile(block, fullgraph=True, mode="reduce-overhead"), [None, None]
+    with torch.no_grad():
+        for frame in torch.randn(8, 1, 1, 8, 8, 8, device=DEVICE):
+            torch.compiler.cudagraph_mark_step_begin()
+            found, expected = step(frame, states[0]), block(frame, states[1])
+            torch.testing.assert_close(found.features, expected.features, rtol=1e-3, atol=1e-3)
+            kept = pytree.tree_map_only(torch.Tensor, torch.clone, found.state)
+            states = [kept, expected.state]

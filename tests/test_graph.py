@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import pickle
 
 import networkx as nx
@@ -9,6 +10,7 @@ from torch_geometric.data import Batch
 from torch_geometric.loader import DataLoader
 from torch_geometric.utils import to_networkx
 
+from stgraph import recipes
 from stgraph.checks import InputError
 from stgraph.edges import FullEdges
 from stgraph.graph import (
@@ -17,6 +19,7 @@ from stgraph.graph import (
     frame_graphs,
     from_dense,
     layout_of,
+    order,
     presence,
     slots,
     to_dense,
@@ -214,3 +217,41 @@ def test_rows_that_move_after_they_were_looked_at_are_noticed():
     graph.batch = graph.batch.flip(0)
     with pytest.raises(InputError, match="in order"):
         to_dense(graph.x, graph)
+
+
+@pytest.mark.parametrize("mask", [None, torch.tensor([[[True, True, True], [False, True, True]]])])
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_the_order_of_rows_is_known_from_how_a_graph_is_made(mask, mode, monkeypatch):
+    with mode():
+        graph = frame_graphs({"x": torch.zeros(1, 2, 3, 4)}, Layout(1, 2, 3, 4, 4), mask)
+        with monkeypatch.context() as patched:
+            patched.setattr(order, "_is_found", lambda *_: pytest.fail("values were looked at"))
+            to_dense(graph.x, FullEdges()(graph))
+        graph.node_id[1] = 0  # and noticed when it is so no longer
+        with pytest.raises(InputError, match="in order"):
+            to_dense(graph.x, graph)
+
+
+def test_tensors_without_versions_are_looked_at_every_time():
+    graph = frame_graphs({"x": torch.zeros(1, 2, 3, 4)}, Layout(1, 2, 3, 4, 4))
+    with torch.inference_mode():
+        graph.node_id, graph.batch = graph.node_id.clone(), graph.batch.clone()
+        to_dense(graph.x, graph)
+        graph.batch.copy_(graph.batch.flip(0))
+        with pytest.raises(InputError, match="in order"):
+            to_dense(graph.x, graph)
+
+
+def test_a_stream_leaves_nothing_to_the_garbage_collector():
+    block = recipes.dyreg_block(recipes.dyreg_regions(4, 3, 6), 4, 6).eval()
+    frame, state = torch.randn(1, 1, 4, 6, 6), None
+    with torch.inference_mode():
+        state = block(frame, state).state
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(5):
+                state = block(frame, state).state
+            assert gc.collect() == 0
+        finally:
+            gc.enable()

@@ -37,10 +37,10 @@ them until :func:`as_clips` says what their clips are.
 
 from stgraph.graph.build import as_clips, attach_edges, attach_fields, edge_fields, frame_graphs
 from stgraph.graph.layout import Layout, clips_of, layout_of
+from stgraph.graph.order import frame_of
 from stgraph.graph.validation import validate
 from stgraph.graph.views import (
     frame_mask,
-    frame_of,
     from_dense,
     from_frames,
     in_clips,

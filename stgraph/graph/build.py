@@ -11,6 +11,7 @@ from torch_geometric.data import Batch, Data
 
 from stgraph.checks import InputError, integer, shape
 from stgraph.graph.layout import Layout, layout_of
+from stgraph.graph.order import note_order, versioned
 from stgraph.graph.shallow import copied, empty
 from stgraph.graph.validation import check_edges
 from stgraph.padding import front, take_frames
@@ -47,32 +48,36 @@ def frame_graphs(
             raise InputError(name, f"[{clips}, {frames}, {nodes}, ...]", list(value.shape))
     device, graphs = fields["x"].device, layout.graphs
     there = None if layout.exists is None else front(torch.tensor(layout.exists))
-    slot = torch.arange(graphs * nodes, device=device)  # f·N + n
-    frame = torch.div(slot, nodes, rounding_mode="floor")
     flat = {name: take_frames(value, there).flatten(0, 1) for name, value in fields.items()}
-    flat |= {"node_id": slot % nodes, "time": _times(layout, clock, device)[frame], "batch": frame}
-    if mask is None:
-        ptr = torch.arange(graphs + 1, device=device) * nodes
-        slices = torch.arange(graphs + 1) * nodes
-    else:
+    if mask is not None:
         shape("mask", mask, clips, frames, nodes)
         if mask.dtype != torch.bool:
             raise InputError("mask", "a tensor of bool", mask.dtype)
         mask = take_frames(mask, there)  # [F, N]
-        kept = mask.flatten().nonzero().squeeze(1).to(device)
-        flat = {name: value.index_select(0, kept) for name, value in flat.items()}
+    with versioned():
+        if mask is None:
+            slot = torch.arange(graphs * nodes, device=device)  # f·N + n
+        else:
+            slot = mask.flatten().nonzero().squeeze(1).to(device)
+        frame, node_id = torch.div(slot, nodes, rounding_mode="floor"), slot % nodes
+    if mask is None:
+        ptr = torch.arange(graphs + 1, device=device) * nodes
+        slices = torch.arange(graphs + 1) * nodes
+    else:
+        flat = {name: value.index_select(0, slot) for name, value in flat.items()}
         count = mask.sum(dim=1).to(device)
-        ptr = torch.cat([count.new_zeros(1), count.cumsum(0)])
-        slices = ptr
-    assignment = flat.pop("batch")
+        ptr = slices = torch.cat([count.new_zeros(1), count.cumsum(0)])
+    times = _times(layout, clock, device)
+    flat |= {"node_id": node_id, "time": times.index_select(0, frame)}
     batch = empty()
     for name, value in flat.items():
         batch[name] = value
-    batch["layout"], batch["batch"], batch["ptr"] = layout, assignment, ptr
+    batch["layout"], batch["batch"], batch["ptr"] = layout, frame, ptr
     none = torch.zeros(graphs, dtype=torch.long)
     batch._num_graphs = graphs
     batch._slice_dict = dict.fromkeys(flat, slices) | {"layout": torch.arange(graphs + 1)}
     batch._inc_dict = dict.fromkeys(flat, none) | {"layout": none}
+    note_order(batch, layout)
     return batch
 
 

@@ -8,7 +8,7 @@ from torch_geometric.data import Batch, Data
 
 from stgraph.checks import InputError, shape
 from stgraph.graph.layout import layout_of
-from stgraph.graph.views import frame_of
+from stgraph.graph.order import frame_of
 
 __all__ = ["check_edges", "validate"]
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
-from typing import Any
-from weakref import ref
-
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakIdKeyDictionary
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Batch
 
 from stgraph.checks import InputError
 from stgraph.graph.layout import Layout, clips_of, layout_of
+from stgraph.graph.order import are_in_order, places
 from stgraph.padding import front, put_frames, take_frames
 
 __all__ = [
     "frame_mask",
-    "frame_of",
     "from_dense",
     "from_frames",
     "in_clips",
@@ -30,12 +25,6 @@ __all__ = [
     "to_frames",
     "to_maps",
 ]
-
-
-def frame_of(graph: Data) -> Tensor:
-    """Number of the frame graph of every row ``[V]``; a single graph is frame 0."""
-    batch: Tensor | None = getattr(graph, "batch", None)
-    return torch.zeros_like(graph.node_id) if batch is None else batch
 
 
 def slots(graph: Batch) -> Tensor | None:
@@ -53,57 +42,9 @@ def slots(graph: Batch) -> Tensor | None:
     if rows > layout.slots:
         # An extractor with one region more makes room for a node such as PyG's VirtualNode.
         raise InputError("graph", f"at most {layout.slots} nodes, {expected}", rows)
-    if not torch.compiler.is_compiling() and not _are_sorted(graph, layout):
+    if not torch.compiler.is_compiling() and not are_in_order(graph, layout):
         raise InputError("graph", f"nodes {expected}", "added, repeated or moved nodes")
-    return None if rows == layout.slots else _places(graph, layout)
-
-
-def _places(graph: Batch, layout: Layout) -> Tensor:
-    place: Tensor = frame_of(graph) * layout.nodes + graph.node_id
-    return place
-
-
-def _are_sorted(graph: Batch, layout: Layout) -> bool:
-    """Whether rows are those of a dense view in order, as far as it is known without waiting."""
-    if graph.node_id.device.type == "cpu":
-        return _is_known(graph, layout) or _is_sorted(graph, layout)
-    counts = getattr(graph, "_slice_dict", {}).get("node_id")  # on the CPU, of a loader's batch
-    if not isinstance(counts, Tensor) or counts.device.type != "cpu":
-        return True
-    return bool((counts.diff() <= layout.nodes).all())
-
-
-# Each layer of a schedule asks, and values change only with a tensor's version.
-_SORTED: MutableMapping[Tensor, list[Any]] = WeakIdKeyDictionary()
-
-
-def _is_known(graph: Batch, layout: Layout) -> bool:
-    """Whether rows were found to be in order before, and nothing was written to since."""
-    before = _SORTED.get(graph.node_id)
-    if before is None:
-        return False
-    frames, *seen = before
-    return frames() is _frames(graph) and seen == _versions(graph, layout)
-
-
-def _frames(graph: Batch) -> Tensor:
-    frames: Tensor | None = getattr(graph, "batch", None)
-    return graph.node_id if frames is None else frames
-
-
-def _versions(graph: Batch, layout: Layout) -> list[int]:
-    return [layout.nodes, graph.node_id._version, _frames(graph)._version]
-
-
-def _is_sorted(graph: Batch, layout: Layout) -> bool:
-    if not graph.node_id.numel():
-        return True
-    least, most = map(int, graph.node_id.aminmax())
-    known = least >= 0 and most < layout.nodes
-    found = known and bool((_places(graph, layout).diff() > 0).all())
-    if found and not graph.node_id.is_inference() and not _frames(graph).is_inference():
-        _SORTED[graph.node_id] = [ref(_frames(graph)), *_versions(graph, layout)]
-    return found
+    return None if rows == layout.slots else places(graph, layout)
 
 
 def _frame_rows(x: Tensor, graph: Batch) -> None:

@@ -48,7 +48,7 @@ def normed_sums(
         if share.size(2) > 1:
             share = share.repeat_interleave(to.size(2) // share.size(2), dim=2)
         scale = (variance + norm.eps).rsqrt() * norm.weight  # [G, 1, C]
-        total = (total - mean * share) * scale + norm.bias * share
+        total = torch.addcmul(norm.bias * share, total - mean * share, scale)
     return total.to(to.dtype)
 
 
@@ -71,6 +71,10 @@ def _parts(to: Tensor, of: Tensor) -> Iterator[slice]:
     most = _AT_ONCE.get(to.device.type, 2**26)
     step = max(1, most // max(1, nodes * of.size(1) * width))
     return (slice(first, first + step) for first in range(0, max(frames, 1), step))
+
+
+def _joined(parts: tuple[Tensor, ...]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 class WeightedSums(Fused):
@@ -108,7 +112,7 @@ class WeightedSums(Fused):
             else WeightedSums.plain(to[part], of[part], alpha[part], mask[part])
             for part in _parts(to, of)
         ]
-        total, mean, variance = (torch.cat(each) for each in zip(*made, strict=True))
+        total, mean, variance = (_joined(each) for each in zip(*made, strict=True))
         return (total, mean, variance), (mean,)
 
     @staticmethod
@@ -129,7 +133,7 @@ class WeightedSums(Fused):
             )
             for part in parts
         ]
-        of_to, of_of, of_alpha = (torch.cat(each) for each in zip(*made, strict=True))
+        of_to, of_of, of_alpha = (_joined(each) for each in zip(*made, strict=True))
         return of_to.to(to.dtype), of_of.to(of.dtype), of_alpha, None
 
 

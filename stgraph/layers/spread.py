@@ -56,8 +56,8 @@ class SpreadMaps(NamedTuple):
             nodes, kernel = precise(self.nodes), precise(self.kernel).flatten(2)
             middle = nodes.mean(2, keepdim=True)
             centred = nodes - middle
-            inside = (centred @ centred.mT) * (kernel @ kernel.mT)
-            between = middle.mT @ kernel  # mean of every cell [F, 1, P]
+            inside = torch.bmm(centred, centred.mT) * torch.bmm(kernel, kernel.mT)
+            between = torch.bmm(middle.mT, kernel)  # mean of every cell [F, 1, P]
             mean = between.mean(2, keepdim=True)
             within = inside.sum((1, 2), keepdim=True) / (nodes.size(2) * kernel.size(2))
             return mean, within.clamp_min(0) + (between - mean).square().mean(2, keepdim=True)

@@ -98,7 +98,7 @@ class TimeLayer(TemporalLayer, Recurrent):
         dense, here = to_dense(x, graph), presence(graph)  # [B, T, N, C]
         cell = self.cell_of("cell")
         if self.forget_after is None:
-            if slots(graph) is None:  # all that is absent are frames behind the end of a clip
+            if here is None or slots(graph) is None:  # absent at most behind the end of a clip
                 out, state = scan(cell, dense, state, lengths=clips_of(graph).uneven)
             else:
                 out, state = scan(cell, dense, state, here)

@@ -65,7 +65,7 @@ def waits(build, graph) -> int:
 def as_on_a_gpu(monkeypatch):
     """Without what is checked on the CPU alone."""
     monkeypatch.setattr("stgraph.graph.build.check_edges", lambda *_: None)
-    monkeypatch.setattr("stgraph.graph.views._are_sorted", lambda *_: True)
+    monkeypatch.setattr("stgraph.graph.views.are_in_order", lambda *_: True)
 
 
 def test_values_are_read_on_the_cpu_alone(make):
