@@ -22,7 +22,7 @@ from stgraph.studies.reproduced import kept
 from stgraph.studies.running import Told, carry_out, progress_of
 from stgraph.studies.share import Share
 from stgraph.studies.summary import gathered
-from stgraph.studies.table import markdown, percent
+from stgraph.studies.table import markdown, of_test
 from stgraph.training.quiet import quiet
 from stgraph.viz.curves import minutes
 from stgraph.viz.optional import need
@@ -154,10 +154,8 @@ def _told(one: Run, kind: Told) -> str:
         log = one.own / LOG
         tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL:]
         return f"failed; {log} ends with: {' / '.join(line.strip() for line in tail)}"
-    test = result["test"]
-    interval = f"{percent(test['low'])} to {percent(test['high'])}"
-    seconds = minutes(result["times"]["training"])
-    return f"{percent(test['value'])} % ({interval}), {seconds}"
+    seconds = result["times"]["training"]
+    return f"{of_test(result['test'], ' %')}, {minutes(seconds) if seconds else 'not trained'}"
 
 
 def _written(summary: dict[str, Any], folder: Path, collect: str | None) -> list[Path]:
