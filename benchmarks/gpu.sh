@@ -50,6 +50,9 @@ benchmarks() {
   measured "$RESULTS/growth-cuda.json" ||
     timeout "$(left)" "$PYTHON" benchmarks/growth.py --device cuda \
       --json "$RESULTS/growth-cuda.json"
+  measured "$RESULTS/throughput-cuda.json" ||
+    timeout "$(left)" "$PYTHON" benchmarks/throughput.py --device cuda --clips 16 --repeat 9 \
+      --json "$RESULTS/throughput-cuda.json"
   "$PYTHON" benchmarks/pages.py
 }
 

@@ -46,6 +46,8 @@ def page() -> str:
         lines += blocks(json.loads(path.read_text("utf-8")))
     for path in sorted(RESULTS.glob("growth-*.json")):
         lines += growth(json.loads(path.read_text("utf-8")))
+    for path in sorted(RESULTS.glob("throughput-*.json")):
+        lines += throughput(json.loads(path.read_text("utf-8")))
     return "\n".join(lines) + "\n"
 
 
@@ -91,6 +93,27 @@ def growth(facts: dict[str, Any]) -> list[str]:
         lines += ["", f"| {title} | ms |", "|---|---|"]
         rows = facts["seconds"][part].items()
         lines += [f"| {name} | {1e3 * seconds:.2f} |" for name, seconds in rows]
+    return lines
+
+
+def throughput(facts: dict[str, Any]) -> list[str]:
+    """Tables of clips a second."""
+    where = facts["device"] + (f", threads: {facts['threads']}" if facts["device"] == "CPU" else "")
+    lines = ["", f"## Clips a second: {where}, {facts['clips']} at a time", *origin(facts)]
+    lines += [
+        "",
+        "A share is that of the model without graphs or blocks; DyReG's paper has its own",
+    ]
+    lines += ["of a GTX 1080 Ti, 16 clips at a time."]
+    for clip, rows in facts["throughput"].items():
+        lines += [
+            "",
+            f"| {clip} | clips a second | share | share in the paper |",
+            "|---|---|---|---|",
+        ]
+        for name, one in rows.items():
+            shares = ["" if one[of] is None else f"{one[of]:.3f}" for of in ("share", "paper")]
+            lines.append(f"| {name} | {one['clips']:.3g} | {' | '.join(shares)} |")
     return lines
 
 
