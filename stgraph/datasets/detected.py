@@ -95,13 +95,15 @@ class Detected(Dataset[ClipBatch]):
         clips, frames, objects = shape("box", true, "B T M 4")[:3]
         numbers = np.asarray(indices.cpu() if isinstance(indices, Tensor) else indices)
         # a false box takes a true one's size, then a place; a true box is found, with four errors
-        each = 3 * self.false_boxes + 5 * objects
-        stream = words(stream_key(self.seed, "detected"), numbers.astype(np.int64), frames * each)
+        parts = [3 * self.false_boxes, 5 * objects]
+        stream = words(
+            stream_key(self.seed, "detected"), numbers.astype(np.int64), frames * sum(parts)
+        )
         drawn = torch.from_numpy(uniform(stream)).to(true.device, true.dtype)
-        false, own = drawn.view(clips, frames, each).split([each - 5 * objects, 5 * objects], dim=2)
+        false, own = torch.split(drawn.view(clips, frames, sum(parts)), parts, dim=2)
         there = batch.get("present", torch.ones_like(true[..., 0], dtype=torch.bool))
-        boxes, found = self._of_objects(true, there, own.unflatten(2, (objects, 5)))
-        others, taken = _of_nothing(true, there, false.unflatten(2, (self.false_boxes, 3)))
+        boxes, found = self._of_objects(true, there, own.reshape(clips, frames, objects, 5))
+        others, taken = _of_nothing(true, there, false.reshape(clips, frames, self.false_boxes, 3))
         return {
             **batch,
             "detected": torch.cat([boxes, others], dim=2),
