@@ -26,6 +26,17 @@ from stgraph.nodes import DynamicRegions, FixedRegions, NodeExtractor, SemanticN
 Clip = tuple[int, int, int, int]
 
 
+class Paper(NamedTuple):
+    """What DyReG's paper prints of a model, be it its own or another's."""
+
+    parameters: float
+    """In millions."""
+    macs: float | None = None
+    """In 1e9; the usual counters, which papers use, count norms and activations too."""
+    clips: float | None = None
+    """Clips a second, 16 at a time on a GTX 1080 Ti."""
+
+
 class Row(NamedTuple):
     """A model of the table."""
 
@@ -35,6 +46,7 @@ class Row(NamedTuple):
     """Which row it adds graphs or blocks to."""
     official: float | None = None
     """What the official code takes, in 1e9 multiply-accumulates; counted in the same way."""
+    paper: Paper | None = None
 
 
 class Cost(NamedTuple):
@@ -69,23 +81,23 @@ TSM, RESNET, I3D, SMALL_I3D = "TSM-ResNet-50", "ResNet-18, three stages", "I3D",
 # Models by the clip that they see [T, c, H, W].
 TABLES: dict[Clip, list[Row]] = {
     (16, 3, 224, 224): [
-        Row(TSM, recipes.tsm_resnet50, official=65.40),
-        Row("DyReG r4", r4, TSM, 66.03),
-        Row("DyReG r3-4-5", recipes.dyreg_tsm_resnet50, TSM, 67.10),
+        Row(TSM, recipes.tsm_resnet50, "", 65.40, Paper(23.9, 65.8, 35.7)),
+        Row("DyReG r4", r4, TSM, 66.03, Paper(25.7, 66.4, 34.8)),
+        Row("DyReG r3-4-5", recipes.dyreg_tsm_resnet50, TSM, 67.10, Paper(28.7, 67.4, 32.7)),
     ],
     (32, 3, 224, 224): [
         Row("C2D", recipes.c2d),
-        Row(I3D, recipes.i3d),
-        Row("Non-Local", recipes.non_local_i3d, I3D),
+        Row(I3D, recipes.i3d, paper=Paper(28.0, 153.0)),
+        Row("Non-Local", recipes.non_local_i3d, I3D, paper=Paper(35.3, 168.0)),
         Row("RSTG-to-vec", recipes.rstg_to_vec, I3D),
         Row("RSTG-to-map res3-4", recipes.rstg_to_map, I3D),
     ],
     (10, 1, 128, 128): [
-        Row(RESNET, recipes.resnet18_multi_sync_mnist, official=4.32),
-        Row("DyReG fixed", lambda: multi(fixed()), RESNET),
-        Row("DyReG semantic", lambda: multi(semantic()), RESNET),
-        Row("DyReG lite", lambda: multi(lite()), RESNET, 4.353),
-        Row("DyReG full", recipes.dyreg_multi_sync_mnist, RESNET, 4.365),
+        Row(RESNET, recipes.resnet18_multi_sync_mnist, "", 4.32, Paper(2.790)),
+        Row("DyReG fixed", lambda: multi(fixed()), RESNET, paper=Paper(2.824)),
+        Row("DyReG semantic", lambda: multi(semantic()), RESNET, paper=Paper(2.853)),
+        Row("DyReG lite", lambda: multi(lite()), RESNET, 4.353, Paper(2.833)),
+        Row("DyReG full", recipes.dyreg_multi_sync_mnist, RESNET, 4.365, Paper(3.081)),
     ],
     (10, 1, 64, 64): [
         Row("Mean + LSTM", recipes.mean_lstm),
@@ -113,13 +125,19 @@ def table(clip: Clip, rows: list[Row]) -> tuple[list[str], dict[str, Cost]]:
     with_official = any(row.official for row in rows)
     head = ["model", "parameters", "G multiply-accumulates", "added"]
     head += ["official code", "added"] if with_official else []
+    papers = [row.paper for row in rows if row.paper is not None]
+    with_macs = any(paper.macs for paper in papers)
+    head += ["paper, M parameters"] * bool(papers) + ["paper, G"] * with_macs
     lines = [f"One clip of {frames}×{height}×{width}:", "", _line(head), _line(["---"] * len(head))]
     costs = {row.name: cost(row.make, clip) for row in rows}
     macs = {name: cost.macs / 1e9 for name, cost in costs.items()}
     official = {row.name: row.official for row in rows}
     for row in rows:
         cells = [row.name, f"{costs[row.name].parameters:,}", *_figures(row, macs)]
-        lines.append(_line(cells + _figures(row, official) * with_official))
+        cells += _figures(row, official) * with_official
+        paper = row.paper or Paper(0.0)
+        cells += [_printed(paper.parameters)] * bool(papers) + [_printed(paper.macs)] * with_macs
+        lines.append(_line(cells))
     return lines, costs
 
 
@@ -128,6 +146,11 @@ def _figures(row: Row, of: Mapping[str, float | None]) -> list[str]:
     value, base = of[row.name], of.get(row.on)
     added = None if value is None or base is None else value - base
     return ["" if value is None else f"{value:.2f}", "" if added is None else f"+{added:.3f}"]
+
+
+def _printed(value: float | None) -> str:
+    """A published number as it is printed; nothing where there is none."""
+    return f"{value:.3f}".removesuffix("00") if value else ""
 
 
 def _line(cells: list[str]) -> str:

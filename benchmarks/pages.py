@@ -256,6 +256,27 @@ def clips(facts: dict[str, Any]) -> list[str]:
     return ["", title, *origin(facts), *table(head, rows)]
 
 
+def throughput(facts: dict[str, Any]) -> list[str]:
+    """Tables of clips a second."""
+    lines = ["", f"## Clips a second, {facts['clips']} at a time: {where(facts)}", *origin(facts)]
+    lines += [
+        "",
+        "A share is that of the model without graphs or blocks; DyReG's paper has its own",
+        "of a GTX 1080 Ti, 16 clips at a time.",
+    ]
+    for clip, models in facts["throughput"].items():
+        rows = [
+            [name, f"{one['clips']:.3g}", *(_share(one[of]) for of in ("share", "paper"))]
+            for name, one in models.items()
+        ]
+        lines += table([clip, "clips a second", "share", "share in the paper"], rows)
+    return lines
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
 def milliseconds(title: str, seconds: dict[str, float]) -> list[str]:
     """A table of times."""
     return table([title, "ms"], [[name, f"{1e3 * one:.2f}"] for name, one in seconds.items()])
@@ -270,6 +291,7 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "growth": growth,
     "stream": stream,
     "generator": clips,
+    "throughput": throughput,
 }
 """The page's sections, by the names of the files that they are made of."""
 

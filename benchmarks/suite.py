@@ -38,6 +38,7 @@ SUITES = {
         "growth-cpu": "growth.py --threads 1",
         "stream-cpu": "stream.py --threads 1 --frames 10000",
         "generator-cpu": "generator.py --threads 1",
+        "throughput-cpu": "throughput.py --threads 2",
     },
     "cuda": {
         "speed-cuda-fp32": "speed.py --device cuda",
@@ -53,6 +54,7 @@ SUITES = {
         "generator-cuda": "generator.py --device cuda --batch 512",
         "growth-cuda": "growth.py --device cuda",
         "stream-cuda": "stream.py --device cuda --frames 10000",
+        "throughput-cuda": "throughput.py --device cuda --clips 16 --repeat 9",
     },
 }
 """What is run for each file of figures, most telling first."""

@@ -41,6 +41,7 @@ MODELS: dict[str, Callable[[], Made]] = {
         (1, 2, 3, 160, 160),
     ),
     "frames_small": lambda: (recipes.frames_small(5), (2, 3, 1, 48, 48)),
+    "residual_small": lambda: (recipes.residual_small(5), (2, 3, 1, 48, 48)),
     "i3d": lambda: (recipes.i3d(5), (1, 8, 3, 64, 64)),
     "i3d_official": lambda: (recipes.i3d_official(5), (1, 8, 3, 224, 224)),
     "i3d_sync_mnist": lambda: (recipes.i3d_sync_mnist(5), (1, 8, 1, 64, 64)),

@@ -12,6 +12,25 @@ ROOT = Path(__file__).parent.parent
 SOMETHING, MULTI = (16, 3, 224, 224), (10, 1, 128, 128)
 
 
+def test_a_share_is_that_of_the_model_without_graphs(macs):
+    from torch import device, nn
+
+    throughput, pages = (importlib.import_module(name) for name in ("throughput", "pages"))
+    rows = [
+        macs.Row("plain", nn.Identity, paper=macs.Paper(1.0, clips=20.0)),
+        macs.Row("with", nn.Tanh, "plain", paper=macs.Paper(1.0, clips=15.0)),
+    ]
+    found = throughput.measured((2, 1, 64, 64), rows, 4, 3, device("cpu"))
+    assert found["with"]["share"] == found["with"]["clips"] / found["plain"]["clips"]
+    assert (found["plain"]["share"], found["plain"]["paper"]) == (None, None)
+    assert found["with"]["paper"] == 0.75
+    about = {"machine": "m", "versions": {"torch": "2"}, "commit": "c", "date": "d", "command": "x"}
+    facts = about | {"device": "CPU", "threads": 1, "clips": 4, "throughput": {"2×1×64×64": found}}
+    text = "\n".join(pages.throughput(facts))
+    assert "| 2×1×64×64 | clips a second | share | share in the paper |" in text
+    assert "| 0.750 |" in text
+
+
 @pytest.fixture
 def macs(monkeypatch) -> ModuleType:
     monkeypatch.syspath_prepend(ROOT / "benchmarks")

@@ -19,10 +19,10 @@ from stgraph.studies.pace import Pace
 from stgraph.studies.pages import page
 from stgraph.studies.plan import LOG, Run, read_result, set_aside, state
 from stgraph.studies.reproduced import kept
-from stgraph.studies.running import Kind, carry_out, progress_of
+from stgraph.studies.running import Told, carry_out, progress_of
 from stgraph.studies.share import Share
 from stgraph.studies.summary import gathered
-from stgraph.studies.table import markdown, percent
+from stgraph.studies.table import markdown, of_test
 from stgraph.training.quiet import quiet
 from stgraph.viz.curves import minutes
 from stgraph.viz.optional import need
@@ -123,8 +123,11 @@ def _train(study: Study, runs: Sequence[Run], planned: int, jobs: int, threads: 
     with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(study.name, total=max(1, len(runs)), left="")
 
-        def tell(one: Run, kind: Kind) -> None:
-            pace.end(one.name)
+        def tell(one: Run, kind: Told) -> None:
+            if kind == "taken over":
+                pace.take_over(one.name)
+            else:
+                pace.end(one.name)
             print(f"{one}: {_told(one, kind)}", flush=True)
 
         def look(doing: Sequence[Run]) -> None:
@@ -138,10 +141,12 @@ def _train(study: Study, runs: Sequence[Run], planned: int, jobs: int, threads: 
     return len(outcome.failed)
 
 
-def _told(one: Run, kind: Kind) -> str:
+def _told(one: Run, kind: Told) -> str:
     """What became of a run, in a line."""
     if kind == "elsewhere":
         return "another process does it"
+    if kind == "taken over":
+        return "the other process has left it, and it is done here"
     if kind == "unfinished":
         return "its time is over; it goes on the next time"
     result: dict[str, Any] | None = read_result(one) if kind == "done" else None
@@ -149,10 +154,8 @@ def _told(one: Run, kind: Kind) -> str:
         log = one.own / LOG
         tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL:]
         return f"failed; {log} ends with: {' / '.join(line.strip() for line in tail)}"
-    test = result["test"]
-    interval = f"{percent(test['low'])} to {percent(test['high'])}"
-    seconds = minutes(result["times"]["training"])
-    return f"{percent(test['value'])} % ({interval}), {seconds}"
+    seconds = result["times"]["training"]
+    return f"{of_test(result['test'], ' %')}, {minutes(seconds) if seconds else 'not trained'}"
 
 
 def _written(summary: dict[str, Any], folder: Path, collect: str | None) -> list[Path]:

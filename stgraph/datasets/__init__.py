@@ -1,6 +1,7 @@
 """Clips to train on: synthetic digits, made when they are asked for, and videos from files."""
 
 from stgraph.datasets.clips import ClipBatch
+from stgraph.datasets.detected import Detected
 from stgraph.datasets.digits import (
     DigitClips,
     Digits,
@@ -27,6 +28,7 @@ from stgraph.datasets.videos import SomethingSomething, VideoFolder, VideoManife
 __all__ = [
     "ClipBatch",
     "ClipLoader",
+    "Detected",
     "DigitClips",
     "Digits",
     "ItemLoader",

@@ -19,13 +19,13 @@ from stgraph.layers.gather import (
 from stgraph.layers.homogeneous import HomogeneousLayer, Previous
 from stgraph.layers.map_norm import ClipMapNorm, FrameMapNorm, MapNorm, Scaled
 from stgraph.layers.mean_time import ClipMeanTime, MeanTime, NodeMeans
-from stgraph.layers.norm import ClipNorm, FrameNorm, NodeNorm
+from stgraph.layers.norm import ClipNorm, FrameNorm, NodeNorm, RowNorm
 from stgraph.layers.positions import BoxPosition, GaussianMaps, KernelEmbedding, KernelPosition
 from stgraph.layers.readout import AggregateReadout, Readout, RunningMean, mean_over_time
 from stgraph.layers.remap import Remap
 from stgraph.layers.send import ConcatSend, Send, SumSend
 from stgraph.layers.space import SpaceLayer
-from stgraph.layers.time import TimeLayer
+from stgraph.layers.time import TimeLayer, gru_over_time
 from stgraph.layers.update import (
     AddUpdate,
     MLPUpdate,
@@ -74,6 +74,7 @@ __all__ = [
     "Recent",
     "Remap",
     "ReplaceUpdate",
+    "RowNorm",
     "RunningMean",
     "ScaleUpdate",
     "Scaled",
@@ -85,5 +86,6 @@ __all__ = [
     "TemporalLayer",
     "TimeLayer",
     "Update",
+    "gru_over_time",
     "mean_over_time",
 ]

@@ -1,4 +1,4 @@
-"""Normalisation over all nodes, or all messages, of a frame; over all nodes of a clip."""
+"""Normalisation over all nodes, or all messages, of a frame; of each alone; of a clip's nodes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stgraph.graph import Layout, clips_of, frame_of, layout_of, slots
 from stgraph.kernels import precise
 from stgraph.layers.base import TemporalLayer
 
-__all__ = ["ClipNorm", "FrameNorm", "NodeNorm"]
+__all__ = ["ClipNorm", "FrameNorm", "NodeNorm", "RowNorm"]
 
 
 class FrameNorm(nn.Module):
@@ -70,6 +70,29 @@ class FrameNorm(nn.Module):
     def extra_repr(self) -> str:
         """Options, as ``print(module)`` shows them."""
         return f"{self.channels}, eps={self.eps}"
+
+
+class RowNorm(FrameNorm):
+    r"""Layer normalisation of every row by itself: of a node, or of a message.
+
+    .. math:: y = \frac{x - \mathrm{E}_c[x]}{\sqrt{\mathrm{Var}_c[x] + ε}} ⊙ γ + β
+
+    It stands where a :class:`FrameNorm` does, ``ConcatSend(channels, norm=RowNorm)``. There all
+    rows of a frame have one scale, so that some of them are louder than others; here each has its
+    own. Of no paper. As a layer of a schedule take ``PerNode(torch.nn.LayerNorm(channels))``.
+
+    Args:
+        channels: C.
+        eps: ε.
+    """
+
+    def forward(self, x: Tensor, frame: Tensor, frames: int) -> Tensor:
+        """Rows ``x [R, C]``, whatever their frames."""
+        return self.dense(x)
+
+    def dense(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Rows ``x […, C]``; what stands for one that is absent is never read."""
+        return F.layer_norm(x, (x.size(-1),), self.weight, self.bias, self.eps)
 
 
 class NodeNorm(FrameNorm):

@@ -11,7 +11,7 @@ from stgraph.graph import clips_of, from_dense, presence, slots, to_dense
 from stgraph.layers.base import TemporalLayer
 from stgraph.recurrence import Memory, Recurrent, check_cell, scan
 
-__all__ = ["TimeLayer"]
+__all__ = ["TimeLayer", "gru_over_time"]
 
 
 def absences(
@@ -125,3 +125,21 @@ class TimeLayer(TemporalLayer, Recurrent):
     def extra_repr(self) -> str:
         """Options, as ``print(module)`` shows them."""
         return "" if self.forget_after is None else f"forget_after={self.forget_after}"
+
+
+def gru_over_time(channels: int) -> TimeLayer:
+    """A :class:`TimeLayer` of a GRU that keeps the width, as a configuration can name it.
+
+    (PyTorch's own class refuses a ``proj_size``, and a configuration says every option.)
+
+    Args:
+        channels: C, width that comes in and goes out.
+
+    Examples:
+        >>> gru_over_time(32)
+        TimeLayer(
+          (cell): GRU(32, 32)
+        )
+    """
+    width = integer("channels", channels)
+    return TimeLayer(nn.GRU(width, width))

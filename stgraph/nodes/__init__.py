@@ -17,6 +17,7 @@ from stgraph.nodes.grid import GridNodes
 from stgraph.nodes.masks import MaskNodes
 from stgraph.nodes.mean_shift import MeanShiftRegions, MeanShiftState
 from stgraph.nodes.points import PointNodes
+from stgraph.nodes.refined import RefinedRegions
 from stgraph.nodes.saliency import Change, Contrast, Energy, FilterEnergy, LearnedSaliency, Saliency
 from stgraph.nodes.semantic import HourGlass, SemanticNodes, spatial_softmax
 from stgraph.nodes.slots import SlotNodes
@@ -52,6 +53,7 @@ __all__ = [
     "NodeExtractor",
     "NodeState",
     "PointNodes",
+    "RefinedRegions",
     "Regions",
     "Saliency",
     "SemanticNodes",

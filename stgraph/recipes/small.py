@@ -36,6 +36,7 @@ from stgraph.nodes import (
     Windows,
     grid_anchors,
 )
+from stgraph.recipes.dyreg import dyreg_block
 from stgraph.recipes.recorded import recipe
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "frames_small",
     "motion_classes",
     "motion_small",
+    "residual_small",
     "small_followers",
     "small_grid",
     "small_regions",
@@ -142,6 +144,26 @@ def dyreg_small(
         schedule=("position", "norm", *("time", "space") * times("rounds", rounds), "last"),
     )
     return GraphClassifier(TinyCNN(1), net, num_classes, Readout("mean"))
+
+
+@recipe
+def residual_small(num_classes: int = 11, nodes: NodeExtractor | None = None) -> CNNClassifier:
+    """DyReG's form at the size of :func:`dyreg_small`: a block in a CNN, an identity at first.
+
+    The CNN of :func:`frames_small` with :func:`~stgraph.recipes.dyreg_block` of one round behind
+    its convolutions, averaged over places and frames.
+
+    Args:
+        num_classes: K; 11 for pairs of 5 digit classes and none.
+        nodes: the extractor; :func:`small_regions` by default.
+    """
+    nodes = small_regions() if nodes is None else nodes
+    cnn = nn.Sequential()
+    cnn.add_module("features", TinyCNN(1))
+    cnn.add_module("pool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    cnn.add_module("fc", nn.Linear(32, num_classes))
+    block = dyreg_block(nodes, 32, map_size=12, rounds=1)
+    return CNNClassifier(insert(cnn, {"features": block}, input_size=(1, 48, 48)), num_classes)
 
 
 @recipe

@@ -13,16 +13,18 @@ from typing import Any
 
 import torch
 import yaml
+from lightning.pytorch import LightningDataModule
 
 from stgraph.checks import InputError
 from stgraph.datasets.pieces import Pieces
 from stgraph.reading import reason
 from stgraph.runs.command import Command
-from stgraph.studies.file import Row, Study
+from stgraph.studies.file import ANSWERS, Row, Study
 from stgraph.studies.merging import value_at
-from stgraph.studies.plan import Run, configuration, digest
-from stgraph.training.batches import check_labels
+from stgraph.studies.plan import Run, configuration, digest, trains
+from stgraph.training.batches import check_labels, mean_of_views, one_view_each
 from stgraph.training.data import clips_of_stage, validates
+from stgraph.training.module import ClassificationModule
 
 __all__ = ["all_runs", "resolved"]
 
@@ -102,23 +104,45 @@ def _check_answer(told: Mapping[str, Any], study: Study) -> None:
         command = Command(["fit", "--config", path], run=False)
     if command.trainer.world_size > 1:
         raise InputError("trainer.devices", "one device a run", command.trainer.world_size)
-    data = command.datamodule
-    if study.weights == "best" and not validates(data):
+    data, module = command.datamodule, command.model.eval()
+    trained = trains(told)
+    if trained and study.weights == "best" and not validates(data):
         raise InputError("weights", "`last`, where nothing is validated", "`best`")
     clips_of_stage(data, "test")
-    clips = replace(clips_of_stage(data, "train"), num_workers=0)
+    stages = ["train"] if trained else []
+    if not trained or study.metric not in ANSWERS:
+        stages.append("test")
+    with torch.no_grad():
+        for stage in stages:
+            _check_stage(module, data, stage, study.metric)
+
+
+def _check_stage(
+    module: ClassificationModule, data: LightningDataModule, stage: str, metric: str
+) -> None:
+    """Answer two clips of a stage, and compute what the stage does of the answer."""
+    clips = replace(clips_of_stage(data, stage), num_workers=0)
     batch = next(iter(Pieces(clips, [(0, range(min(2, len(clips))))], skip=True))).batch
     if batch is None:  # none of them can be read, which the run itself may leave out
         return
-    module = command.model.eval()
-    with torch.no_grad():
-        answer = module.answer(batch)
-        classes = answer.logits.size(1)
-        if study.metric == "top5" and classes <= 5:
-            raise InputError("metric", "`top1`, with five classes or fewer", f"top5 of {classes}")
-        check_labels(batch["label"], answer.logits)
-        if module.auxiliary is not None:
-            module.auxiliary(answer, {**batch, "video": module.scale(batch["video"])})
+    answer = module.answer(batch)
+    classes = answer.logits.size(1)
+    if metric == "top5" and classes <= 5:
+        raise InputError("metric", "`top1`, with five classes or fewer", f"top5 of {classes}")
+    check_labels(batch["label"], answer.logits)
+    flat, views = one_view_each(batch)
+    if stage == "test":
+        measured: dict[str, Any] = {}
+        measures: Any = module.measures["test"]
+        for measure in measures:
+            logits = mean_of_views(answer.logits, views)
+            measure.update(logits, answer, {**flat, "label": batch["label"]})
+            measured |= measure.compute()
+        if metric not in (*ANSWERS, *measured):
+            known = "`top1`, where the model has no regions or the clips no `box`"
+            raise InputError("metric", known, metric)
+    elif module.auxiliary is not None:
+        module.auxiliary(answer, {**flat, "video": module.scale(flat["video"])})
 
 
 @contextmanager

@@ -13,7 +13,9 @@ from stgraph.reading import read_yaml
 
 __all__ = ["HeldOut", "Row", "Study", "read_study"]
 
-METRICS = ("top1", "top5")
+ANSWERS = ("top1", "top5")
+"""Metrics of each clip: shares of the clips."""
+METRICS = (*ANSWERS, "iou")
 WEIGHTS = ("best", "last")
 _STUDY = (
     *("title", "about", "base", "set", "seeds", "seeded", "rows"),
@@ -77,7 +79,7 @@ class Study:
         changes: of the base configuration, in all rows.
         title: of the page.
         about: a paragraph or two.
-        metric: ``top1`` or ``top5``.
+        metric: ``top1`` or ``top5``; or ``iou``, of regions with true boxes (DyReG's score).
         weights: which are tested, ``best`` in validation or ``last``.
         held_out: the clips of the test.
         tried: how many settings were tried before, and on which clips.

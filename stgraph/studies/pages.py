@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from stgraph.studies.file import ANSWERS
 from stgraph.studies.summary import Line, lines, reference_of
-from stgraph.studies.table import percent, points, probability, reached, totals
+from stgraph.studies.table import of_test, points, probability, reached, regions_of, totals
 from stgraph.viz import Report
 from stgraph.viz.colours import RUN_COLOURS
 from stgraph.viz.curves import OBJECTS, minutes
@@ -44,7 +45,7 @@ def page(summary: Mapping[str, Any]) -> Report:
     report.text(" ".join(totals(summary)).replace("**", ""))
     _curves(report, summary, found)
     _paired(report, summary, found)
-    _objects(report, found)
+    _objects(report, summary, found)
     _notes(report, found)
     _runs(report, summary)
     return report
@@ -74,7 +75,9 @@ def _results(report: Report, summary: Mapping[str, Any], found: Sequence[Line]) 
 
 def _curves(report: Report, summary: Mapping[str, Any], found: Sequence[Line]) -> None:
     metric = summary["metric"]
-    if not any(metric in point for line in found for one in line.results for point in one["curve"]):
+    measured = [point for line in found for one in line.results for point in one["curve"]]
+    known = {name for point in measured for name in point}
+    if metric not in known:
         return
     report.heading("Curves")
     report.figure(
@@ -84,7 +87,7 @@ def _curves(report: Report, summary: Mapping[str, Any], found: Sequence[Line]) -
         wide=True,
     )
     for name, title in OBJECTS.items():
-        if any(name in point for line in found for one in line.results for point in one["curve"]):
+        if name in known - {metric}:
             report.figure(
                 _figure(found, name, title, 1),
                 alt=f"{title} against the clips seen, a line for each run",
@@ -139,16 +142,17 @@ def _paired(report: Report, summary: Mapping[str, Any], found: Sequence[Line]) -
     report.table(heads, rows)
 
 
-def _objects(report: Report, found: Sequence[Line]) -> None:
-    known = [line for line in found if any(line.object_mean(name) is not None for name in OBJECTS)]
-    if not known:
+def _objects(report: Report, summary: Mapping[str, Any], found: Sequence[Line]) -> None:
+    measured = regions_of(summary, found)
+    if not measured:
         return
     report.heading("Regions")
     rows = []
-    for line in known:
-        means = [line.object_mean(name) for name in OBJECTS]
-        rows.append((line.name, *("–" if mean is None else f"{mean:.3f}" for mean in means)))
-    report.table(("row", *OBJECTS.values()), rows, caption="Mean over seeds, on the test clips.")
+    for line in found:
+        means = [line.object_mean(name) for name in measured]
+        if any(mean is not None for mean in means):
+            rows.append((line.name, *("–" if mean is None else f"{mean:.3f}" for mean in means)))
+    report.table(("row", *measured.values()), rows, caption="Mean over seeds, on the test clips.")
 
 
 def _notes(report: Report, found: Sequence[Line]) -> None:
@@ -162,12 +166,11 @@ def _runs(report: Report, summary: Mapping[str, Any]) -> None:
         return
     rows = []
     for one in summary["results"]:
-        test = one["test"]
         commit = one["commit"] or "unknown"
         rows.append(
             (
                 f"{one['row']}, seed {one['seed']}",
-                f"{percent(test['value'])} ({percent(test['low'])} to {percent(test['high'])})",
+                of_test(one["test"]),
                 f"{one['clips']:,}" + (f" + {one['shown_first']:,}" if one["shown_first"] else ""),
                 minutes(one["times"]["training"]),
                 one["device"] if one["device"] != "CPU" else one["machine"],
@@ -176,5 +179,7 @@ def _runs(report: Report, summary: Mapping[str, Any]) -> None:
             )
         )
     report.heading("Runs")
-    heads = ("run", "accuracy, % (Wilson)", "clips", "training", "machine", "threads", "commit")
+    metric = summary["metric"]
+    reached_by = "accuracy, % (Wilson)" if metric in ANSWERS else f"{metric}, %"
+    heads = ("run", reached_by, "clips", "training", "machine", "threads", "commit")
     report.table(heads, rows)

@@ -14,9 +14,9 @@ from stgraph.checks import InputError
 from stgraph.reading import read_json, read_yaml
 from stgraph.runs.folder import run_folder
 from stgraph.studies.file import Row, Study
-from stgraph.studies.merging import changed
+from stgraph.studies.merging import changed, value_at
 
-__all__ = ["Run", "configuration", "digest", "read_result", "set_aside", "state"]
+__all__ = ["Run", "configuration", "digest", "read_result", "set_aside", "state", "trains"]
 
 RESULT, PLAN, LOG, PROGRESS = "result.json", "plan.json", "log.txt", "progress"
 ELSEWHERE, UNFINISHED, FAILED = 75, 76, 1
@@ -82,6 +82,11 @@ def configuration(study: Study, row: Row, seed: int, runs: str) -> dict[str, Any
     made = changed(made, dict.fromkeys(study.seeded, seed))
     name = f"{study.name}/{row.folder}/seed{seed}"
     return {**made, "seed_everything": seed, "runs": runs, "run": name}
+
+
+def trains(configuration: Mapping[str, Any]) -> bool:
+    """Whether a run is trained at all: one of 0 epochs or 0 steps is tested as it was built."""
+    return 0 not in [value_at(configuration, f"trainer.max_{of}") for of in ("epochs", "steps")]
 
 
 def digest(study: Study, resolved: Mapping[str, Any], seed: int) -> str:

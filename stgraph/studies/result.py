@@ -9,13 +9,13 @@ from typing import Any
 from torch import nn
 
 from stgraph.metrics.answers import wilson
+from stgraph.studies.file import ANSWERS
 from stgraph.studies.measuring import Curve
 from stgraph.viz.about import About
 
 __all__ = ["result_of"]
 
 CONFIDENCE = 0.95
-_ANSWERS = ("loss", "top1", "top5")
 
 
 def result_of(
@@ -49,10 +49,8 @@ def result_of(
         shown_first: clips that were shown before the training.
     """
     metric = str(job["metric"])
-    clips = int(each_clip["clips"])
-    right = round(figures[f"test/{metric}"] * clips)
-    low, high = wilson(right, clips, CONFIDENCE)
     measured = _known({name.removeprefix("test/"): value for name, value in figures.items()})
+    of_answers = ("loss", *ANSWERS)
     commit, _, changes = about.commit.partition(" ")
     return {
         "study": job["study"],
@@ -61,15 +59,12 @@ def result_of(
         "digest": job["digest"],
         "test": {
             "metric": metric,
-            "value": right / clips if clips else None,
-            "low": low,
-            "high": high,
-            "interval": f"Wilson, {CONFIDENCE:.0%}",
-            "weights": job["weights"],
-            "answers": {name: measured[name] for name in _ANSWERS if name in measured},
+            **_reached(metric, figures[f"test/{metric}"], int(each_clip["clips"])),
+            "weights": job["weights"] if steps else "as built",
+            "answers": {name: measured[name] for name in of_answers if name in measured},
             "each_clip": dict(each_clip),
         },
-        "objects": {name: value for name, value in measured.items() if name not in _ANSWERS},
+        "objects": {name: value for name, value in measured.items() if name not in of_answers},
         "clips": curve.clips,
         "shown_first": shown_first,
         "steps": steps,
@@ -89,6 +84,16 @@ def result_of(
             "sessions": curve.sessions,
         },
     }
+
+
+def _reached(metric: str, figure: float, clips: int) -> dict[str, Any]:
+    """A figure of the test; that of regions, a ratio of means, has no interval over the clips."""
+    if metric not in ANSWERS:
+        return {"value": figure, "low": None, "high": None, "interval": None}
+    right = round(figure * clips)
+    low, high = wilson(right, clips, CONFIDENCE)
+    value = right / clips if clips else None
+    return {"value": value, "low": low, "high": high, "interval": f"Wilson, {CONFIDENCE:.0%}"}
 
 
 def _known(values: Mapping[str, float]) -> dict[str, float]:

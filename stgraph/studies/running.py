@@ -27,6 +27,9 @@ _LOOK = 0.2  # seconds between two looks at the processes
 _PATIENCE = 60.0  # seconds that a process has to end after a second signal
 
 Kind = Literal["done", "failed", "elsewhere", "unfinished"]
+"""What has become of a run."""
+Told = Literal[Kind, "taken over"]
+"""What is told of a run: that it has ended, or that it is to be done after all."""
 
 
 @dataclass
@@ -52,7 +55,7 @@ def carry_out(
     runs: Sequence[Run],
     jobs: int,
     threads: int,
-    tell: Callable[[Run, Kind], None],
+    tell: Callable[[Run, Told], None],
     look: Callable[[Sequence[Run]], None],
 ) -> Outcome:
     """Do runs, each in a process of its own.
@@ -65,7 +68,8 @@ def carry_out(
         runs: what is to be done, in order.
         jobs: processes at a time.
         threads: of each; a run that was begun goes on with as many as it began with.
-        tell: called when a run has ended.
+        tell: called when a run has ended, or is left to another process; and when it is taken over
+            from that one, which has left it before its end.
         look: called again and again with the runs that are being done.
     """
     outcome = Outcome()
@@ -86,6 +90,8 @@ def carry_out(
                 # Whoever did them may have been killed meanwhile.
                 left = [run for run in outcome.elsewhere if _without_starting(run) is None]
                 waiting.extend(left)
+                for run in left:
+                    tell(run, "taken over")
                 outcome.elsewhere = [run for run in outcome.elsewhere if run not in left]
             look([one.run for one in started])
             time.sleep(_LOOK if started else 0)
@@ -143,7 +149,7 @@ def _start(study: Study, run: Run, threads: int) -> subprocess.Popen[str]:
     return process
 
 
-def _note(outcome: Outcome, run: Run, kind: Kind, tell: Callable[[Run, Kind], None]) -> None:
+def _note(outcome: Outcome, run: Run, kind: Kind, tell: Callable[[Run, Told], None]) -> None:
     found: list[Run] = getattr(outcome, kind)
     found.append(run)
     tell(run, kind)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stgraph.studies.file import Study
+from stgraph.studies.file import ANSWERS, Study
 from stgraph.studies.measuring import unpack
 from stgraph.studies.plan import Run, read_result
 from stgraph.studies.statistics import Mean, Paired, holm, mean_of, paired
@@ -113,7 +113,7 @@ def _against(line: Line, reference: Line) -> Paired | None:
     tests = [(mine[seed]["test"], theirs[seed]["test"]) for seed in seeds]
     answers = [
         (unpack(one["each_clip"]), unpack(other["each_clip"]))
-        if one["each_clip"]["labels"] == other["each_clip"]["labels"]
+        if one["metric"] in ANSWERS and one["each_clip"]["labels"] == other["each_clip"]["labels"]
         else None
         for one, other in tests
     ]

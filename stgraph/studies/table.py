@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from stgraph.studies.file import ANSWERS
 from stgraph.studies.summary import Line, lines, reference_of
 from stgraph.viz.curves import OBJECTS
 
-__all__ = ["markdown", "percent", "points", "probability", "reached", "totals"]
+__all__ = [
+    "markdown",
+    "of_test",
+    "percent",
+    "points",
+    "probability",
+    "reached",
+    "regions_of",
+    "totals",
+]
 
 
 def markdown(summary: Mapping[str, Any], level: int = 1) -> str:
@@ -68,8 +78,29 @@ def reached(line: Line) -> str:
     value, interval = line.mean
     if interval is not None:
         return f"{percent(value)} ± {percent(interval.high - value)}"
-    test = line.results[0]["test"]
-    return f"{percent(value)} ({percent(test['low'])} to {percent(test['high'])})"
+    return of_test(line.results[0]["test"])
+
+
+def of_test(test: Mapping[str, Any], sign: str = "") -> str:
+    """What a run reached in its test, with its interval over the clips if there is one.
+
+    Examples:
+        >>> of_test({"value": 0.39, "low": None, "high": None}, " %")
+        '39.0 %'
+    """
+    said = percent(test["value"]) + sign
+    if test["low"] is None:
+        return said
+    return f"{said} ({percent(test['low'])} to {percent(test['high'])})"
+
+
+def regions_of(summary: Mapping[str, Any], found: Sequence[Line]) -> dict[str, str]:
+    """What was measured of regions beside the metric of the study: names, and words for them."""
+    return {
+        name: words
+        for name, words in OBJECTS.items()
+        if name != summary["metric"] and any(line.object_mean(name) is not None for line in found)
+    }
 
 
 def totals(summary: Mapping[str, Any]) -> list[str]:
@@ -85,8 +116,9 @@ def totals(summary: Mapping[str, Any]) -> list[str]:
         labels = {one["test"]["each_clip"]["labels"] for one in results}
         same = "the same for all runs" if len(labels) == 1 else "**not the same for all runs**"
         said.append(f"{counts} test clips, {same}.")
-        said.append("± is half of Student's 95 % interval over seeds; of a row with one seed the")
-        said[-1] += " brackets are Wilson's 95 % interval over the clips."
+        of_seeds = "± is half of Student's 95 % interval over seeds"
+        of_clips = "; of a row with one seed the brackets are Wilson's 95 % interval over the clips"
+        said.append(of_seeds + of_clips * (summary["metric"] in ANSWERS) + ".")
         for name, title in (("machine", "Machine"), ("device", "Device"), ("commit", "Commit")):
             values = sorted({_told(one, name) for one in results})
             said.append(f"{title}: {'; '.join(values)}.")
@@ -108,13 +140,11 @@ def _missing(summary: Mapping[str, Any]) -> str:
 
 def _table(summary: Mapping[str, Any], found: Sequence[Line]) -> str:
     papers = any(line.row["paper"] is not None for line in found)
-    objects = [
-        name for name in OBJECTS if any(line.object_mean(name) is not None for line in found)
-    ]
+    objects = regions_of(summary, found)
     reference = reference_of(summary, found)
     heads = ["row", *(["paper"] if papers else []), f"{summary['metric']}, %", "seeds", "clips"]
     heads += [f"to {reference}", "p"] if reference is not None else []
-    heads += [OBJECTS[name] for name in objects]
+    heads += objects.values()
     rows = [heads, ["---", *["---:"] * (len(heads) - 1)]]
     for line in found:
         paper = line.row["paper"]
@@ -134,7 +164,7 @@ def _clips(line: Line) -> str:
     """Clips seen in training, and those that were shown before."""
     counts = {(one["clips"], one["shown_first"]) for one in line.results}
     told = [f"{clips:,}" + (f" + {first:,}" if first else "") for clips, first in sorted(counts)]
-    return " or ".join(told) or "–"
+    return " or ".join("not trained" if count == "0" else count for count in told) or "–"
 
 
 def _against(line: Line) -> list[str]:

@@ -27,7 +27,7 @@ from stgraph.runs.folder import locked
 from stgraph.signals import Interrupted, handled
 from stgraph.studies.checking import resolved
 from stgraph.studies.measuring import Curve, EachClip
-from stgraph.studies.plan import ELSEWHERE, FAILED, PLAN, PROGRESS, RESULT, UNFINISHED
+from stgraph.studies.plan import ELSEWHERE, FAILED, PLAN, PROGRESS, RESULT, UNFINISHED, trains
 from stgraph.studies.result import result_of
 from stgraph.viz.about import about_here
 from stgraph.writing import write_whole
@@ -121,6 +121,8 @@ def main() -> int:
 def work(job: dict[str, Any], ending: _Ending | None = None) -> int:
     """Fit, or go on with it, test, and write the result.
 
+    A run of no steps is tested as it was built.
+
     Args:
         job: ``own``, the folder of the study's files of the run; its ``configuration``; ``study``,
             ``row``, ``seed``, ``digest``, ``metric``, ``weights`` and ``threads``.
@@ -157,14 +159,16 @@ def _alone(job: dict[str, Any], own: Path, ending: _Ending) -> int:
     write_whole(config, yaml.safe_dump(job["configuration"], sort_keys=False).encode())
     curve = Curve(own / PROGRESS)
     quiet = ["--trainer.enable_progress_bar=false"]
-    resumes = (own.parent / "checkpoints" / "last.ckpt").is_file()
-    last = ["--ckpt_path=last"] if resumes else []
-    fit = _Fit(["fit", "--config", str(config), *quiet, *last], curve, ending)
-    if fit.over:
-        return UNFINISHED
-    weights = f"--ckpt_path={job['weights']}"
-    k = int(job["metric"].removeprefix("top"))
-    words = ["test", "--config", str(config), *quiet, weights]
+    fit = None
+    if trains(job["configuration"]):
+        resumes = (own.parent / "checkpoints" / "last.ckpt").is_file()
+        last = ["--ckpt_path=last"] if resumes else []
+        fit = _Fit(["fit", "--config", str(config), *quiet, *last], curve, ending)
+        if fit.over:
+            return UNFINISHED
+    weights = [] if fit is None else [f"--ckpt_path={job['weights']}"]
+    words = ["test", "--config", str(config), *quiet, *weights]
+    k = 5 if job["metric"] == "top5" else 1
     test = _Test(words, Curve(own / PROGRESS), ending, k)
     result = result_of(
         job,
@@ -175,8 +179,8 @@ def _alone(job: dict[str, Any], own: Path, ending: _Ending) -> int:
         each_clip=test.model.measured["each_clip"],
         about=about_here("stgraph study"),
         device=_device(test),
-        steps=fit.trainer.global_step,
-        shown_first=sum(getattr(one, "shown", 0) for one in _callbacks(fit)),
+        steps=0 if fit is None else fit.trainer.global_step,
+        shown_first=0 if fit is None else sum(getattr(one, "shown", 0) for one in _callbacks(fit)),
     )
     write_whole(own / RESULT, json.dumps(result, indent=1, allow_nan=False).encode())
     (own / PROGRESS).unlink(missing_ok=True)

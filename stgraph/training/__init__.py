@@ -2,11 +2,11 @@
 
 from stgraph.training.auxiliary import Auxiliary
 from stgraph.training.callbacks.memory_format import ChannelsLast
-from stgraph.training.callbacks.shown_first import ShowFirst
+from stgraph.training.callbacks.shown_first import ShowFirst, TeachFirst
 from stgraph.training.checkpoints import load_weights
 from stgraph.training.data import ClipData
 from stgraph.training.distill import KickStart
-from stgraph.training.groups import Group, TSMGroups, together
+from stgraph.training.groups import Group, RegionGroups, TSMGroups, together
 from stgraph.training.module import ClassificationModule
 from stgraph.training.node_classes import NodeClasses
 from stgraph.training.node_presence import NodePresence
@@ -21,7 +21,7 @@ from stgraph.training.schedules import (
     Schedule,
     WarmupCosine,
 )
-from stgraph.training.starts import from_imagenet, from_official, initialised
+from stgraph.training.starts import from_imagenet, from_official, initialised, opened
 
 __all__ = [
     "Auxiliary",
@@ -37,10 +37,12 @@ __all__ = [
     "NodePresence",
     "Oracle2D",
     "Plateau",
+    "RegionGroups",
     "Schedule",
     "ShowFirst",
     "Standardised",
     "TSMGroups",
+    "TeachFirst",
     "WarmupCosine",
     "from_imagenet",
     "from_official",
@@ -49,6 +51,7 @@ __all__ = [
     "kinetics",
     "load_weights",
     "model_of_run",
+    "opened",
     "raw",
     "signed",
     "together",

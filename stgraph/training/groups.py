@@ -14,8 +14,9 @@ from torch_geometric import nn as pyg
 
 from stgraph.checks import InputError
 from stgraph.layers import FrameNorm, MapNorm, Scaled
+from stgraph.nodes import NodeExtractor
 
-__all__ = ["Group", "Groups", "TSMGroups", "build", "together"]
+__all__ = ["Group", "Groups", "RegionGroups", "TSMGroups", "build", "together"]
 
 
 class Group(NamedTuple):
@@ -36,6 +37,39 @@ Groups = Callable[[nn.Module], Sequence[Group]]
 def together(module: nn.Module) -> list[Group]:
     """Put all that learns into one group, as the papers do on the digits."""
     return [Group("all", [p for p in module.parameters() if p.requires_grad])]
+
+
+class RegionGroups:
+    """What finds the nodes learns at a rate of its own: all parameters of extractors.
+
+    Args:
+        rate: what the optimiser's rate is multiplied by for them.
+        decay: the same of the weight decay.
+
+    Raises:
+        InputError: when called with a module whose extractors, if it has any, learn nothing.
+
+    Examples:
+        >>> from stgraph.recipes import dyreg_small
+        >>> for group in RegionGroups(rate=0.1)(dyreg_small()):
+        ...     print(group.name, len(group.parameters), group.rate)
+        rest 34 1.0
+        regions 33 0.1
+    """
+
+    def __init__(self, rate: float, decay: float = 1.0) -> None:
+        self.rate, self.decay = rate, decay
+
+    def __call__(self, module: nn.Module) -> list[Group]:
+        """Sort the parameters of a module that learn."""
+        extractors = [part for part in module.modules() if isinstance(part, NodeExtractor)]
+        regions = {id(p) for part in extractors for p in part.parameters() if p.requires_grad}
+        if not regions:
+            raise InputError("model", "one whose regions learn", f"{len(extractors)} extractors")
+        learning = [p for p in module.parameters() if p.requires_grad]
+        rest = [p for p in learning if id(p) not in regions]
+        own = Group("regions", [p for p in learning if id(p) in regions], self.rate, self.decay)
+        return [Group("rest", rest), own] if rest else [own]
 
 
 _MAPS = (

@@ -20,7 +20,7 @@ class Oracle2D(nn.Module):
     """Answers with the likeliest label for the digits of a clip (DyReG, "2D oracle").
 
     It is told the classes, as the hint ``digit_class``, and looks at no frame. There is nothing to
-    be trained in it but one number that changes no answer, so that a run takes it like any model.
+    be trained in it: it is tested alone.
 
     Args:
         clips: data set whose rules of synchrony it knows; only its options are read.
@@ -44,7 +44,6 @@ class Oracle2D(nn.Module):
         super().__init__()
         self.clips = clips
         self.num_classes = num_classes
-        self.scale = nn.Parameter(torch.ones(()))
 
     def forward(
         self, video: Tensor, state: Any = None, digit_class: Tensor | None = None
@@ -54,6 +53,5 @@ class Oracle2D(nn.Module):
             expected = "`digit_class: digit_class`, the classes that it is told"
             raise InputError("model.hints", expected, "none")
         known = torch.from_numpy(oracle_answers(self.clips, digit_class.cpu().numpy()))
-        one = F.one_hot(known.to(video.device), self.num_classes)  # [B, K]
-        logits = 1 + one * self.scale.square()
+        logits = F.one_hot(known.to(video.device), self.num_classes).float()  # [B, K]
         return Answer(logits, None, None, None)

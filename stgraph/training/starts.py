@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
 
 from stgraph.backbones import inflate
-from stgraph.checks import choice
+from stgraph.checks import InputError, choice
 from stgraph.classifiers import CNNClassifier
 from stgraph.initialise import STARTS
 from stgraph.insertion import remove
+from stgraph.model import GraphBlock
 from stgraph.weights import imagenet_weights, load_imagenet, load_official
 
-__all__ = ["from_imagenet", "from_official", "initialised"]
+__all__ = ["from_imagenet", "from_official", "initialised", "opened"]
 
 
 def from_imagenet(
@@ -86,4 +88,33 @@ def initialised(model: nn.Module, how: str) -> nn.Module:
         InputError: on another name.
     """
     STARTS[choice("how", how, STARTS)](model)
+    return model
+
+
+def opened(model: nn.Module, scale: float = 1.0) -> nn.Module:
+    """Let the graph blocks in a CNN begin with their residuals at a scale, not at 0.
+
+    At 0, as in the papers, a block is an identity, which leaves a trained CNN as it was; and
+    nothing in the block but its last norm learns in the very first step. In a configuration::
+
+        class_path: stgraph.training.opened
+        init_args:
+          model: {class_path: stgraph.recipes.dyreg_multi_sync_mnist}
+
+    Args:
+        model: with one or more :class:`~stgraph.model.GraphBlock`.
+        scale: γ of the last norm of each block.
+
+    Returns:
+        The model.
+
+    Raises:
+        InputError: when it has no such block.
+    """
+    blocks = [part for part in model.modules() if isinstance(part, GraphBlock)]
+    if not blocks:
+        raise InputError("model", "one with graph blocks", type(model).__name__)
+    for block in blocks:
+        weight: Any = block.norm.weight
+        nn.init.constant_(weight, scale)
     return model

@@ -11,7 +11,7 @@ from stgraph import SpaceTimeGraph
 from stgraph.checks import InputError
 from stgraph.edges import FullEdges
 from stgraph.graph import presence, to_dense
-from stgraph.layers import ClipNorm, FrameNorm, NodeNorm
+from stgraph.layers import ClipNorm, ConcatSend, FrameNorm, NodeNorm, RowNorm, SpaceLayer
 from stgraph.nodes import GridNodes
 
 
@@ -25,6 +25,27 @@ def by_hand(values: torch.Tensor, norm: FrameNorm, eps: float) -> torch.Tensor:
     """Rows ``[R, C]`` normalised together."""
     centred = values - values.mean()
     return centred / (centred.square().mean() + eps).sqrt() * norm.weight + norm.bias
+
+
+def test_a_row_is_normalised_by_its_own_mean_and_variance():
+    norm = awake(RowNorm(8, 0.3))
+    x = torch.randn(5, 3, 8, dtype=torch.float64) * 3 + 1
+    expected = torch.stack([by_hand(row, norm, 0.3) for row in x.flatten(0, 1)]).view_as(x)
+    torch.testing.assert_close(norm.dense(x), expected, rtol=1e-12, atol=1e-12)
+    rows, frame = x.flatten(0, 1), torch.arange(15) // 4
+    same = norm(rows, frame, 4), norm.dense(x, torch.rand(5, 3) < 0.5).flatten(0, 1)
+    for other in same:  # whatever else is in the frame
+        torch.testing.assert_close(other, expected.flatten(0, 1), rtol=1e-12, atol=1e-12)
+
+
+def test_messages_that_are_normalised_by_themselves_are_the_same_dense_and_sparse(graph):
+    graph = FullEdges()(graph)
+    x = torch.randn_like(graph.x)
+    layer = SpaceLayer(8, ConcatSend(8, norm=RowNorm)).double()
+    awake(layer.send.norm)
+    dense = layer(x, graph)
+    layer.path = "sparse"
+    torch.testing.assert_close(layer(x, graph), dense, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("eps", [1e-12, 1e-5, 0.3])

@@ -139,6 +139,17 @@ def test_small_models_learn_what_they_are_shown(nodes):
     assert losses[-1] < 0.5 * losses[0]
 
 
+def test_the_small_block_is_an_identity_at_first():
+    torch.manual_seed(0)
+    model, video = recipes.residual_small().eval(), torch.rand(2, 3, 1, 48, 48)
+    plain = recipes.frames_small().eval()
+    plain.load_state_dict(model.state_dict(), strict=False)
+    with torch.no_grad():
+        answer = model(video)
+        torch.testing.assert_close(answer.logits, plain(video).logits)
+    assert tuple(answer.graph.kernel.shape) == (2 * 3 * 9, 12, 12)
+
+
 ABLATIONS = {
     "all-temp": schedules.all_temp,
     "1-temp": schedules.one_temp,
@@ -255,6 +266,7 @@ STEPS = {
     ),
     "dyreg_small": (recipes.dyreg_small, (2, 3, 1, 32, 32)),
     "frames_small": (recipes.frames_small, (2, 3, 1, 48, 48)),
+    "residual_small": (recipes.residual_small, (2, 3, 1, 48, 48)),
     "motion_classes": (recipes.motion_classes, (2, 3, 1, 64, 64)),
     "motion_small": (recipes.motion_small, (2, 3, 1, 48, 48)),
     "small_video": (lambda: recipes.small_video(4), (2, 3, 3, 48, 48)),

@@ -104,6 +104,20 @@ def test_five_answers_of_five_classes_are_no_measure(study: Study) -> None:
         runs_of(study(rows=rows, metric="top5"))
 
 
+def test_what_is_not_trained_needs_no_clips_to_train_on(study: Study) -> None:
+    untrained = {"trainer.max_epochs": 0, "data.train": None, "data.val": None}
+    rows = [{"name": "As built", "set": untrained}, {"name": "Trained"}]
+    assert len(runs_of(study(rows=rows))) == 2
+    rows[0]["set"] = untrained | {"model.model.classes": 3}
+    with pytest.raises(InputError, match=r"row 'As built': .*label: expected 0 to 2"):
+        runs_of(study(rows=rows))
+
+
+def test_regions_are_compared_only_where_there_are_any(study: Study) -> None:
+    with pytest.raises(InputError, match=r"row 'Narrow': .*metric: expected `top1`, where the mod"):
+        runs_of(study(metric="iou"))
+
+
 def test_clips_of_the_test_are_the_same_for_all_rows(study: Study) -> None:
     data = {"class_path": "parts_of_a_user.Noise", "init_args": {"clips": 8, "seed": 9}}
     read = read_study(study(held_out={"about": "8 clips", "data": data}))

@@ -55,7 +55,7 @@ def test_what_a_file_says(study: Callable[..., str]) -> None:
         ({"seeds": []}, "seeds: expected different whole numbers"),
         ({"seeds": [-1]}, "seeds: expected a whole number of at least 0"),
         ({"seeds": True}, "seeds: expected a list"),
-        ({"metric": "iou"}, "metric: expected one of 'top1', 'top5'"),
+        ({"metric": "recall"}, "metric: expected one of 'top1', 'top5', 'iou'"),
         ({"weights": "first"}, "weights: expected one of 'best', 'last'"),
         ({"reference": "Other"}, "reference: expected one of 'Narrow', 'Wide'"),
     ],

@@ -27,3 +27,16 @@ def test_what_was_done_before_or_by_others_makes_it_no_faster() -> None:
     assert pace.look({"b": 1.0}, now=6.0) == (pytest.approx(2.0), pytest.approx(60.0))
     pace.end("b")
     assert pace.look({"c": 0.0}, now=6.0) == (pytest.approx(2.0), pytest.approx(60.0))
+
+
+def test_a_run_that_is_taken_over_counts_once() -> None:
+    pace = Pace(2, now=0.0)
+    pace.end("a")
+    pace.end("b")  # another process does it
+    assert pace.look({}, now=10.0)[0] == 2
+    pace.take_over("b")
+    assert pace.look({}, now=10.0)[0] == 1
+    assert pace.look({"b": 0.25}, now=10.0) == (pytest.approx(1.25), None)
+    assert pace.look({"b": 0.5}, now=20.0) == (pytest.approx(1.5), pytest.approx(40.0))
+    pace.end("b")
+    assert pace.look({}, now=40.0)[0] == 2

@@ -59,9 +59,10 @@ def test_every_name_of_a_file_stands_on_the_page() -> None:
         assert f"`{name}`" in PAGES["studies"], name
 
 
-def test_every_table_stands_on_the_page() -> None:
+def test_every_table_and_experiment_stands_on_the_page() -> None:
     found = set(re.findall(r"`(\w+\.yaml)`", PAGES["studies"]))
-    assert {path.name for path in (ROOT / "configs" / "tables").glob("*.yaml")} <= found
+    for folder in ("tables", "experiments"):
+        assert {path.name for path in (ROOT / "configs" / folder).glob("*.yaml")} <= found
 
 
 @pytest.mark.slow

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from stgraph.cli import main
 from stgraph.runs.folder import locked
 from stgraph.studies.checking import all_runs
 from stgraph.studies.file import read_study
+from stgraph.studies.pace import Pace
 from stgraph.studies.plan import Run, read_result
+from stgraph.studies.running import Told, carry_out
 
 Study = Callable[..., str]
 
@@ -169,6 +172,52 @@ def test_runs_of_another_process_are_left_to_it(
         assert main(["study", path]) == 0
     assert capsys.readouterr().out.count("another process does it") == 2
     assert "0 of 2 runs are done" in Path("runs/small/table.md").read_text()
+
+
+class Worker:
+    """A process that has done its run."""
+
+    stdin, returncode = None, 0
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def poll(self) -> int:
+        return self.returncode
+
+
+def test_a_run_that_another_process_has_left_is_taken_over_and_counted_once(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = runs_of(path := study())
+    told: list[tuple[str, str]] = []
+    pace, seen = Pace(2, now=0.0), list[float]()
+    stack = ExitStack()
+    stack.enter_context(locked(other.own, "run", "does", ()))
+
+    def tell(run: Run, kind: Told) -> None:
+        told.append((run.row.name, kind))
+        if kind == "taken over":
+            pace.take_over(run.name)
+        else:
+            pace.end(run.name)
+        if kind == "elsewhere":
+            stack.close()  # that process is killed
+
+    def look(doing: Sequence[Run]) -> None:
+        seen.append(pace.look({run.name: 0.5 for run in doing}, now=1.0)[0])
+
+    monkeypatch.setattr("stgraph.studies.running._start", Worker)
+    outcome = carry_out(read_study(path), [one, other], 2, 1, tell, look)
+    assert told == [
+        ("Wide", "elsewhere"),
+        ("Narrow", "done"),
+        ("Wide", "taken over"),
+        ("Wide", "done"),
+    ]
+    assert (outcome.done, outcome.elsewhere) == ([one, other], [])
+    assert max(seen) <= 2
+    assert seen[-1] == 2
 
 
 @pytest.mark.usefixtures("no_process")

@@ -195,3 +195,28 @@ def test_the_documentations_page_says_what_the_files_do(
     pages: Any = importlib.import_module("pages")
     written: Callable[[], str] = pages.reproduced
     assert (root / "docs" / "reproduction.md").read_text("utf-8") == written()
+
+
+def test_regions_are_compared_over_seeds_alone(summary: dict[str, Any]) -> None:
+    """A study of regions has an IoU in place of a share of the clips."""
+    summary["metric"] = "iou"
+    for one in summary["results"]:
+        one["test"] |= {"metric": "iou", "low": None, "high": None}
+        one["objects"] = {"iou": one["test"]["value"], "l2_r": 0.125}
+        if one["row"] == "C":
+            one |= {"clips": 0, "shown_first": 0, "steps": 0, "curve": []}
+    a, b, c = lines(summary)
+    assert b.against is not None
+    assert b.against.clips == (None, None, None)
+    assert b.against.p is not None
+    text = markdown(summary)
+    assert "| row | paper | iou, % | seeds | clips | to A | p | nearest region to an obj" in text
+    assert "IoU with objects" not in text  # which stands in a column already
+    assert "Wilson" not in text
+    assert "| not trained |" in text
+    html = page(summary).html()
+    assert "Wilson" not in html
+    summary["results"] = [one for one in summary["results"] if one["seed"] == 0]
+    assert "| 90.0 |" in markdown(summary)
+    assert a.mean is not None
+    assert c.mean is not None

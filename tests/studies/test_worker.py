@@ -18,7 +18,15 @@ from stgraph.runs.folder import locked
 from stgraph.studies.checking import all_runs
 from stgraph.studies.file import read_study
 from stgraph.studies.measuring import unpack
-from stgraph.studies.plan import ELSEWHERE, UNFINISHED, Run, read_result, set_aside, state
+from stgraph.studies.plan import (
+    ELSEWHERE,
+    UNFINISHED,
+    Run,
+    read_result,
+    set_aside,
+    state,
+    trains,
+)
 from stgraph.studies.worker import work
 
 Study = Callable[..., str]
@@ -43,10 +51,10 @@ def job(run: Run, **changes: Any) -> dict[str, Any]:
     }
 
 
-def timeless(run: Run) -> dict[str, Any]:
+def timeless(run: Run, sessions: int = 1) -> dict[str, Any]:
     result = read_result(run)
     assert result is not None
-    assert result.pop("times")["sessions"] >= 1
+    assert result.pop("times")["sessions"] >= sessions
     return result
 
 
@@ -116,6 +124,21 @@ def test_a_run_between_fit_and_test_is_tested_alone(study: Study) -> None:
     assert work(job(run)) == 0
     assert timeless(run) == whole
     assert (run.folder / "checkpoints" / "best.ckpt").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("of", ["epochs", "steps"])
+def test_a_run_of_no_steps_is_tested_as_it_was_built(of: str, study: Study) -> None:
+    run = first(study(rows=[{"name": "As built", "set": {f"trainer.max_{of}": 0}}]))
+    assert not trains(run.configuration)
+    assert work(job(run)) == 0
+    assert not list(run.folder.rglob("*.ckpt"))
+    found = timeless(run, sessions=0)
+    assert (found["clips"], found["steps"], found["curve"]) == (0, 0, [])
+    assert found["test"]["weights"] == "as built"
+    assert found["test"]["value"] == unpack(found["test"]["each_clip"]).mean()
+    assert main(["test", "--config", str(run.own / "run.yaml"), "--run", "plain"]) == 0
+    told = json.loads(Path("runs/plain/test.json").read_text())
+    assert found["test"]["value"] == pytest.approx(told["test/top1"])
 
 
 def test_a_run_that_is_done_is_not_done_again(study: Study) -> None:

@@ -11,7 +11,7 @@ from torch_geometric.nn import GATv2Conv, GCNConv
 from stgraph import recipes
 from stgraph.checks import InputError
 from stgraph.layers import GraphConv
-from stgraph.training import ClassificationModule, Group, TSMGroups, together
+from stgraph.training import ClassificationModule, Group, RegionGroups, TSMGroups, together
 from stgraph.training.groups import build
 
 MODELS: dict[str, Callable[[], nn.Module]] = {
@@ -248,3 +248,20 @@ def test_frozen_parameters_in_a_group_and_frozen_models_are_told() -> None:
     net.requires_grad_(False)
     with pytest.raises(InputError, match="model: expected parameters that learn, got frozen ones"):
         build(net, sgd)
+
+
+def test_regions_learn_at_a_rate_of_their_own():
+    module = ClassificationModule(recipes.dyreg_small())
+    regions = {id(p) for p in module.model.net.nodes.parameters()}
+    made = build(module, sgd, RegionGroups(rate=0.1, decay=0.5))
+    rest, own = made.param_groups
+    assert {id(p) for p in own["params"]} == regions
+    assert len(rest["params"]) + len(own["params"]) == len(list(module.parameters()))
+    assert own["lr"] == pytest.approx(0.01)
+    assert own["weight_decay"] == pytest.approx(0.005)
+    assert (rest["lr"], rest["weight_decay"]) == (0.1, 0.01)
+    in_a_cnn = build(recipes.residual_small(), sgd, RegionGroups(rate=3.0))
+    assert [entry["lr"] for entry in in_a_cnn.param_groups] == pytest.approx([0.1, 0.3])
+    for model in (recipes.frames_small(), recipes.dyreg_small(nodes=recipes.small_grid())):
+        with pytest.raises(InputError, match="model: expected one whose regions learn"):
+            build(model, sgd, RegionGroups(rate=0.1))

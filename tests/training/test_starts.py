@@ -6,7 +6,7 @@ import torch
 from stgraph import recipes
 from stgraph.backbones import resnet18, resnet50
 from stgraph.checks import InputError
-from stgraph.training import from_imagenet, from_official, initialised
+from stgraph.training import from_imagenet, from_official, initialised, opened
 
 
 def test_a_model_starts_from_images(tmp_path):
@@ -51,3 +51,18 @@ def test_a_model_starts_as_a_configuration_says(how, spread):
     assert cell.weight_hh_l0.std().item() == pytest.approx(spread, rel=0.05)
     with pytest.raises(InputError, match="how: expected one of 'glorot', 'he', 'pytorch', got 'x'"):
         initialised(model, "x")
+
+
+def test_blocks_may_begin_with_their_residuals():
+    torch.manual_seed(0)
+    model, video = recipes.residual_small(5).eval(), torch.rand(2, 3, 1, 48, 48)
+    with torch.no_grad():
+        identity = model(video).logits
+        assert opened(model, 0.5) is model
+        block = model.net.graph_blocks["features"]
+        assert bool((block.norm.weight == 0.5).all())
+        assert (model(video).logits - identity).abs().max() > 1e-3
+        opened(model, 0.0)
+        assert torch.equal(model(video).logits, identity)
+    with pytest.raises(InputError, match="model: expected one with graph blocks"):
+        opened(recipes.frames_small())

@@ -6,13 +6,15 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import GradClipAlgorithmType
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from stgraph.checks import InputError, integer
-from stgraph.datasets import ClipLoader
+from stgraph.datasets import ClipBatch, ClipLoader
+from stgraph.training.batches import check_labels
 from stgraph.training.groups import build
 
-__all__ = ["ShowFirst"]
+__all__ = ["ShowFirst", "TeachFirst"]
 
 
 class ShowFirst(Callback):
@@ -60,8 +62,7 @@ class ShowFirst(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show them, unless the run is resumed."""
         module: Any = pl_module
-        if getattr(module, "auxiliary", None) is None:
-            raise InputError("model.auxiliary", "one that learns from what is shown first", "none")
+        self._check(module)
         if trainer.world_size > 1:
             raise InputError("trainer.devices", "one, where clips are shown first", "several")
         if getattr(trainer.precision_plugin, "scaler", None) is not None:
@@ -69,6 +70,16 @@ class ShowFirst(Callback):
             raise InputError("trainer.precision", expected, trainer.precision)
         if trainer.ckpt_path is None and not self.shown:
             self._show(trainer, module)
+
+    def _check(self, module: Any) -> None:
+        """Check that there is something that learns from these clips."""
+        if getattr(module, "auxiliary", None) is None:
+            raise InputError("model.auxiliary", "one that learns from what is shown first", "none")
+
+    def _loss(self, module: Any, batch: ClipBatch) -> Tensor:
+        """What is learnt of a batch."""
+        loss: Tensor = module.auxiliary(module.answer(batch), batch)
+        return loss
 
     def _show(self, trainer: Trainer, module: Any) -> None:
         device = trainer.strategy.root_device
@@ -79,7 +90,7 @@ class ShowFirst(Callback):
         schedule = module.schedule(optimizer, float(len(loader)))
         for batch in loader:
             with trainer.precision_plugin.forward_context():
-                loss = module.auxiliary(module.answer(batch), batch)
+                loss: Any = self._loss(module, batch)
             loss.backward()
             if trainer.gradient_clip_val is not None:
                 how = GradClipAlgorithmType(trainer.gradient_clip_algorithm or "norm")
@@ -89,3 +100,32 @@ class ShowFirst(Callback):
             if schedule["interval"] == "step":  # the others are for runs of several epochs
                 schedule["scheduler"].step()
             self.shown += len(batch["label"])
+
+
+class TeachFirst(ShowFirst):
+    """Shows other clips first, from which everything learns: a curriculum.
+
+    For clips that are easier than those of the run, of fewer digits or with wider steps, and with
+    labels that are numbered alike. Else it is :class:`ShowFirst`.
+
+    Args:
+        clips: a data set that makes batches, with ``batch(indices, device)``.
+        batch_size: clips a step.
+        seed: of their order.
+
+    Raises:
+        InputError: as :class:`ShowFirst`, but for the auxiliary, which the module need not have;
+            and in use, for labels that are not the model's.
+    """
+
+    def _check(self, module: Any) -> None:
+        """Labels can always be learnt."""
+
+    def _loss(self, module: Any, batch: ClipBatch) -> Tensor:
+        """The loss of the labels, and that of the auxiliary if there is one."""
+        answer = module.answer(batch)
+        check_labels(batch["label"], answer.logits)
+        loss: Tensor = module.loss(answer.logits, batch["label"])
+        if module.auxiliary is not None:
+            loss = loss + module.auxiliary(answer, batch)
+        return loss

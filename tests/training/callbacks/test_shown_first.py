@@ -14,7 +14,7 @@ from stgraph.checks import InputError
 from stgraph.cli import main
 from stgraph.datasets import SyncMNIST, sklearn_digits
 from stgraph.runs.command import Command
-from stgraph.training import ChannelsLast, NodeClasses, ShowFirst
+from stgraph.training import ChannelsLast, NodeClasses, ShowFirst, TeachFirst
 
 CONFIG = Path(__file__).parents[3] / "configs" / "demo.yaml"
 SHOWN = {"class_path": "stgraph.datasets.SyncMNIST", "init_args": {}}
@@ -68,6 +68,34 @@ def test_only_what_the_auxiliary_sees_learns(
     }
     assert any(name.startswith("model.backbone") for name in moved)
     assert any(name.startswith("auxiliary.head") for name in moved)
+
+
+@pytest.mark.parametrize("auxiliary", [True, False])
+def test_everything_learns_from_what_is_taught_first(
+    auxiliary: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    built = command("--trainer.max_steps=0", *([] if auxiliary else ["--model.auxiliary=null"]))
+    taught = TeachFirst(clips(20, frames=3), batch_size=8)
+    built.trainer.callbacks.insert(0, taught)
+    before = weights(built.model)
+    built.trainer.fit(built.model, built.datamodule)
+    moved = changed(before, weights(built.model))
+    assert taught.shown == 20
+    parameters = {name for name, _ in built.model.named_parameters()}
+    assert moved >= parameters
+    assert any(name.startswith("auxiliary") for name in moved) == auxiliary
+
+
+def test_labels_that_are_not_the_models_are_not_taught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    built = command("--trainer.max_steps=0")
+    of_ten = SyncMNIST(sklearn_digits("train"), num_digits=3, canvas=48, size=48, length=64)
+    built.trainer.callbacks.insert(0, TeachFirst(of_ten, batch_size=64))
+    with pytest.raises(InputError, match="label: expected 0 to 10, the model's classes"):
+        built.trainer.fit(built.model, built.datamodule)
 
 
 @pytest.mark.slow
