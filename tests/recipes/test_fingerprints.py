@@ -36,6 +36,7 @@ SIZES = {
     "non_local_i3d": (8, 3, 64, 64),
     "non_local_official": (8, 3, 224, 224),
     "non_local_sync_mnist": (8, 1, 64, 64),
+    "residual_small": (3, 1, 48, 48),
     "resnet18_multi_sync_mnist": (2, 1, 64, 64),
     "rstg_sync_mnist": (3, 1, 64, 64),
     "rstg_sync_mnist_official": (3, 1, 64, 64),
@@ -75,11 +76,12 @@ def fingerprint(name: str) -> dict[str, object]:
     recipe, size = getattr(recipes, name), SIZES[name]
     wanted = signature(recipe).parameters["num_classes"].default is Parameter.empty
     model = recipe(5) if wanted else recipe()
-    start = float(sum(weight.double().square().sum() for weight in model.parameters()))
+    start = sum(weight.double().square().sum() for weight in model.parameters())
     video = 2 * spread(torch.Size(size).numel(), 0).view(1, *size)
     (logits,) = filled(model)(video).logits
-    few = [float(f"{value:.9g}") for value in logits[:3]]
-    power = float(logits.square().mean())
+    start, power, *few = (
+        float(f"{value:.9g}") for value in (start, logits.square().mean(), *logits[:3])
+    )
     return {"start": start, "classes": len(logits), "first": few, "power": power}
 
 
