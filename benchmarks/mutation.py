@@ -212,7 +212,7 @@ def _command(room: str, first: Path | None, folder: Path) -> str:
     if first is not None:
         near = Path("tests", *first.parts[1:]).with_name(f"test_{first.name}")
         tests = [str(path) for path in (first, near) if (folder / path).exists()] + tests
-    return _pytest(folder, tests)
+    return _pytest(folder, [*tests, "tests/test_interface.py"])
 
 
 def _pytest(folder: Path, tests: Sequence[str]) -> str:

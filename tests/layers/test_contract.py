@@ -53,6 +53,7 @@ from stgraph.layers import (
     KernelPosition,
     LeakingDotAttention,
     MapNorm,
+    RowNorm,
     PerNode,
     RawDotAttention,
     Readout,
@@ -110,7 +111,7 @@ MORE: dict[type[nn.Module], list[Callable[[], nn.Module]]] = {
     SumSend: [lambda: SumSend(C, 2)],
 }
 READOUTS = (Broadcast, Readout, Remap)
-NO_LAYERS = {ClipMapNorm, FrameMapNorm, FrameNorm, Gather, MapNorm, Scaled, Send, Update}
+NO_LAYERS = {ClipMapNorm, FrameMapNorm, FrameNorm, Gather, MapNorm, RowNorm, Scaled, Send, Update}
 """Norms of rows that layers have inside, norms of maps, and what parts subclass."""
 
 
