@@ -70,7 +70,8 @@ def told(value: Any) -> Any:
             continue
         function = getattr(own, "__func__", own)
         if inspect.isfunction(function):
-            if not function.__code__.co_filename.startswith(stgraph.__path__[0]):
+            written = inspect.unwrap(function).__code__.co_filename
+            if not written.startswith(stgraph.__path__[0]):
                 continue  # PyG puts some there when a layer is made
             kind = "" if own is function else f"{type(own).__name__} "
             facts[name] = kind + arguments(function)
