@@ -227,12 +227,13 @@ class VideoFile(Video):
             reorders = stream.codec_context.has_b_frames
             base = float(stream.time_base or 0)
             for packet in container.demux(stream):
-                if not packet.size or packet.is_discard:  # the end, or cut out by an edit list
+                if not packet.size:  # the end
                     continue
-                stamps.append(packet.pts)
                 if packet.is_keyframe and packet.pts is not None:
                     decoded = packet.pts if packet.dts is None else packet.dts
                     starts.append((packet.pts, decoded))
+                if not packet.is_discard:  # cut out by an edit list
+                    stamps.append(packet.pts)
                 if len(stamps) > MOST_FRAMES:
                     raise InputError(str(self.path), f"at most {MOST_FRAMES} frames", "more")
         given = np.unique(np.array([one for one in stamps if one is not None], dtype=np.int64))
