@@ -6,8 +6,10 @@ import csv
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from io import StringIO
 from itertools import repeat
@@ -25,7 +27,7 @@ from stgraph.applications.answers import (
     timed_frames,
 )
 from stgraph.applications.trained import Trained, trained
-from stgraph.checks import InputError, choice, integer, positive
+from stgraph.checks import InputError, choice, integer, positive, printable
 from stgraph.datasets.videos import Entry
 from stgraph.datasets.videos.finding import find_videos
 from stgraph.datasets.videos.live import LiveVideo, live_video
@@ -103,7 +105,7 @@ def run(
 
 
 def entries_of(words: Sequence[str]) -> list[Entry]:
-    """The clips that some words of a command line name, each once.
+    """The clips that some words of a command line name, each once; of one name, by their paths.
 
     Raises:
         InputError: when there is nothing where one of them leads to.
@@ -112,7 +114,14 @@ def entries_of(words: Sequence[str]) -> list[Entry]:
     for word in words:
         for entry in find_videos(word)[0]:
             found.setdefault((entry.path, entry.start, entry.end), entry)
-    return list(found.values())
+    times = Counter(entry.name for entry in found.values())
+    return [_by_path(entry) if times[entry.name] > 1 else entry for entry in found.values()]
+
+
+def _by_path(entry: Entry) -> Entry:
+    all_of_it = entry.start is None and entry.end is None
+    stretch = "" if all_of_it else f"@{entry.start or 0:g}-{'' if entry.end is None else entry.end}"
+    return replace(entry, name=printable(f"{entry.path}{stretch}"))
 
 
 def predict_videos(

@@ -17,6 +17,7 @@ import pytest
 import torch
 import yaml
 
+from stgraph.applications.predict import entries_of
 from stgraph.applications.trained import trained
 from stgraph.checks import InputError
 from stgraph.cli import main
@@ -101,6 +102,22 @@ def test_videos_files_folders_and_lists_are_answered(
     assert answer["probability"] == pytest.approx(float(logits.softmax(0).max()), abs=6e-7)
     assert answer["frames"] == 4
     assert one.exists()
+
+
+def test_clips_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.mp4").touch()
+        (tmp_path / folder / "list.csv").write_text("path,end,name\na.mp4,2,clip\n")
+    (tmp_path / "y" / "b.mp4").touch()
+    words = [f"{tmp_path}/{word}" for word in ("x/a.mp4", "y", "x/list.csv", "y/list.csv")]
+    assert [entry.name for entry in entries_of(words)] == [
+        f"{tmp_path}/x/a.mp4",
+        f"{tmp_path}/y/a.mp4",
+        "b.mp4",
+        f"{tmp_path}/x/a.mp4@0-2.0",
+        f"{tmp_path}/y/a.mp4@0-2.0",
+    ]
 
 
 def test_answers_over_time_are_written_as_a_table(run_of, video_file, tmp_path, capsys) -> None:

@@ -11,7 +11,13 @@ from stgraph.datasets.draws import Words, uniform
 
 __all__ = ["Flips", "mirrored_name"]
 
-_OTHER = {"left": "right", "right": "left", "Left": "Right", "Right": "Left"}
+_OTHER = {"left": "right", "Left": "Right", "LEFT": "RIGHT"}
+_OTHER |= {right: left for left, right in _OTHER.items()}
+_LETTERS = re.compile("|".join(_OTHER))
+_WORDS = re.compile(
+    r"(?:(?<![A-Za-z])(?:left|right)|(?<![A-Z])(?:Left|Right))(?=(?:wards?|most|hand(?:ed)?)?(?![a-z]))"
+    r"|(?<![A-Za-z])(?:LEFT|RIGHT)(?![A-Za-z])"
+)
 
 
 def mirrored_name(name: str) -> str:
@@ -20,11 +26,16 @@ def mirrored_name(name: str) -> str:
     Examples:
         >>> mirrored_name("Pushing [something] from left to right")
         'Pushing [something] from right to left'
-        >>> mirrored_name("upright"), mirrored_name("turn_left")
-        ('upright', 'turn_right')
+        >>> mirrored_name("upright"), mirrored_name("turn_left"), mirrored_name("swipeLeftwards")
+        ('upright', 'turn_right', 'swipeRightwards')
     """
-    words = r"(?<![A-Za-z])(left|right|Left|Right)(?![A-Za-z])"
-    return re.sub(words, lambda found: _OTHER[found[0]], name)
+    return _WORDS.sub(lambda found: _OTHER[found[0]], name)
+
+
+def _counterpart(name: str, number: Mapping[str, int]) -> int | None:
+    """The label of a mirrored clip: where ``upright`` has an ``upleft``, letters tell as well."""
+    letters = _LETTERS.sub(lambda found: _OTHER[found[0]], name)
+    return number.get(letters, number.get(mirrored_name(name)))
 
 
 @dataclass(frozen=True)
@@ -66,7 +77,7 @@ class Flips:
         """
         number = {name: label for label, name in enumerate(names)}
         if self.labels is None:
-            return [number.get(mirrored_name(name)) for name in names]
+            return [_counterpart(name, number) for name in names]
         for name in [*self.labels, *self.labels.values()]:
             if name not in number:
                 raise InputError("flips.labels", "names of labels", repr(name))

@@ -48,7 +48,8 @@ class FrameIndex(NamedTuple):
     stamps: NDArray[np.int64] | None
     """Time stamps in the order of display ``[length]``; None where not each frame has its own."""
     starts: NDArray[np.int64]
-    """Stamps of display and of decoding of each key frame ``[keys, 2]``, rising."""
+    """Stamps of display and of decoding of each key frame ``[keys, 2]``, rising; none where frames
+    are found by counting."""
     base: float
     """Seconds of a unit of time stamps; 0 if not known."""
 

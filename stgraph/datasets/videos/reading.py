@@ -3,8 +3,9 @@
 Frame i is the i-th in the order of display. A file is first demuxed without being decoded, which
 tells when each frame is shown and where decoding can begin. Then only the stretches that hold
 wanted frames are decoded, and a frame is known by its time stamp, so order of decoding, variable
-rates and long groups of pictures do not matter. Where time stamps are missing or stand twice the
-file is decoded from its beginning, and frames are counted. Both ways give the same pixels.
+rates and long groups of pictures do not matter. Where time stamps are missing, stand twice or are
+those of decoding, the file is decoded from its beginning, and frames are counted. Both ways give
+the same pixels.
 """
 
 from __future__ import annotations
@@ -223,24 +224,34 @@ class VideoFile(Video):
         stamps: list[int | None] = []
         starts: list[tuple[int, int]] = []
         with self._opened() as (container, stream):
+            reorders = stream.codec_context.has_b_frames
             base = float(stream.time_base or 0)
             for packet in container.demux(stream):
-                if not packet.size or packet.is_discard:  # the end, or cut out by an edit list
+                if not packet.size:  # the end
                     continue
-                stamps.append(packet.pts)
                 if packet.is_keyframe and packet.pts is not None:
                     decoded = packet.pts if packet.dts is None else packet.dts
                     starts.append((packet.pts, decoded))
+                if not packet.is_discard:  # cut out by an edit list
+                    stamps.append(packet.pts)
                 if len(stamps) > MOST_FRAMES:
                     raise InputError(str(self.path), f"at most {MOST_FRAMES} frames", "more")
         given = np.unique(np.array([one for one in stamps if one is not None], dtype=np.int64))
-        # Without stamps a frame is found by counting, and how many there are by decoding all.
-        sought = bool(starts) and len(given) == len(stamps)
-        length = len(given) if sought else sum(1 for _ in self._counted())
+        keys = np.array(sorted(starts), dtype=np.int64).reshape(-1, 2)
+        stamped = bool(starts) and len(given) == len(stamps)
+        length = len(given)
+        if not stamped:  # a frame is found by counting, and how many there are by decoding all
+            length = sum(1 for _ in self._counted())
+        elif reorders and len(keys) < length and stamps == given.tolist():
+            # Frames may be shown in another order, and none is: so it is, or the container does not
+            # tell (AVI, ASF, MXF), and FFmpeg made up stamps in the order of decoding.
+            shown = [frame.pts for frame in self._counted()]
+            length = len(shown)
+            stamped = length == len(stamps) and set(shown) == set(stamps)
+            keys = keys if shown == stamps else keys[:0]
         if not length:
             raise InputError(str(self.path), "a video with frames", "none")
-        keys = np.array(sorted(starts), dtype=np.int64).reshape(-1, 2)
-        return FrameIndex(length, given if sought else None, keys, base)
+        return FrameIndex(length, given if stamped else None, keys, base)
 
     @property
     def times(self) -> NDArray[np.float64] | None:
@@ -272,7 +283,7 @@ class VideoFile(Video):
             raise InputError(str(self.path), "a video that FFmpeg reads", _reason(error)) from error
 
     def _frames(self, order: Sequence[int]) -> Iterator[Pixels]:
-        if self._stamps is not None:
+        if self._stamps is not None and len(self._starts):
             # Frames that seeking did not lead to are left to counting.
             done = 0
             for frame in self._sought(self._stamps[list(order)].tolist()):

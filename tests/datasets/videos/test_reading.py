@@ -130,6 +130,28 @@ def test_a_rate_may_vary_and_stamps_may_stand_twice(tmp_path: Path) -> None:
     check(path, everything(path))
 
 
+@pytest.mark.parametrize("ending", ["avi", "asf", "mxf"])
+def test_stamps_that_are_those_of_decoding_do_not_mislead(ending: str, tmp_path: Path) -> None:
+    options = {"g": "10", "bf": "3"}
+    path = write(tmp_path / f"reordered.{ending}", "libx264", options, 40, (64, 48))
+    video = check(path, everything(path), tries=20)
+    assert video.times is not None
+    np.testing.assert_allclose(np.diff(video.times), 0.04, atol=1e-6)
+
+
+@pytest.mark.parametrize("cut", [5, 12, 17])
+def test_a_video_whose_beginning_is_cut_off_is_sought(cut: int, tmp_path: Path) -> None:
+    """As telephones trim: an edit list leaves out frames that others are decoded from."""
+    stamps = [40 * (number - cut) for number in range(40)]
+    options = {"g": "250", "bf": "3"}
+    path = write(tmp_path / "cut.mp4", "libx264", options, 40, (64, 48), stamps=stamps)
+    video = check(path, everything(path))
+    assert video.length == 40 - cut
+    assert video.times is not None
+    np.testing.assert_allclose(video.times, 0.04 * np.arange(40 - cut), atol=1e-3)
+    assert len(list(video._sought(video._stamps))) == 40 - cut
+
+
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_rotated_videos_stand_upright(turns: int, tmp_path: Path) -> None:
     path = write(tmp_path / "turned.mp4", "libx264", {"g": "5"}, 12, (64, 48))
