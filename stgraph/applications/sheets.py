@@ -80,7 +80,8 @@ def plan(module: ClassificationModule, clips: Clips, trainer: Trainer) -> dict[s
 def check_folder(folder: Path, plan: Mapping[str, Any]) -> None:
     """Check that a folder is new, or holds what this plan has begun or completed.
 
-    What was begun without coming to a single shard, as by a mistyped option, holds nobody up.
+    What was begun without coming to a single shard, as by a mistyped option, holds nobody up. Where
+    clips that cannot be read were an error, shards have none, and the others may leave them out.
 
     Raises:
         InputError: when it does not, naming what is another.
@@ -98,6 +99,8 @@ def check_folder(folder: Path, plan: Mapping[str, Any]) -> None:
             expected = "a new folder, or one that `stgraph extract` has begun"
             raise InputError("out", expected, f"{folder}, which has {sorted(there)[0]!r} in it")
         return
+    if before.get("on_error") == "raise":
+        before = {**before, "on_error": plan["on_error"]}
     for name, was, now in _differences(before, plan):
         expected = f"{name} {_short(was)}, with which {folder} was begun (or another folder)"
         raise InputError("out", expected, _short(now))

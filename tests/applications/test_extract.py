@@ -316,6 +316,28 @@ def test_bad_clips_are_skipped_and_listed(tmp_path: Path) -> None:
     assert "clip_6.mp4: expected a video" in (tmp_path / "skip/README.md").read_text()
 
 
+def test_who_meets_a_bad_clip_late_goes_on_without_it(tmp_path: Path) -> None:
+    """What was made until then stays; to go back is to be asked for another folder."""
+
+    class Late(Bad):
+        def __getitem__(self, index: int) -> dict[str, Any]:
+            return super().__getitem__(0 if index == 1 else index)
+
+    torch.manual_seed(0)
+    module = ClassificationModule(small())
+    options: dict[str, Any] = {"shard_clips": 3}
+    with pytest.raises(InputError, match=r"clip_6\.mp4: expected a video"):
+        extract(module, data(Late()), tmp_path / "raise", **options)
+    first = tmp_path / "raise/raw/graphs_000000.pt"
+    written = first.stat().st_mtime_ns
+    extract(module, data(Late()), tmp_path / "raise", **options, on_error="skip")
+    extract(module, data(Late()), tmp_path / "skip", **options, on_error="skip")
+    assert contents(tmp_path / "raise") == contents(tmp_path / "skip")
+    assert first.stat().st_mtime_ns == written
+    with pytest.raises(InputError, match="on_error"):
+        extract(module, data(Late()), tmp_path / "skip", **options)
+
+
 def test_each_view_has_graphs(tmp_path: Path) -> None:
     torch.manual_seed(0)
     module, videos = ClassificationModule(small()).eval(), torch.rand(3, 2, 4, 1, 32, 32)
@@ -378,7 +400,6 @@ def test_a_folder_goes_on_with_the_same_alone(module: ClassificationModule, tmp_
         (module, clips(12), {}, r"clips\.number 10, .* got 12"),
         (module, clips(), {"wanted": Wanted(kernel=True)}, r"wanted\.kernel false"),
         (module, clips(), {"shard_clips": 5}, "shard_clips 4"),
-        (module, clips(), {"on_error": "skip"}, "on_error"),
     ):
         with pytest.raises(InputError, match=f"out: expected {told}"):
             extract(one, data(dataset), tmp_path / "a", **{"shard_clips": 4, **options})
