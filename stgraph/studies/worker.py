@@ -36,11 +36,7 @@ __all__ = ["main", "work"]
 
 
 class _Ending:
-    """Ends this process with its input, as SIGTERM does, unless it is ending already.
-
-    (A queue may send a signal to all processes at once, and a second one would end a fit before its
-    step is saved.)
-    """
+    """Ends this process with its input: a fit after its step, anything else as SIGTERM does."""
 
     def __init__(self) -> None:
         self.command: Command | None = None
@@ -50,7 +46,7 @@ class _Ending:
         """Wait for the end of the input."""
         sys.stdin.read()
         leave = getattr(self.command, "_leave", None)
-        if leave is None or not (leave.noted or leave.agreed):
+        if leave is None or not leave.ask():
             os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -97,12 +97,17 @@ def test_a_run_that_fails_does_not_lose_the_others(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "status", "to_all"),
-    [(signal.SIGTERM, 143, False), (signal.SIGINT, 130, False), (signal.SIGTERM, 143, True)],
+    [
+        (signal.SIGTERM, 143, None),
+        (signal.SIGINT, 130, None),
+        (signal.SIGTERM, 143, "first"),
+        (signal.SIGTERM, 143, "last"),
+    ],
 )
 def test_a_signal_ends_all_in_order_and_the_next_study_goes_on(
-    study: Study, number: int, status: int, to_all: bool
+    study: Study, number: int, status: int, to_all: str | None
 ) -> None:
-    """A queue may send it to all processes at once."""
+    """A queue may send it to all processes at once, in any order."""
     pause = {"class_path": "crashes.PauseOnce", "init_args": {"step": 3}}
     rows = [{"name": "Narrow", "set": {"trainer.callbacks": [pause]}}]
     path = study(rows=rows, set={"data.test.seed": 2, "trainer.max_epochs": 2})
@@ -119,10 +124,14 @@ def test_a_signal_ends_all_in_order_and_the_next_study_goes_on(
             assert time.monotonic() < end
             time.sleep(0.05)
         child = int(Path("reached").read_text())
-        started.send_signal(number)
-        if to_all:
+        if to_all == "first":
             os.kill(child, number)
+            time.sleep(0.5)
+        started.send_signal(number)
         time.sleep(0.5)
+        if to_all == "last":  # the study has told it already
+            os.kill(child, number)
+            time.sleep(0.5)
         Path("go_on").touch()  # the step that it is at comes to its end
         assert started.wait(timeout=60) == status
         assert started.stderr is not None

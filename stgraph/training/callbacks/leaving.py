@@ -41,6 +41,7 @@ class Leave(Callback):
     def __init__(self, time: SessionTime | None = None) -> None:
         self.time = time
         self.noted = 0  # number of the signal that this process had
+        self.asked = 0  # number of one that another thread has asked for in its place
         self.agreed = 0  # number of the signal that all processes end for
         self._trains = False
         self._together = False  # in validation
@@ -50,6 +51,16 @@ class Leave(Callback):
     def wanted(self) -> bool:
         """Whether the fit is to end here."""
         return bool(self.agreed) or (self.time is not None and self.time.over)
+
+    def ask(self) -> bool:
+        """End the fit after its step, as a signal does; whether there is one, or it ends already.
+
+        It is no signal: one that comes as well, from a queue that sends it to all processes, is the
+        first, which ends nothing at once. May be called from any thread.
+        """
+        if self._trains:
+            self.asked = signal.SIGTERM
+        return self._trains or bool(self.noted or self.agreed)
 
     def leave(self, trainer: Trainer) -> None:
         """End the fit if it is to end.
@@ -72,7 +83,7 @@ class Leave(Callback):
         Raises:
             Interrupted: if one did.
         """
-        self.agreed = self.agreed or self.noted
+        self.agreed = self.agreed or self.noted or self.asked
         if self.agreed:
             self.leave(trainer)
 
@@ -145,7 +156,7 @@ class Leave(Callback):
             kill(9)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if not self._trains or self.noted or self.agreed:
+        if self.noted or not (self._trains or self.agreed):
             interrupt(number)
         self.noted = number
 
@@ -160,10 +171,11 @@ class Leave(Callback):
             signal.signal(number, note)
 
     def _agree(self, trainer: Trainer) -> None:
+        mine = self.noted or self.asked
         if trainer.world_size == 1:
-            self.agreed = self.noted
+            self.agreed = mine
             return
-        number = torch.tensor(self.noted, device=trainer.strategy.root_device)
+        number = torch.tensor(mine, device=trainer.strategy.root_device)
         self.agreed = int(trainer.strategy.reduce(number, reduce_op="max"))
 
 
