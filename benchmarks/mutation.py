@@ -40,10 +40,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Room:
-    """Code to change, and the tests that are to notice."""
+    """Code to change, the tests that are to notice, and slow ones for what these let pass."""
 
     code: tuple[str, ...]
     tests: tuple[str, ...]
+    slow: tuple[str, ...] = ()
 
 
 GRAPHS = ("tests/test_model.py", "tests/test_compositions.py", "tests/test_padding.py")
@@ -91,6 +92,7 @@ ROOMS = {
     "insertion": Room(
         ("stgraph/insertion/*.py",),
         ("tests/test_insertion.py", "tests/test_insertion_outputs.py", *STREAMS),
+        slow=("tests/test_insertion_compiled.py",),
     ),
     "training": Room(
         ("stgraph/training/*.py", "stgraph/training/callbacks/*.py", "stgraph/runs/*.py"),
@@ -206,28 +208,28 @@ def _idle(file: Path) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
             yield first, (part.end_lineno, part.end_col_offset)
 
 
-def _command(room: str, first: Path | None, folder: Path) -> str:
-    """The room's tests, those of the changed file first, in a copy."""
-    tests = list(ROOMS[room].tests)
-    if first is not None:
-        near = Path("tests", *first.parts[1:]).with_name(f"test_{first.name}")
-        tests = [str(path) for path in (first, near) if (folder / path).exists()] + tests
-    return _pytest(folder, [*tests, "tests/test_interface.py"])
+def _commands(room: str, changed: Path, folder: Path) -> Iterator[str]:
+    """The room's tests in a copy, those of the changed file and quick ones first; the slow ones."""
+    near = Path("tests", *changed.parts[1:]).with_name(f"test_{changed.name}")
+    first = [str(path) for path in (changed, near) if (folder / path).exists()]
+    yield _pytest(folder, [*first, "tests/test_interface.py", *ROOMS[room].tests])
+    if ROOMS[room].slow:
+        yield _pytest(folder, ROOMS[room].slow, "slow and not long")
 
 
-def _pytest(folder: Path, tests: Sequence[str]) -> str:
+def _pytest(folder: Path, tests: Sequence[str], marked: str = "not slow") -> str:
     """Run tests in a copy until one fails."""
     # `python -m pytest` would put the checkout, from where this runs, before the copy.
     pytest = str(Path(sys.executable).with_name("pytest"))
     command = ["env", f"PYTHONPATH={folder}", "OMP_NUM_THREADS=1", pytest]
     command += [f"--rootdir={folder}", f"--config-file={folder / 'pyproject.toml'}"]
-    command += ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow"]
+    command += ["-x", "-q", "-p", "no:cacheprovider", "-m", marked]
     return shlex.join([*command, *(str(folder / test) for test in tests)])
 
 
 def _passes(test: str, folder: Path) -> bool:
     """Whether a test passes on the code as it is; else it would notice every change."""
-    command = shlex.split(_pytest(folder, [str(Path.cwd() / test)]))  # as pytest printed it
+    command = shlex.split(_pytest(folder, [str(Path.cwd() / test)], ""))  # as pytest printed it
     return subprocess.run(command, capture_output=True, cwd=folder, check=False).returncode == 0
 
 
@@ -245,8 +247,10 @@ def _try(
             end_pos=change.end_pos,
             operator_args=change.operator_args,
         )
-        command = _command(room, change.module_path, folder)
-        result = mutate_and_test([spec], command, options.timeout)
+        for command in _commands(room, change.module_path, folder):
+            result = mutate_and_test([spec], command, options.timeout)
+            if result.test_outcome != TestOutcome.SURVIVED:
+                break
         failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", result.output or "", re.M)
         fair = failed is None or _passes(failed[1], folder)
     finally:

@@ -1,16 +1,20 @@
 """A stream through a causal DyReG block: what a frame takes, and whether memory grows.
 
     python benchmarks/stream.py --frames 10000 --json benchmarks/results/stream-cpu.json
+    python benchmarks/stream.py --frames 10000 --compiled
 
-Latency is told as percentiles, by the clock and in the process's own time, which other programs
-hardly change. Memory is what the state and the process hold after a tenth of the frames, and at
-the end; on a GPU what tensors hold there.
+The first frames, in which a compiled block compiles, do not count; after them Python's collector is
+told to leave alone what is there, as a service would. Latency is told as percentiles, by the clock
+and in the process's own time, which other programs hardly change. Memory is what the state and the
+process hold after a tenth of the frames, and at the end; on a GPU what tensors hold there.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +35,16 @@ WARM = 50
 def main() -> None:
     parser = arguments(__doc__, threads=1)
     parser.add_argument("--frames", type=int, default=2000, help="how long the stream is")
+    parser.add_argument("--compiled", action="store_true", help="the block by torch.compile")
     options = parser.parse_args()
     device = ready(options)
-    facts = collect(device, options.seed, threads=options.threads, frames=options.frames)
-    made = run(block_of(device), options.frames, device)
+    about = {name: getattr(options, name) for name in ("threads", "frames", "compiled")}
+    facts = collect(device, options.seed, **about)
+    block: Callable[..., Any] = block_of(device)
+    if options.compiled:
+        block = torch.compile(block, fullgraph=True)
+    with torch.no_grad() if options.compiled else torch.inference_mode():
+        made = run(block, options.frames, device)
     for name, seconds in made["seconds"].items():
         print(f"{name:28} {1e3 * seconds:10.2f} ms")
     for name, (early, late) in made["bytes"].items():
@@ -49,8 +59,7 @@ def block_of(device: torch.device) -> GraphBlock:
     return recipes.dyreg_block(regions, CHANNELS, SIDE).to(device).eval()
 
 
-@torch.inference_mode()
-def run(block: GraphBlock, frames: int, device: torch.device) -> dict[str, Any]:
+def run(block: Callable[..., Any], frames: int, device: torch.device) -> dict[str, Any]:
     """Pass so many frames one by one; seconds of a frame, and bytes early and late."""
     frame = torch.randn(1, 1, CHANNELS, SIDE, SIDE, device=device)
     wait, state = waiting(device), None
@@ -62,8 +71,12 @@ def run(block: GraphBlock, frames: int, device: torch.device) -> dict[str, Any]:
         wait()
         clock.append(time.perf_counter() - start)
         own.append(time.process_time() - spent)
+        if number + 1 == WARM:
+            gc.collect()
+            gc.freeze()
         if number - WARM + 1 in (max(1, frames // 10), frames):
             held.append({"the state": bytes_of(state), "the process": resident(device)})
+    gc.unfreeze()
     return {
         "seconds": percentiles(clock[WARM:], "a frame")
         | percentiles(own[WARM:], "a frame, process time"),

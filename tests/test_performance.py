@@ -128,7 +128,7 @@ def test_the_suite_makes_what_the_page_is_made_of(benchmark, tmp_path):
             assert (benchmark.ROOT / line[1]).is_file()
             assert line[-1] == "runs/x.json"
     chosen = benchmark.chosen(benchmark.SUITES["cpu"], ["speed", "stream-cpu"])
-    assert list(chosen) == ["speed-cpu-1", "speed-cpu-2", "stream-cpu"]
+    assert list(chosen) == ["speed-cpu-1", "speed-cpu-2", "speed-cpu-1-compiled", "stream-cpu"]
     path = tmp_path / "x.json"
     assert not benchmark.measured(path, "abc")
     path.write_text('{"commit": "abc"}')
@@ -139,13 +139,16 @@ def test_the_suite_makes_what_the_page_is_made_of(benchmark, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # the compiler's own
 @pytest.mark.parametrize(
     ("benchmark", "options", "rows"),
     [
+        ("speed", ["--repeat", "1"], 1),
         ("speed", ["--repeat", "1", "--compiled", "default"], 1),
         ("breakdown", ["--repeat", "1"], 8 + 1 + 2 + 1 + 8 + 2),
         ("growth", ["--repeat", "1"], 2 + 1 + 1 + 2 + 2 + 2),
         ("stream", ["--frames", "10"], 4 + 2),
+        ("stream", ["--frames", "10", "--compiled"], 4 + 2),
         ("models", ["--repeat", "1", "--batch", "1"], 2 + 2),
     ],
     indirect=["benchmark"],

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch._utils import _rebuild_tensor_v2
 
 from stgraph.checks import InputError
 from stgraph.reading import read_safetensors, read_torch
@@ -151,6 +154,47 @@ def test_packed_members_are_refused(tmp_path: Path) -> None:
     assert path.stat().st_size < 2**17
     with pytest.raises(InputError, match="is packed in another way"):
         read_torch(path, EXPECTED)
+
+
+class Former(pickle.Pickler):
+    """Writes the former format by hand, since PyTorch itself no longer writes views of storages."""
+
+    def persistent_id(self, thing: Any) -> Any:
+        if isinstance(thing, View):
+            return "storage", torch.FloatStorage, "0", "cpu", 4, ("1", thing.begin, thing.numbers)
+        return None
+
+
+class View(NamedTuple):
+    begin: int
+    numbers: int
+
+
+def of_view(view: View) -> bytes:
+    """A file of a storage of 0, 1, 2, 3, with a tensor of all that a view of it has."""
+    file = io.BytesIO()
+    for value in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}):
+        pickle.dump(value, file, protocol=2)
+    tensor = Called(_rebuild_tensor_v2, view, 0, (view.numbers,), (1,), False, OrderedDict())
+    Former(file, protocol=2).dump({"a": tensor})
+    pickle.dump(["0"], file, protocol=2)
+    return file.getvalue() + (4).to_bytes(8, "little") + np.arange(4, dtype="<f4").tobytes()
+
+
+@pytest.mark.parametrize("view", [(0, 4), (1, 3), (1, 2), (3, 1), (4, 0), (2, 0)])
+def test_views_of_storages_of_the_former_format(tmp_path: Path, view: tuple[int, int]) -> None:
+    (tmp_path / "a.pt").write_bytes(of_view(View(*view)))
+    found = read_torch(tmp_path / "a.pt", EXPECTED)["a"]
+    assert found.tolist() == list(range(view[0], sum(view)))
+
+
+@pytest.mark.parametrize("view", [(0, 5), (1, 4), (4, 1), (5, 0), (-1, 2), (2, -1)])
+def test_views_beyond_storages_of_the_former_format_are_refused(
+    tmp_path: Path, view: tuple[int, int]
+) -> None:
+    (tmp_path / "a.pt").write_bytes(of_view(View(*view)))
+    with pytest.raises(InputError, match=r"a view beyond storage 0|a tensor of sizes"):
+        read_torch(tmp_path / "a.pt", EXPECTED)
 
 
 def test_forged_storages_of_the_former_format_are_refused(tmp_path: Path) -> None:

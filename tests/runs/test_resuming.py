@@ -164,6 +164,7 @@ CASES = {
     "accumulated": {"trainer.accumulate_grad_batches": 2},
     "averaged": {"trainer.callbacks": [LOGS, EMA, EARLY], "trainer.val_check_interval": 2},
     "rare rows": {"trainer.log_every_n_steps": 3, "trainer.val_check_interval": 2},
+    "no rows": {"trainer.log_every_n_steps": 0, "trainer.val_check_interval": 2},
     "some batches": {"trainer.limit_train_batches": 3},
     "milestones": {
         "model.schedule": {

@@ -156,6 +156,15 @@ def test_masks_have_slots_and_boxes(masks):
         strict(CLIP, torch.tensor([0, 3]), (6, 9), WHOLE)
 
 
+def test_masks_out_of_view_have_no_slot(masks):
+    away, near, empty = drawn((2, 6, 6, 9)), drawn((0, 0, 3, 3)), drawn()
+    corner = View(scaled=(6, 9), top=0, left=0, cut=(3, 4), size=(3, 4))
+    part = masks({0: {1: away}, 1: {1: near}, 2: {1: empty}}, slots=1)
+    fields = part(CLIP, torch.arange(3), (6, 9), corner)
+    assert fields["present"].tolist() == [[False], [True], [False]]
+    torch.testing.assert_close(fields["mask"][1, 0], torch.from_numpy(near)[:3, :4].float())
+
+
 def by_plain_code(mask, view, height, width):
     """The share of each pixel of a view that a mask covers, on a grid of 60 points."""
     fine = []
