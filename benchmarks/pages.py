@@ -94,19 +94,16 @@ def where(facts: dict[str, Any]) -> str:
 def blocks(facts: dict[str, Any]) -> list[str]:
     """A table of blocks beside straightforward ones."""
     rows = []
-    columns = {"forward, ms": ("plain", "forward"), "forward and backward, ms": ("plain", "both")}
-    if facts.get("compiled"):
-        columns["the same, both compiled"] = ("plain compiled", "both")
     for made in facts["blocks"].values():
         cells = [f"({', '.join(map(str, made['sizes']))})"]
-        for beside, which in columns.values():
-            plain, ours = (made["seconds"][f"{one}, {which}"] for one in (beside, "stgraph"))
+        for which in ("forward", "both"):
+            plain, ours = (made["seconds"][f"{one}, {which}"] for one in ("plain", "stgraph"))
             cells.append(f"{1e3 * plain:.1f} / {1e3 * ours:.1f} = {plain / ours:.2f} ×")
         plain, ours = (made[one]["saved"] / 2**20 for one in ("plain", "stgraph"))
         cells.append(f"{plain:.1f} / {ours:.1f} = {plain / ours:.2f} ×")
         cells.append(f"{made['plain']['calls, both']} / {made['stgraph']['calls, both']}")
         rows.append(cells)
-    head = ["(B, T, C, H, width)", *columns, "saved, MiB"]
+    head = ["(B, T, C, H, width)", "forward, ms", "forward and backward, ms", "saved, MiB"]
     title = f"## A block beside a straightforward one: {where(facts)}"
     return ["", title, *origin(facts), *table([*head, "operators"], rows)]
 

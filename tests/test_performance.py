@@ -139,11 +139,9 @@ def test_the_suite_makes_what_the_page_is_made_of(benchmark, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # the compiler's own
 @pytest.mark.parametrize(
     ("benchmark", "options", "rows"),
     [
-        ("speed", ["--repeat", "1"], 1),
         ("speed", ["--repeat", "1", "--compiled", "default"], 1),
         ("breakdown", ["--repeat", "1"], 8 + 1 + 2 + 1 + 8 + 2),
         ("growth", ["--repeat", "1"], 2 + 1 + 1 + 2 + 2 + 2),
