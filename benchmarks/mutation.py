@@ -184,8 +184,8 @@ def _idle(file: Path) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
     """What a file has that no test can notice.
 
     Annotations, ``__all__``, code for type checkers; examples that only tests look at; and what
-    makes no difference where the code is right: ``strict`` of a zip, ``staticmethod`` of what is
-    called by its class.
+    makes no difference where the code is right: ``strict`` of a zip, ``non_blocking`` of a copy,
+    ``staticmethod`` of what is called by its class.
     """
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         inert: Sequence[ast.AST | None] = ()
@@ -201,7 +201,7 @@ def _idle(file: Path) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
                 inert = [node]
             case ast.If(test=ast.Name(id="TYPE_CHECKING")):
                 inert = [node]
-            case ast.keyword(arg="strict"):
+            case ast.keyword(arg="strict" | "non_blocking"):
                 inert = [node.value]
         for part in filter(None, inert):
             first = part.lineno, part.col_offset - 1  # a decorator begins with its @

@@ -54,7 +54,7 @@ def test_content_is_on_the_disk_before_its_name_and_the_name_after(
 
 
 def test_what_fails_half_way_leaves_the_old_file_alone(tmp_path: Path) -> None:
-    path = write_whole(tmp_path / "deep" / "a.txt", b"old")
+    path = write_whole(tmp_path / "deep" / "deeper" / "a.txt", b"old")
 
     def fail() -> None:
         with whole(path) as part:

@@ -69,9 +69,23 @@ def filled(model: nn.Module) -> nn.Module:
     return model
 
 
+def constants(model: nn.Module) -> list[str]:
+    """What norms and dropouts are told, of which an answer does not show all."""
+    told = {
+        f"{type(module).__name__} {name} {getattr(module, name)}"
+        for module in model.modules()
+        for name in ("eps", "momentum", "p")
+        if isinstance(getattr(module, name, None), float)
+    }
+    return sorted(told)
+
+
 @torch.no_grad()
 def fingerprint(name: str) -> dict[str, object]:
-    """How large a recipe's weights start; the logits of others: number, first ones, mean square."""
+    """How large a recipe's weights start; the logits of others: number, first ones, mean square.
+
+    And the constants of its modules.
+    """
     torch.manual_seed(0)
     recipe, size = getattr(recipes, name), SIZES[name]
     wanted = signature(recipe).parameters["num_classes"].default is Parameter.empty
@@ -82,7 +96,8 @@ def fingerprint(name: str) -> dict[str, object]:
     start, power, *few = (
         float(f"{value:.9g}") for value in (start, logits.square().mean(), *logits[:3])
     )
-    return {"start": start, "classes": len(logits), "first": few, "power": power}
+    known = {"start": start, "classes": len(logits), "first": few, "power": power}
+    return known | {"constants": constants(model)}
 
 
 def test_no_recipe_of_a_whole_model_is_left_out() -> None:
@@ -101,6 +116,7 @@ def test_a_recipe_computes_what_it_did(name: str) -> None:
     assert found["first"] == pytest.approx(expected["first"], rel=1e-6, abs=1e-9)
     assert found["start"] == pytest.approx(expected["start"], rel=1e-5)
     assert found["power"] == pytest.approx(expected["power"], rel=1e-6)
+    assert found["constants"] == expected["constants"]
 
 
 if __name__ == "__main__":
