@@ -108,6 +108,7 @@ ROOMS = {
             "tests/studies",
             "tests/runs",
         ),
+        slow=("tests/applications/test_demo.py",),
     ),
     "studies": Room(("stgraph/studies/*.py",), ("tests/studies",)),
     "export": Room(("stgraph/export/*.py",), ("tests/export",)),
