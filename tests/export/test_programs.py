@@ -77,6 +77,30 @@ def test_a_step_may_be_of_several_frames(model_of):
     assert difference(made.program.module(), made) < 1e-5
 
 
+def test_a_stream_is_compared_beyond_its_first_frame(model_of):
+    """In as many calls as are asked for, where a program without a state has one."""
+    model, (_, *size) = model_of("dyreg_small")
+    made, seen = step_program(model, (1, *size), signed), []
+    run = made.program.module()
+
+    def forgetful(video: Tensor, *state: Tensor) -> Any:
+        seen.append(len(video))
+        return run(video, *(torch.zeros_like(each) for each in state))
+
+    assert difference(forgetful, made, calls=1) < 1e-5
+    assert difference(forgetful, made, calls=2) > 1e-3
+    assert seen == [1, 3, 1, 1, 3, 3]
+    whole, seen = clip_program(model, (2, *size), signed), []
+    answer = whole.program.module()
+
+    def counting(video: Tensor) -> Any:
+        seen.append(len(video))
+        return (answer(video),)
+
+    assert difference(counting, whole, calls=5) < 1e-5
+    assert seen == [1, 3]
+
+
 def test_a_program_without_scaling_takes_what_the_model_does(model_of):
     model, size = model_of("dyreg_small")
     made = clip_program(model, size)
