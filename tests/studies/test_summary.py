@@ -115,6 +115,14 @@ def test_clips_are_paired_one_by_one(summary: dict[str, Any]) -> None:
     assert "not the same for all runs" in markdown(summary)
 
 
+def test_how_p_was_found_is_told_where_there_is_one(summary: dict[str, Any]) -> None:
+    assert "Holm" in markdown(summary)
+    summary["results"] = [one for one in summary["results"] if one["seed"] == 0]
+    text = markdown(summary)
+    assert "Holm" not in text  # a seed has no interval, and no p
+    assert [line.split(" | ")[6] for line in text.splitlines() if line.startswith("| B")] == ["–"]
+
+
 def test_the_table_says_what_is_known(summary: dict[str, Any]) -> None:
     text = markdown(summary)
     assert text.startswith("# A made | study (partial)\n\nWhat it is about.\n\n**Partial**: 8 of 9")
