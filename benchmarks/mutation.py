@@ -7,7 +7,9 @@ The changes are those of cosmic-ray: another comparison, operator, number or con
 does not run, a decorator that is gone. They are drawn from all places of a room where it can make
 one. Each is tried in a copy of the repository, so the checkout stays as it is: the room's tests
 run, the nearest first, until one fails. A change that no test notices survives, and is printed with
-its diff. What no test can notice, annotations and lists of names for instance, is not changed.
+its diff. Where time runs out, or what failed fails without the change too, it is unclear whether a
+test noticed, and the change counts for nothing. What no test can notice, annotations and lists of
+names for instance, is not changed.
 Needs the extra ``mutation``.
 """
 
@@ -92,7 +94,13 @@ ROOMS = {
     ),
     "insertion": Room(
         ("stgraph/insertion/*.py",),
-        ("tests/test_insertion.py", "tests/test_insertion_outputs.py", *STREAMS),
+        (
+            "tests/test_insertion.py",
+            "tests/test_insertion_outputs.py",
+            "tests/test_insertion_traced.py",
+            "tests/test_insertion_compiled.py",
+            *STREAMS,
+        ),
         slow=("tests/test_insertion_compiled.py",),
     ),
     "training": Room(
@@ -141,10 +149,12 @@ def main() -> None:
         with ThreadPoolExecutor(options.jobs) as pool:
             tried = list(pool.map(lambda pair: _try(*pair, copies, options), drawn))
     rows = [row for row in tried if row is not None]
-    print(f"\n{'room':12} {'noticed':>8} {'of':>5}")
+    print(f"\n{'room':12} {'noticed':>8} {'of':>5}  unclear")
     for room in [*options.rooms, "all"]:
-        mine = [row["noticed"] for row in rows if room in ("all", row["room"])]
-        print(f"{room:12} {sum(mine):8} {len(mine):5}   {sum(mine) / max(1, len(mine)):.1%}")
+        mine = [row["outcome"] for row in rows if room in ("all", row["room"])]
+        noticed, unclear = mine.count("noticed"), mine.count("unclear")
+        known = len(mine) - unclear
+        print(f"{room:12} {noticed:8} {known:5}  {unclear:7}   {noticed / max(1, known):.1%}")
     if options.json:
         write(options.json, facts | {"changes": rows})
 
@@ -231,10 +241,25 @@ def _pytest(folder: Path, tests: Sequence[str], marked: str = "not slow") -> str
     return shlex.join([*command, *(str(folder / test) for test in tests)])
 
 
-def _passes(test: str, folder: Path) -> bool:
+def _named(output: str) -> str | None:
+    """The first test or file that pytest tells to have failed, in its summary."""
+    _, found, summary = output.partition(" short test summary info ")
+    first = re.search(
+        r"^(?:FAILED|ERROR) (\S+?\.py(?:::\S+?\[.*?\]|::\S+)?)(?: - |$)", summary, re.M
+    )
+    return first[1] if found and first else None
+
+
+def _passes(test: str, folder: Path, timeout: float) -> bool:
     """Whether a test passes on the code as it is; else it would notice every change."""
-    command = shlex.split(_pytest(folder, [str(Path.cwd() / test)], ""))  # as pytest printed it
-    ended = subprocess.run(command, capture_output=True, cwd=folder, check=False).returncode
+    test = str(Path.cwd() / test)  # as pytest printed it
+    command = shlex.split(_pytest(folder, [test], "not long" if "::" in test else "not slow"))
+    try:
+        ended = subprocess.run(
+            command, capture_output=True, timeout=timeout, check=False
+        ).returncode
+    except subprocess.TimeoutExpired:
+        return False
     return ended in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)  # a file of none
 
 
@@ -256,27 +281,31 @@ def _try(
             result = mutate_and_test([spec], command, options.timeout)
             if result.test_outcome != TestOutcome.SURVIVED:
                 break
-        failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", result.output or "", re.M)
-        fair = failed is None or _passes(failed[1], folder)
+        failed = _named(result.output or "")
+        fair = failed is not None and _passes(failed, folder, options.timeout)
     finally:
         copies.put(folder)
     if result.worker_outcome != WorkerOutcome.NORMAL:
         return None
-    if failed is not None and not fair:
-        print(f"not counted: {failed[1]} fails without a change", flush=True)
-        return None
-    noticed = result.test_outcome != TestOutcome.SURVIVED
     where = f"{change.module_path}:{change.start_pos[0]}"
-    print(f"{'noticed ' if noticed else 'SURVIVED'} {where} {change.operator_name}", flush=True)
+    if result.test_outcome == TestOutcome.SURVIVED:
+        outcome = "survived"
+    elif fair:
+        outcome = "noticed"
+    else:  # a test that fails anyway, no time left, a crash: nobody knows who noticed what
+        outcome = "unclear"
+    print(f"{outcome:8} {where} {change.operator_name}", flush=True)
     lines = [line for line in (result.diff or "").split("\n") if line[:1] in "+-"]
     body = [line for line in lines if not line.startswith(("+++", "---"))]
-    if not noticed:
+    if outcome != "noticed":
         print("\n".join(f"    {line}" for line in body), flush=True)
+    if outcome == "unclear":
+        print("\n".join((result.output or "").strip().split("\n")[-3:]), flush=True)
     return {
         "room": room,
         "place": where,
         "change": change.operator_name,
-        "noticed": noticed,
+        "outcome": outcome,
         "diff": body,
     }
 

@@ -50,12 +50,13 @@ def page(results: Path = RESULTS) -> str:
         "Made by `python benchmarks/pages.py` from `benchmarks/results/`; a test holds it to them.",
         "`make bench` measures all of it, and says where it puts JSON and Markdown.",
         "What is compared is timed in turn in one run, so read ratios: machines differ, and on one",
-        "whose load says that it was busy, times are those of a busy machine. The",
+        "whose load says that it was busy, times are those of a busy machine; where a spread is",
+        "given that holds nothing, nothing is what was found. The",
         "straightforward block is the structure of DyReG's official code in plain PyTorch with",
         "PyTorch's GRU, of the same weights, and a test holds both to equal outputs and gradients.",
     ]
     for kind, section in SECTIONS.items():
-        for path in sorted(results.glob(f"{kind}-*.json")):
+        for path in sorted(results.glob(f"{kind}-*.json"), key=lambda path: path.stem):
             lines += section(json.loads(path.read_text("utf-8")))
     return "\n".join(lines) + "\n"
 
@@ -105,7 +106,14 @@ def blocks(facts: dict[str, Any]) -> list[str]:
         rows.append(cells)
     head = ["(B, T, C, H, width)", "forward, ms", "forward and backward, ms", "saved, MiB"]
     title = f"## A block beside a straightforward one: {where(facts)}"
-    return ["", title, *origin(facts), *table([*head, "operators"], rows)]
+    said: list[str] = []
+    if facts.get("compiled"):
+        said = [
+            "",
+            "Only our block is compiled; the straightforward one runs as it is. What is saved",
+        ]
+        said += ["and the operators are those of our block as it is."]
+    return ["", title, *origin(facts), *said, *table([*head, "operators"], rows)]
 
 
 def breakdown(facts: dict[str, Any]) -> list[str]:
@@ -200,12 +208,13 @@ def against(facts: dict[str, Any]) -> list[str]:
     head = ["training, data included", f"clips/s at {facts['against']}", "clips/s here", "ratio"]
     head.append("of processes' own time")
     rows = [
-        [TRAINED[name], f"{one['there']:.1f}", f"{one['here']:.1f}"]
+        [TRAINED[name], f"{one['there']:.2f}", f"{one['here']:.2f}"]
         + [f"{one[ratio]:.2f} ×" for ratio in ("ratio", "ratio, process time")]
         for name, one in facts["trainings"].items()
     ]
     title = f"## Training beside commit {facts['against']}: {where(facts)}"
-    return ["", title, *origin(facts), *table(head, rows)]
+    said = ["", "Clips a second are medians over turns; ratios are medians of each turn's own."]
+    return ["", title, *origin(facts), *said, *table(head, rows)]
 
 
 def graphs(facts: dict[str, Any]) -> list[str]:

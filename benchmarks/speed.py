@@ -86,8 +86,8 @@ def compare(
     """Measure a block and the straightforward one.
 
     Where ours is compiled, times are those of its program, beside the straightforward block as it
-    is, whose code compiles in minutes and many pieces; operators and what is kept are counted of
-    the block as it is, since nobody can look into a program.
+    is; operators and what is kept are counted of our block as it is, since nobody can look into a
+    program.
     """
     block = block_of(sizes, device)
     plain = Straightforward(block)

@@ -43,8 +43,7 @@ def main() -> None:
     block: Callable[..., Any] = block_of(device)
     if options.compiled:
         block = torch.compile(block, fullgraph=True)
-    with torch.no_grad() if options.compiled else torch.inference_mode():
-        made = run(block, options.frames, device)
+    made = run(block, options.frames, device)
     for name, seconds in made["seconds"].items():
         print(f"{name:28} {1e3 * seconds:10.2f} ms")
     for name, (early, late) in made["bytes"].items():
@@ -59,24 +58,27 @@ def block_of(device: torch.device) -> GraphBlock:
     return recipes.dyreg_block(regions, CHANNELS, SIDE).to(device).eval()
 
 
+@torch.no_grad()
 def run(block: Callable[..., Any], frames: int, device: torch.device) -> dict[str, Any]:
     """Pass so many frames one by one; seconds of a frame, and bytes early and late."""
     frame = torch.randn(1, 1, CHANNELS, SIDE, SIDE, device=device)
     wait, state = waiting(device), None
     clock, own = [], []
     held: list[dict[str, int]] = []
-    for number in range(WARM + frames):
-        start, spent = time.perf_counter(), time.process_time()
-        state = block(frame, state).state
-        wait()
-        clock.append(time.perf_counter() - start)
-        own.append(time.process_time() - spent)
-        if number + 1 == WARM:
-            gc.collect()
-            gc.freeze()
-        if number - WARM + 1 in (max(1, frames // 10), frames):
-            held.append({"the state": bytes_of(state), "the process": resident(device)})
-    gc.unfreeze()
+    try:
+        for number in range(WARM + frames):
+            start, spent = time.perf_counter(), time.process_time()
+            state = block(frame, state).state
+            wait()
+            clock.append(time.perf_counter() - start)
+            own.append(time.process_time() - spent)
+            if number + 1 == WARM:
+                gc.collect()
+                gc.freeze()
+            if number - WARM + 1 in (max(1, frames // 10), frames):
+                held.append({"the state": bytes_of(state), "the process": resident(device)})
+    finally:
+        gc.unfreeze()
     return {
         "seconds": percentiles(clock[WARM:], "a frame")
         | percentiles(own[WARM:], "a frame, process time"),

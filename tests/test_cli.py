@@ -184,8 +184,9 @@ def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str])
     printed = capsys.readouterr().out
     assert "usage: stgraph" in printed
     headings = re.findall(r"^(\S.*):$", printed, re.MULTILINE)
-    if "the run" in headings:
-        assert headings[1:3] == ["the model and its training", "the data"]
+    if command in ("fit", "validate", "test", "predict"):
+        parts = ["the run", "the model and its training", "the data"]
+        assert headings == [*parts, "the trainer (Lightning's)", "more"]
     else:  # no names of functions and classes
         assert headings in (["options"], ["positional arguments", "options"])
 

@@ -170,12 +170,12 @@ class View(NamedTuple):
     numbers: int
 
 
-def of_view(view: View) -> bytes:
-    """A file of a storage of 0, 1, 2, 3, with a tensor of all that a view of it has."""
+def of_view(view: View, size: int) -> bytes:
+    """A file of a storage of 0, 1, 2, 3, with a tensor of the first ones that a view of it has."""
     file = io.BytesIO()
     for value in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}):
         pickle.dump(value, file, protocol=2)
-    tensor = Called(_rebuild_tensor_v2, view, 0, (view.numbers,), (1,), False, OrderedDict())
+    tensor = Called(_rebuild_tensor_v2, view, 0, (size,), (1,), False, OrderedDict())
     Former(file, protocol=2).dump({"a": tensor})
     pickle.dump(["0"], file, protocol=2)
     return file.getvalue() + (4).to_bytes(8, "little") + np.arange(4, dtype="<f4").tobytes()
@@ -183,7 +183,7 @@ def of_view(view: View) -> bytes:
 
 @pytest.mark.parametrize("view", [(0, 4), (1, 3), (1, 2), (3, 1), (4, 0), (2, 0)])
 def test_views_of_storages_of_the_former_format(tmp_path: Path, view: tuple[int, int]) -> None:
-    (tmp_path / "a.pt").write_bytes(of_view(View(*view)))
+    (tmp_path / "a.pt").write_bytes(of_view(View(*view), view[1]))
     found = read_torch(tmp_path / "a.pt", EXPECTED)["a"]
     assert found.tolist() == list(range(view[0], sum(view)))
 
@@ -192,8 +192,8 @@ def test_views_of_storages_of_the_former_format(tmp_path: Path, view: tuple[int,
 def test_views_beyond_storages_of_the_former_format_are_refused(
     tmp_path: Path, view: tuple[int, int]
 ) -> None:
-    (tmp_path / "a.pt").write_bytes(of_view(View(*view)))
-    with pytest.raises(InputError, match=r"a view beyond storage 0|a tensor of sizes"):
+    (tmp_path / "a.pt").write_bytes(of_view(View(*view), 0))
+    with pytest.raises(InputError, match="a view beyond storage 0"):
         read_torch(tmp_path / "a.pt", EXPECTED)
 
 

@@ -8,6 +8,7 @@ them anew.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from inspect import Parameter, signature
 from pathlib import Path
 
@@ -69,15 +70,15 @@ def filled(model: nn.Module) -> nn.Module:
     return model
 
 
-def constants(model: nn.Module) -> list[str]:
-    """What norms and dropouts are told, of which an answer does not show all."""
-    told = {
+def constants(model: nn.Module) -> dict[str, int]:
+    """What norms and dropouts are told, and how many, of which an answer does not show all."""
+    told = Counter(
         f"{type(module).__name__} {name} {getattr(module, name)}"
         for module in model.modules()
         for name in ("eps", "momentum", "p")
-        if isinstance(getattr(module, name, None), float)
-    }
-    return sorted(told)
+        if hasattr(module, name)
+    )
+    return dict(sorted(told.items()))
 
 
 @torch.no_grad()

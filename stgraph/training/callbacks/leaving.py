@@ -89,6 +89,7 @@ class Leave(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """From here on there is something to be saved."""
+        self.noted = self.asked = self.agreed = 0  # of an earlier fit
         self._trains = True
         listen(self._receive)
         environment = getattr(trainer.strategy, "cluster_environment", None)

@@ -40,6 +40,7 @@ KINDS: dict[str, tuple[str, tuple[int, ...]]] = {
 _ROWS = ("frame", "box", "track", "category", "score")
 _MASK_ROWS = ("mask_size", "run_start", "run_count")
 _NEEDED = ("names", "start", *_ROWS)
+_TOGETHER = (("seen_start", "seen"), (*_MASK_ROWS, "runs"))
 
 
 class Table:
@@ -52,7 +53,8 @@ class Table:
             not all frames were looked at, ``seen_start [videos + 1]`` and ``seen``, those that
             were, in order. Of masks ``mask_size [rows, 2]`` and, in ``runs``, the lengths of their
             runs (see :func:`~stgraph.datasets.videos.annotations.runs_of_rle`), ``run_count
-            [rows]`` of them from ``run_start [rows]`` on.
+            [rows]`` of them from ``run_start [rows]`` on. That the rows of a video are in order of
+            their frames, and that runs lie within ``runs``, is not looked at.
         pixels: whether boxes are in pixels of the frame; in 0..1 of it otherwise.
         source: where they come from, for messages.
 
@@ -63,6 +65,11 @@ class Table:
     def __init__(self, columns: Columns, pixels: bool, source: str) -> None:
         if missing := [name for name in _NEEDED if name not in columns]:
             raise InputError(source, "columns of annotations", f"none of {missing}")
+        if unknown := [name for name in columns if name not in KINDS]:
+            raise InputError(source, f"columns among {list(KINDS)}", unknown)
+        for group in _TOGETHER:
+            if 0 < len(there := [name for name in group if name in columns]) < len(group):
+                raise InputError(source, f"all or none of {list(group)}", there)
         self.columns = columns
         self.pixels = pixels
         self.source = source

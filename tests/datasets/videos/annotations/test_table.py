@@ -12,7 +12,7 @@ from stgraph.datasets.videos.annotations.table import KINDS, Columns, Table
 
 
 def columns(**changed: Any) -> Columns:
-    """Two videos, of which the first has two rows, with all of their frames looked at."""
+    """Two videos, of which the first has two rows; with frames that were looked at, and masks."""
     made: dict[str, Any] = {
         "names": [*b"a\nb\n"],
         "start": [0, 2, 3],
@@ -23,6 +23,10 @@ def columns(**changed: Any) -> Columns:
         "score": [1.0, 0.5, 1],
         "seen_start": [0, 3, 4],
         "seen": [0, 2, 4, 1],
+        "mask_size": [[2, 2]] * 3,
+        "run_start": [0, 1, 3],
+        "run_count": [1, 2, 2],
+        "runs": [4, 0, 4, 3, 1],
     }
     known = {name: np.array(values, KINDS[name][0]) for name, values in (made | changed).items()}
     return {name: column for name, column in known.items() if column.size}
@@ -57,7 +61,23 @@ def test_columns_that_are_missing(name: str) -> None:
         Table(columns(**{name: []}), pixels=False, source="a.csv")
 
 
-@pytest.mark.parametrize("name", ["frame", "box", "track", "category", "score"])
+@pytest.mark.parametrize(
+    "name", ["seen_start", "seen", "mask_size", "run_start", "run_count", "runs"]
+)
+def test_columns_that_belong_together(name: str) -> None:
+    with pytest.raises(InputError, match=rf"a\.csv: expected all or none of .*'{name}'"):
+        Table(columns(**{name: []}), pixels=False, source="a.csv")
+
+
+def test_columns_that_nobody_knows() -> None:
+    with pytest.raises(InputError, match=r"expected columns among .*, got \['speed'\]"):
+        Table(columns() | {"speed": np.zeros(3)}, pixels=False, source="a.csv")
+
+
+ROWS = ["frame", "box", "track", "category", "score", "mask_size", "run_start", "run_count"]
+
+
+@pytest.mark.parametrize("name", ROWS)
 def test_columns_are_of_one_length(name: str) -> None:
     whole = columns()
     with pytest.raises(InputError, match="expected columns of one length"):
