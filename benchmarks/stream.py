@@ -58,7 +58,7 @@ def block_of(device: torch.device) -> GraphBlock:
     return recipes.dyreg_block(regions, CHANNELS, SIDE).to(device).eval()
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def run(block: Callable[..., Any], frames: int, device: torch.device) -> dict[str, Any]:
     """Pass so many frames one by one; seconds of a frame, and bytes early and late."""
     frame = torch.randn(1, 1, CHANNELS, SIDE, SIDE, device=device)
