@@ -159,9 +159,11 @@ def test_masks_have_slots_and_boxes(masks):
 def test_masks_out_of_view_have_no_slot(masks):
     away, near, empty = drawn((2, 6, 6, 9)), drawn((0, 0, 3, 3)), drawn()
     corner = View(scaled=(6, 9), top=0, left=0, cut=(3, 4), size=(3, 4))
-    part = masks({0: {1: away}, 1: {1: near}, 2: {1: empty}}, slots=1)
-    fields = part(CLIP, torch.arange(3), (6, 9), corner)
-    assert fields["present"].tolist() == [[False], [True], [False]]
+    beside, below = drawn((0, 4, 3, 7)), drawn((3, 0, 6, 4))  # they touch the view from without
+    there = dict(enumerate((away, near, empty, beside, below)))
+    part = masks({frame: {1: mask} for frame, mask in there.items()}, slots=1)
+    fields = part(CLIP, torch.arange(5), (6, 9), corner)
+    assert fields["present"].flatten().tolist() == [False, True, False, False, False]
     torch.testing.assert_close(fields["mask"][1, 0], torch.from_numpy(near)[:3, :4].float())
 
 
