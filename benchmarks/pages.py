@@ -25,6 +25,11 @@ GROWTH = {
     "start": "The command line, least of several processes",
 }
 
+ONLY_OURS = (
+    "Only our block is compiled, and only for the times: the straightforward one runs as it is, "
+    "and what is saved and the operators are those of our block as it is."
+)
+
 LEAST = {
     "matmul of its MACs": "least here: its products alone",
     "copy of its bytes": "least here: the bytes of all others",
@@ -50,8 +55,8 @@ def page(results: Path = RESULTS) -> str:
         "Made by `python benchmarks/pages.py` from `benchmarks/results/`; a test holds it to them.",
         "`make bench` measures all of it, and says where it puts JSON and Markdown.",
         "What is compared is timed in turn in one run, so read ratios: machines differ, and on one",
-        "whose load says that it was busy, times are those of a busy machine; where a spread is",
-        "given that holds nothing, nothing is what was found. The",
+        "whose load says that it was busy, times are those of a busy machine. Where a spread of",
+        "turns stands beside a difference and holds 0, no difference was found. The",
         "straightforward block is the structure of DyReG's official code in plain PyTorch with",
         "PyTorch's GRU, of the same weights, and a test holds both to equal outputs and gradients.",
     ]
@@ -106,13 +111,7 @@ def blocks(facts: dict[str, Any]) -> list[str]:
         rows.append(cells)
     head = ["(B, T, C, H, width)", "forward, ms", "forward and backward, ms", "saved, MiB"]
     title = f"## A block beside a straightforward one: {where(facts)}"
-    said: list[str] = []
-    if facts.get("compiled"):
-        said = [
-            "",
-            "Only our block is compiled; the straightforward one runs as it is. What is saved",
-        ]
-        said += ["and the operators are those of our block as it is."]
+    said = ["", ONLY_OURS] if facts.get("compiled") else []
     return ["", title, *origin(facts), *said, *table([*head, "operators"], rows)]
 
 

@@ -22,7 +22,7 @@ from stgraph.commands import inspect as commands_inspect
 from stgraph.commands import predict as commands_predict
 from stgraph.commands import show as commands_show
 from stgraph.commands import study as commands_study
-from stgraph.commands.overview import overview
+from stgraph.commands.overview import PURPOSES, overview
 from stgraph.training import ClassificationModule, ClipData
 
 
@@ -184,7 +184,7 @@ def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str])
     printed = capsys.readouterr().out
     assert "usage: stgraph" in printed
     headings = re.findall(r"^(\S.*):$", printed, re.MULTILINE)
-    if command in ("fit", "validate", "test", "predict"):
+    if command in PURPOSES:  # it makes a run
         parts = ["the run", "the model and its training", "the data"]
         assert headings == [*parts, "the trainer (Lightning's)", "more"]
     else:  # no names of functions and classes

@@ -120,7 +120,7 @@ def entries_of(words: Sequence[str]) -> list[Entry]:
 
 def _by_path(entry: Entry) -> Entry:
     all_of_it = entry.start is None and entry.end is None
-    stretch = "" if all_of_it else f"@{entry.start or 0:g}-{'' if entry.end is None else entry.end}"
+    stretch = "" if all_of_it else f"@{entry.seconds}"
     return replace(entry, name=printable(f"{entry.path}{stretch}"))
 
 

@@ -80,8 +80,9 @@ def plan(module: ClassificationModule, clips: Clips, trainer: Trainer) -> dict[s
 def check_folder(folder: Path, plan: Mapping[str, Any]) -> None:
     """Check that a folder is new, or holds what this plan has begun or completed.
 
-    What was begun without coming to a single shard, as by a mistyped option, holds nobody up. Where
-    clips that cannot be read were an error, shards have none, and the others may leave them out.
+    What was begun without coming to a single shard, as by a mistyped option, holds nobody up. A
+    folder that was begun with ``on_error="raise"`` may go on with ``"skip"``: in its shards no clip
+    was left out.
 
     Raises:
         InputError: when it does not, naming what is another.

@@ -47,6 +47,11 @@ class Entry:
         """What its video is called in files of boxes and masks."""
         return self.video or self.name
 
+    @property
+    def seconds(self) -> str:
+        """From where to where it goes, as names tell clips of one video apart: ``"1.5-3.0"``."""
+        return f"{self.start or 0:.15g}-{'' if self.end is None else self.end}"
+
 
 def stretch(video: Video, entry: Entry) -> range:
     """Numbers of the frames of a video that an entry's start and end leave.

@@ -231,8 +231,8 @@ def _named(
     named, known = [], dict[str, str]()
     for entry, (where, row) in zip(entries, rows, strict=True):
         if several[entry.name] > 1 and "name" not in row:
-            stretch = f"{entry.start or 0:g}-{'' if entry.end is None else entry.end}"
-            entry = replace(entry, name=f"{entry.name}@{stretch}", video=entry.name)
+            name = f"{entry.name}@{entry.seconds}"
+            entry = replace(entry, name=name, video=entry.name)
         if (first := known.setdefault(entry.name, where)) != where:
             told = f"{entry.name!r}, as {first}"
             raise InputError(f"{path}, {where}, name", "another one than rows before", told)

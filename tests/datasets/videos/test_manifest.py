@@ -78,6 +78,13 @@ def test_several_clips_of_one_video(tmp_path: Path) -> None:
         stretch(video, data.entries[1])
 
 
+def test_clips_that_begin_within_a_millisecond_have_names_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("path,start\na.mp4,1234.5671\na.mp4,1234.5672\na.mp4,0.1\n")
+    names = [entry.name for entry in VideoManifest(path).entries]
+    assert names == ["a.mp4@1234.5671-", "a.mp4@1234.5672-", "a.mp4@0.1-"]
+
+
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
