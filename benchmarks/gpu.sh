@@ -26,7 +26,7 @@ tests() {
   # Those for CUDA; and those on other people's CNNs, whose packages such machines often have.
   timeout "$(left)" "$PYTHON" -m pytest -q -m cuda -p no:cacheprovider tests \
     > "$RESULTS/tests-cuda.part" 2>&1 &&
-    timeout "$(left)" "$PYTHON" -m pytest -q -p no:cacheprovider tests/test_insertion_elsewhere.py \
+    timeout "$(left)" "$PYTHON" -m pytest -q -p no:cacheprovider tests/insertion/test_elsewhere.py \
       >> "$RESULTS/tests-cuda.part" 2>&1
   local status=$?
   echo "commit $COMMIT" >> "$RESULTS/tests-cuda.part"

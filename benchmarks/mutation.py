@@ -94,14 +94,8 @@ ROOMS = {
     ),
     "insertion": Room(
         ("stgraph/insertion/*.py",),
-        (
-            "tests/test_insertion.py",
-            "tests/test_insertion_outputs.py",
-            "tests/test_insertion_traced.py",
-            "tests/test_insertion_compiled.py",
-            *STREAMS,
-        ),
-        slow=("tests/test_insertion_compiled.py",),
+        ("tests/insertion", *STREAMS),
+        slow=("tests/insertion/test_compiled.py",),
     ),
     "training": Room(
         ("stgraph/training/*.py", "stgraph/training/callbacks/*.py", "stgraph/runs/*.py"),
