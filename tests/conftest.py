@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -50,6 +51,24 @@ def settings() -> dict[str, Any]:
         "products": torch.get_float32_matmul_precision(),
         "gradients": torch.is_grad_enabled(),
     }
+
+
+@pytest.fixture
+def live_tensors() -> Iterator[Callable[[], tuple[int, int]]]:
+    """Count the tensors that are alive, and their bytes, of those made since the test began.
+
+    What other tests left behind may go at any moment, so it is kept out of the count.
+    """
+
+    def count() -> tuple[int, int]:
+        gc.collect()
+        found = [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)]
+        return len(found), sum(tensor.untyped_storage().nbytes() for tensor in found)
+
+    gc.collect()
+    gc.freeze()
+    yield count
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

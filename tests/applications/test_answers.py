@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 
 import numpy as np
@@ -132,16 +131,8 @@ def test_a_model_that_needs_whole_clips_gets_them_one_after_another(video_file, 
         list(answer_frames(trained, timed_frames(short)))
 
 
-def tensors_alive() -> tuple[int, int]:
-    """How many there are, and their bytes; which holds none of them until the next count."""
-    gc.collect()
-    found = [o for o in gc.get_objects() if issubclass(type(o), torch.Tensor)]
-    found = [o for o in found if o.layout == torch.strided]  # other tests' may be sparse
-    return len(found), sum(tensor.untyped_storage().nbytes() for tensor in found)
-
-
 @pytest.mark.slow
-def test_memory_does_not_grow_with_a_stream() -> None:
+def test_memory_does_not_grow_with_a_stream(live_tensors) -> None:
     """Tensors that are alive, and their bytes, over thousands of frames."""
     trained = one(crops=Crops(1, 16, 16), sampler=Segments(4))
     frame = torch.randint(0, 256, (3, 24, 32), dtype=torch.uint8)
@@ -150,7 +141,7 @@ def test_memory_does_not_grow_with_a_stream() -> None:
     def frames():
         for number in range(2201):
             if number in (200, 2200):
-                alive.append(tensors_alive())
+                alive.append(live_tensors())
             yield frame, number / 25
 
     count = sum(1 for _ in answer_frames(trained, frames()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -57,7 +56,7 @@ def test_online_tsm_with_dyreg_frame_by_frame_equals_the_whole_clip():
 
 
 @pytest.mark.slow
-def test_numbers_and_memory_stay_the_same_over_a_thousand_frames():
+def test_numbers_and_memory_stay_the_same_over_a_thousand_frames(live_tensors):
     torch.manual_seed(0)
 
     def block(place: Place) -> GraphBlock:
@@ -69,10 +68,6 @@ def test_numbers_and_memory_stay_the_same_over_a_thousand_frames():
     net = insert(cnn, {"layer2": block}, shift, input_size=(1, 40, 40))
     model = awake(CNNClassifier(net, 5)).double()
     video = torch.rand(1, 1000, 1, 40, 40, dtype=torch.float64)
-
-    def alive() -> int:
-        gc.collect()
-        return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
 
     state, sizes, counts, expected = None, [], [], {}
     with torch.no_grad():
@@ -89,7 +84,7 @@ def test_numbers_and_memory_stay_the_same_over_a_thousand_frames():
             if t in (9, 499, 999):
                 # the memory behind a tensor, which a view would keep whole
                 sizes.append(sum(part.untyped_storage().nbytes() for part in tensors(state)))
-                counts.append(alive())
+                counts.append(live_tensors()[0])
     assert sizes[0] == sizes[1] == sizes[2]
     assert counts[0] == counts[1] == counts[2]
     assert (answer.logits - expected[499]).abs().max() > 1e-6  # it goes on listening
