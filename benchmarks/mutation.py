@@ -50,7 +50,12 @@ class Room:
     slow: tuple[str, ...] = ()
 
 
-GRAPHS = ("tests/test_model.py", "tests/test_compositions.py", "tests/test_padding.py")
+GRAPHS = (
+    "tests/test_model.py",
+    "tests/test_compositions.py",
+    "tests/test_padding.py",
+    "tests/test_bad_input.py",
+)
 STREAMS = ("tests/recipes/test_streaming.py", "tests/weights/dyreg/test_block.py")
 STATES = (
     "tests/test_recurrence.py",

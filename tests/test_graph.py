@@ -165,10 +165,13 @@ def test_other_graphs_are_refused():
         ([[5, 0], [4, 1]], "another order"),
     ],
 )
-def test_validate_finds_wrong_edges(edges, message):
-    graph = frame_graphs(fields(), LAYOUT)
+def test_wrong_edges_are_found(edges, message):
+    graph, edge_index = frame_graphs(fields(), LAYOUT), torch.tensor(edges)
     with pytest.raises(InputError, match=message):
-        validate(attach_edges(graph, torch.tensor(edges)))
+        attach_edges(graph, edge_index)
+    unchecked = attach_edges(graph, edge_index, check=False)
+    with pytest.raises(InputError, match=message):
+        validate(unchecked)
 
 
 def test_validate_finds_wrong_fields():

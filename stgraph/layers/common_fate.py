@@ -40,10 +40,12 @@ torch.serialization.add_safe_globals([Offsets])
 class CommonFate(TemporalLayer):
     r"""Nodes hear those whose offset from them has not varied: what moves alike belongs together.
 
-    With places :math:`p_i^t`, confidences :math:`c_i^t = σ(a \log m_i^t + b)` of the kernels'
-    masses, and weights :math:`w_{ij}^s = c_i^s c_j^s` of the frames in which both were there,
+    With places :math:`p_i^t`, areas :math:`A_i^t` of the boxes, confidences :math:`c_i^t` of the
+    kernels' masses and of how narrow they are, and weights :math:`w_{ij}^s = c_i^s c_j^s` of the
+    frames in which both were there,
 
     .. math::
+        c_i^t &= σ\bigl(a \log m_i^t + b - s \log(1 + g^2 A_i^t)\bigr) \\
         D_{ij}^t &= \mathrm{Var}_{s ≤ t}^{w_{ij}}\bigl(p_i^s - p_j^s\bigr) \\
         K_{ij}^t &= e^{-e^{β} g^2 D_{ij}^t}\; σ(u · v_j^t + d), \quad j ∈ \mathcal{N}(i),\ j ≠ i \\
         v_i' &= \mathrm{norm}\Bigl(v_i + \mathrm{ReLU}\bigl(W\,[v_i,\, \sum_j K_{ij} v_j,\,
@@ -84,6 +86,7 @@ class CommonFate(TemporalLayer):
         self.channels = integer("channels", channels)
         self.gain = positive("gain", gain)
         self.confidence = nn.Parameter(torch.tensor([1.0, 0.0]))
+        self.narrowness = nn.Parameter(torch.tensor(1.0))
         self.sharpness = nn.Parameter(torch.tensor(1.0))
         self.source = nn.Linear(channels, 1)
         self.message = nn.Linear(2 * channels + 1, channels)
@@ -117,7 +120,8 @@ class CommonFate(TemporalLayer):
     ) -> tuple[Tensor, Tensor, Offsets]:
         """Weights ``[B, T, N, N]`` (target, source), nodes ``[B, T, N, C]``, and the state."""
         channels("x", x, self.channels)
-        for field, what in (("edge_index", "edges"), ("pos", "a `pos` for every node")):
+        needed = {"edge_index": "edges", "pos": "a `pos` for every node", "box": "a `box` for each"}
+        for field, what in needed.items():
             if getattr(graph, field, None) is None:
                 raise InputError("graph", what, "none")
         pos, nodes = precise(to_dense(graph.pos, graph)), to_dense(x, graph)
@@ -135,7 +139,12 @@ class CommonFate(TemporalLayer):
         """Confidences ``[B, T, N]``; 0 where a node is absent."""
         mass = precise(to_dense(graph.mass, graph))
         logarithm = mass.clamp_min(torch.finfo(mass.dtype).tiny).log()
-        confident = torch.sigmoid(self.confidence[0] * logarithm + self.confidence[1])
+        box = precise(to_dense(graph.box, graph))
+        area = (box[..., 2:] - box[..., :2]).prod(dim=-1)
+        wide = torch.log1p(self.gain**2 * area)
+        confident = torch.sigmoid(
+            self.confidence[0] * logarithm + self.confidence[1] - self.narrowness * wide
+        )
         here = presence(graph)
         return confident if here is None else confident * here
 

@@ -198,7 +198,8 @@ def motion_classes(num_classes: int = 46, objects: int = 10, width: int = 64) ->
     """Who moves alike, of things whose classes are known: a light model for SyncMNIST on a CPU.
 
     A CNN of four convolutions takes 64×64 frames to 16×16 maps; each class of things has a node
-    where the frame looks most like it; nodes hear those whose offset from them does not vary. With
+    where the frame looks most like it, not far from where it was; nodes hear those whose offset
+    from them does not vary, and what they know in the last frame is the answer. With
     :class:`~stgraph.training.NodePresence` as the auxiliary loss.
 
     Args:
@@ -207,7 +208,7 @@ def motion_classes(num_classes: int = 46, objects: int = 10, width: int = 64) ->
         width: channels of the maps and of the nodes.
     """
     net = SpaceTimeGraph(
-        nodes=ClassNodes(width, objects, FullEdges()),
+        nodes=ClassNodes(width, objects, FullEdges(), reach=2),
         layers={
             "norm": NodeNorm(width),
             "time": TimeLayer(nn.GRU(width, width)),
@@ -217,4 +218,4 @@ def motion_classes(num_classes: int = 46, objects: int = 10, width: int = 64) ->
         schedule=("norm", "time", "fate", "last"),
     )
     backbone = TinyCNN(1, (24, 48, width, width), (2, 2, 1, 1))
-    return GraphClassifier(backbone, net, num_classes, Readout("mean"))
+    return GraphClassifier(backbone, net, num_classes, Readout("mean", time="last"))

@@ -676,6 +676,41 @@ def test_what_a_block_may_not_do(cnn):
         insert(cnn, {}, input_size=(3, 16, 16))(torch.randn(0, 3, 3, 16, 16))
 
 
+class Counter:
+    """No module, whose method a CNN runs."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def count(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return 2 * x
+
+
+class Counting(CNN):
+    """Runs methods that it keeps: of a plain object, and of one of its parts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counter = Counter()
+        self.count, self.head = self.counter.count, self.fc.forward
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.count(self.shared(self.stem(x)))
+        for stage in self.stages:
+            x = stage(x)
+        return self.head(x.mean((2, 3)))
+
+
+def test_methods_that_a_cnn_keeps_are_those_of_the_same_objects():
+    cnn = Counting().eval()
+    video = torch.randn(VIDEO)
+    net = insert(cnn, PLACES, input_size=(3, 16, 16)).eval()
+    cnn.counter.calls = 0
+    torch.testing.assert_close(net(video).output.flatten(0, 1), cnn(video.flatten(0, 1)))
+    assert cnn.counter.calls == 2  # one counter, for both
+
+
 def test_parts_in_lists_and_bound_forwards_are_followed(net):
     listed = Listed(reach=1).eval()
     listed.load_state_dict(remove(net).state_dict())

@@ -12,12 +12,18 @@ from stgraph.model import SpaceTimeGraph
 from stgraph.nodes import BoxNodes
 
 
-def graph_of(pos: torch.Tensor, mask: torch.Tensor | None = None, mass: torch.Tensor | None = None):
+def graph_of(
+    pos: torch.Tensor,
+    mask: torch.Tensor | None = None,
+    mass: torch.Tensor | None = None,
+    half: torch.Tensor | float = 0.0,
+):
+    """Frame graphs of nodes at these places, whose boxes have these half-sizes ``[…, 2]``."""
     clips, frames, nodes, _ = pos.shape
     fields = {
         "x": torch.linspace(-1, 1, nodes, dtype=pos.dtype)[:, None].expand(clips, frames, -1, 4),
         "pos": pos,
-        "box": torch.cat([pos, pos], dim=-1),
+        "box": torch.cat([pos - half, pos + half], dim=-1),
         "kernel": pos.new_ones(clips, frames, nodes, 1, 1),
         "mass": pos.new_ones(clips, frames, nodes) if mass is None else mass,
     }
@@ -44,9 +50,13 @@ def paths(frames: int = 6, nodes: int = 4) -> torch.Tensor:
 def test_its_weight_is_of_the_variance_of_the_offset_so_far():
     layer, pos = CommonFate(4, gain=3.0).double(), paths()
     mass = torch.rand(1, 6, 4, dtype=torch.float64) * 5
-    graph = graph_of(pos, mass=mass)
+    half = torch.rand(1, 6, 4, 2, dtype=torch.float64) / 4
+    graph = graph_of(pos, mass=mass, half=half)
+    torch.nn.init.constant_(layer.narrowness, 0.7)
     found = heard(layer, graph)
-    confident = torch.sigmoid(layer.confidence[0] * mass.log() + layer.confidence[1])[0]
+    wide = (1 + 9 * 4 * half.prod(-1)).log()
+    confident = layer.confidence[0] * mass.log() + layer.confidence[1] - 0.7 * wide
+    confident = torch.sigmoid(confident)[0]
     says = torch.sigmoid(layer.source(to_dense(graph.x, graph)))[0, ..., 0]
     for t in range(6):
         for i in range(4):

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.util
 import json
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, load_model
 from torch import nn
 
@@ -221,6 +224,22 @@ def test_what_stood_there_stays_when_saving_fails(folder: Path, monkeypatch):
     with pytest.raises((NotImplementedError, RuntimeError)):
         save_pretrained(broken, folder)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_what_a_disk_refuses_is_told_as_python_tells_it(tmp_path: Path, monkeypatch):
+    said = "Error while serializing: I/O error: a drawer is full (os error 28)"
+
+    def full(*_, **__):
+        raise SafetensorError(said)
+
+    monkeypatch.setattr("stgraph.weights.pretrained.save_file", full)
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)) as info:
+        save_pretrained(recipes.motion_small(3), tmp_path / "model")
+    assert info.value.errno == errno.ENOSPC
+    said = "Error while serializing: another reason"
+    with pytest.raises(SafetensorError, match="another reason"):
+        save_pretrained(recipes.motion_small(3), tmp_path / "model")
+    assert not list(tmp_path.rglob("*.safetensors*"))
 
 
 def test_files_of_two_savings_are_told_apart(folder: Path, tmp_path: Path):

@@ -50,6 +50,15 @@ def test_after_an_error_a_signal_ends_at_once() -> None:
         leave._receive(signal.SIGTERM, None)
 
 
+def test_after_a_fit_a_signal_ends_at_once() -> None:
+    leave: Any = Leave()
+    leave._trains = True
+    leave.on_train_end(SimpleNamespace(), None)
+    assert not leave.ask()  # there is no fit any more
+    with pytest.raises(Interrupted):
+        leave._receive(signal.SIGTERM, None)
+
+
 ALONE: Any = SimpleNamespace(world_size=1, global_step=7, strategy=SimpleNamespace())
 
 
