@@ -42,7 +42,7 @@ tests: $(VENV)/.dev scatter ## the tests alone
 
 slow: $(VENV)/.dev ## the slow tests: whole trainings, killed and signalled processes, compilers
 	@echo "== tests: slow ones"
-	STGRAPH_EXPECT_SCATTER=0 $(PYTEST) -m "slow and not long"
+	STGRAPH_EXPECT_SCATTER=0 $(PYTEST) --durations 12 -m "slow and not long"
 
 long: $(VENV)/.dev ## what takes longest: the compiler and the exporter on every model, a study
 	@echo "== tests: long ones"

@@ -27,6 +27,19 @@ with locked(Path(sys.argv[1])):
     time.sleep(600)
 """
 
+FORK = """
+import os, sys, time
+from pathlib import Path
+from stgraph.runs.folder import locked
+with locked(Path(sys.argv[1])):
+    if os.fork() == 0:
+        print("forked", flush=True)
+        sys.stdin.read()
+        print("ended", flush=True)
+        os._exit(0)
+    time.sleep(600)
+"""
+
 
 @pytest.mark.parametrize("name", ["first", "series/first", "a/./b", " b", "..hidden", "größer"])
 def test_a_run_lies_in_the_folder_of_runs(tmp_path: Path, name: str) -> None:
@@ -120,20 +133,26 @@ def test_a_kill_leaves_a_lock_that_holds_nothing(tmp_path: Path) -> None:
 
 def test_a_forked_process_does_not_hold_the_lock(tmp_path: Path) -> None:
     """A loader's worker may live on for some seconds after its parent was killed."""
-    read, write = os.pipe()
-    with locked(tmp_path):
-        child = os.fork()
-        if child == 0:  # waits until its parent has tried
-            os.read(read, 1)
-            os._exit(0)
-    try:
-        with locked(tmp_path):
-            pass
-    finally:
-        os.write(write, b"x")
-        os.waitpid(child, 0)
-        os.close(read)
-        os.close(write)
+    with subprocess.Popen(
+        [sys.executable, "-c", FORK, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        try:
+            assert other.stdout.readline() == "forked\n"
+            with pytest.raises(InputError, match=f"process {other.pid} on"), locked(tmp_path):
+                pass
+            other.kill()
+            other.wait()
+            with locked(tmp_path):
+                assert (tmp_path / ".lock").exists()
+        finally:
+            other.kill()
+            other.stdin.close()  # for which the forked one waits
+        assert other.stdout.readline() == "ended\n"  # so it was there all the time
 
 
 def test_a_second_fit_changes_nothing(config: Config, capsys: pytest.CaptureFixture[str]) -> None:

@@ -256,3 +256,5 @@ def test_what_lightning_finds_in_the_middle_is_told_in_a_line(
     assert "error: trainer: expected options that Lightning takes, got " in capsys.readouterr().err
     with pytest.raises(ValueError, match="of a part"), options_of_lightning(only_its_own=True):
         raise ValueError("of a part")  # with its traceback
+    with pytest.raises(InputError, match="of a part"), options_of_lightning():
+        raise ValueError("of a part")

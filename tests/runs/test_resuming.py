@@ -247,6 +247,26 @@ def test_stopped_at_every_second_step_again_and_again(whole: Config) -> None:
     check_same_as_whole("small")
 
 
+def test_the_first_step_alone_tells_whether_a_state_fits(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def first(path: object, step: Callable[..., Any], closure: Callable[[], Any]) -> Any:
+        asked.append(path)
+        return step(closure)
+
+    monkeypatch.setattr("stgraph.training.module.first_step", first)
+    path = config()
+    assert main(["fit", "--config", path, "--trainer.max_epochs=1"]) == 0
+    assert not asked
+    made = last("small")["global_step"]
+    more = ["--trainer.max_epochs=2", "--ckpt_path", "last"]
+    assert main(["fit", "--config", path, *more]) == 0
+    assert last("small")["global_step"] >= made + 2
+    assert len(asked) == 1
+
+
 def test_from_the_best_on(whole: Config) -> None:
     """What came after it is not lost, and not in the table twice."""
     path = whole({"trainer.val_check_interval": 2, "trainer.max_epochs": 2})
