@@ -116,7 +116,7 @@ ROOMS = {
             "tests/studies",
             "tests/runs",
         ),
-        slow=("tests/applications/test_demo.py",),
+        slow=("tests/applications/test_demo.py", "tests/applications/test_demo_video.py"),
     ),
     "studies": Room(
         ("stgraph/studies/*.py",), ("tests/studies",), slow=("tests/studies/test_running.py",)

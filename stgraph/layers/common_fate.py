@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -168,7 +169,7 @@ class CommonFate(TemporalLayer):
             for before, part in zip((state.weight, state.offset, state.square), parts, strict=True)
         ]
         weights, offsets, squares = (part[:, 1:] for part in so_far)
-        total = weights.clamp_min(torch.finfo(weight.dtype).eps)
+        total = weights.clamp_min(math.sqrt(torch.finfo(weight.dtype).tiny))
         mean = offsets / total[..., None]
         varied = (squares / total - mean.square().sum(-1)).clamp_min(0)
         after = [newest(part, graph)[:, 0] for part in so_far]

@@ -39,13 +39,14 @@ class ClassNodes(NodeExtractor):
     another covers it, and its node does not jump to what looks like it elsewhere:
 
     .. math::
-        \bar K_n^t(p) &= (1 - λ) \sum_{|q| ≤ r} M(q)\, K_n^{t-1}(p - q) + λ / HW \\
+        \bar K_n^t(p) &= (1 - λ) \sum_{|q| ≤ r} M(q)\, K_n^{t-1}(p + q) + λ / HW \\
         K_n^t(p) &\propto \bar K_n^t(p)\, \bigl((1 - ω)\, E_n^t(p) / m_n^t + ω / HW\bigr)
 
     is the belief of a Bayes filter over the cells (the forward algorithm of a hidden Markov model:
-    Rabiner 1989; the histogram filter of Thrun, Burgard and Fox 2005, chapter 4). How things move,
-    M, how often one is found elsewhere, λ, and how often one is not what is seen, ω, are learnt;
-    they begin with all moves alike, .01 and .01. The mass stays what the frame itself says.
+    Rabiner 1989; the histogram filter of Thrun, Burgard and Fox 2005, chapter 4). From where things
+    come, M (a softmax of ``move``), how often one is found elsewhere, λ, and how often it is not
+    what is seen, ω, are learnt; they begin with all moves alike, .01 and .01. A clip's first frame
+    stands for itself. The mass stays what the frame itself says.
 
     Args:
         channels: C, channels of the feature maps.

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -39,6 +40,28 @@ def test_two_runs_with_one_seed_give_the_same_numbers(tmp_path):
     assert [run["name"] for run in first["runs"]] == ["dynamic regions", "fixed 3×3 grid"]
     assert numbers(first) == numbers(second)
     assert numbers(small(tmp_path / "a", seed=1)) != numbers(first)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "shown", "expected"),
+    [
+        ({1, 3, 4}, 5, [0, 2, 5, 1, 3]),
+        ({1}, 3, [0, 2, 1]),
+        ({0, 1, 2}, 2, [3, 0]),
+        ({0, 1, 2}, 1, [3]),
+        (set(), 3, [0, 1, 2]),
+        (set(range(50)), 4, [0, 1]),
+    ],
+)
+def test_clips_to_look_at_are_right_ones_and_then_some_wrong_ones(
+    monkeypatch, wrong: set[int], shown: int, expected: list[int]
+):
+    def view(_, __, number: int) -> SimpleNamespace:
+        return SimpleNamespace(correct=number not in wrong, number=number)
+
+    monkeypatch.setattr(demo, "view", view)
+    found = demo._telling(None, range(50), shown)
+    assert [seen.number for seen in found] == expected
 
 
 def test_its_models_are_read_without_what_trained_them(tmp_path):

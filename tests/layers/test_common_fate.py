@@ -69,6 +69,19 @@ def test_its_weight_is_of_the_variance_of_the_offset_so_far():
                 torch.testing.assert_close(found[0, t, i, j], expected, atol=1e-10, rtol=1e-9)
 
 
+@pytest.mark.parametrize("bias", [0.0, -8.0, -20.0])
+def test_who_is_hardly_there_moves_as_it_does(bias):
+    """However small all confidences are, the variance is that of the offsets."""
+    layer, sure, pos = CommonFate(4), CommonFate(4), paths().float()
+    layer.load_state_dict(sure.state_dict())
+    torch.nn.init.constant_(layer.confidence[1:], bias)
+    found, expected = heard(layer, graph_of(pos)), heard(sure, graph_of(pos))
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+    x = graph_of(pos).x.requires_grad_()
+    layer(x, graph_of(pos))[0].sum().backward()
+    assert all(p.grad.isfinite().all() for p in layer.parameters())
+
+
 def test_those_that_move_alike_hear_each_other_alone():
     torch.manual_seed(1)
     last = heard(CommonFate(4, gain=64.0).double(), graph_of(paths()))[0, -1]

@@ -73,7 +73,7 @@ def test_kernels_are_the_beliefs_of_a_bayes_filter() -> None:
             for column in range(-reach, reach + 1):
                 y, x = start // width + row, start % width + column
                 if 0 <= y < height and 0 <= x < width:
-                    # A convolution reads the filter from behind.
+                    # what comes to (y, x) comes from the other side
                     goes[start, y * width + x] = move[reach - row, reach - column]
     belief = seen[0]
     expected = [belief]
