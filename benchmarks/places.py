@@ -6,8 +6,9 @@ Takes the nodes of a model of :func:`stgraph.recipes.motion_classes` that a run 
 nothing behind them. Who is told the digits of a clip takes the two whose offset varies least, of
 the clips in which two move alike: with the places of every frame by itself, or followed by the
 Bayes filter that the model has learnt; and with all frames alike, or each weighted by one over the
-areas of both boxes, which are narrow where a kernel is sure of a place. Beside it, how far places
-are from the digits' centres, and in how many clips the nodes of largest mass are those of its
+areas of both boxes, which are small where a kernel is sure of a place (the layer itself learns how
+much that counts). Beside it, how far places are from the digits' centres, in the mean over clips of
+the median, as parts of the frame; and in how many clips the nodes of largest mass are those of its
 digits, which the graph has to find out itself.
 """
 
@@ -20,9 +21,10 @@ from pathlib import Path
 import torch
 from facts import collect, write
 from torch import Tensor
+from torch_geometric.data import Batch
 
 from stgraph.classifiers import GraphClassifier
-from stgraph.datasets import SyncMNIST, mnist
+from stgraph.datasets import ClipBatch, SyncMNIST, mnist
 from stgraph.graph import to_dense
 from stgraph.nodes import ClassNodes
 from stgraph.training import model_of_run
@@ -47,8 +49,10 @@ def main() -> None:
         batch = data.batch(range(first, min(len(data), first + 50)))
         for name, reach in reaches.items():
             model.net.nodes.reach = reach
-            for what, found in measured(model, batch).items():
-                rows.setdefault(f"{name}, {what}" if what != "named" else what, []).append(found)
+            graph = graph_of(model, batch["video"])
+            for what, found in measured(graph, batch).items():
+                rows.setdefault(f"{name}, {what}", []).append(found)
+        rows.setdefault("digits named", []).append(named(graph, batch["digit_class"]))
     figures = {what: float(torch.cat(found).float().mean()) for what, found in rows.items()}
     for what, figure in figures.items():
         print(f"{what:32} {figure:.4f}")
@@ -57,27 +61,33 @@ def main() -> None:
 
 
 @torch.no_grad()
-def measured(model: GraphClassifier, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """For every clip of a batch what its nodes tell."""
-    video = signed(batch["video"])
-    maps = model.backbone(video.flatten(0, 1)).unflatten(0, video.shape[:2])
-    graph, _ = model.net.nodes(maps)
-    digits = batch["digit_class"]  # [B, M]
+def graph_of(model: GraphClassifier, video: Tensor) -> Batch:
+    """The frame graphs of clips, before any layer."""
+    maps = model.backbone(signed(video).flatten(0, 1)).unflatten(0, video.shape[:2])
+    graph: Batch = model.net.nodes(maps)[0]
+    return graph
+
+
+def measured(graph: Batch, batch: ClipBatch) -> dict[str, Tensor]:
+    """For every clip how far its digits' nodes are from them, and which two seem to move alike."""
     pos, box = (to_dense(field, graph) for field in (graph.pos, graph.box))  # [B, T, N, 2 or 4]
     area = (box[..., 2:] - box[..., :2]).prod(-1)
-    of_digits = digits[:, None].expand(-1, pos.size(1), -1)
-    pos = pos.gather(2, of_digits[..., None].expand(-1, -1, -1, 2))
-    area = area.gather(2, of_digits)
+    digits = batch["digit_class"][:, None].expand(-1, pos.size(1), -1)
+    pos = pos.gather(2, digits[..., None].expand(-1, -1, -1, 2))
+    area = area.gather(2, digits)
     centre = (batch["box"][..., :2] + batch["box"][..., 2:]) / 2
-    likely = to_dense(graph.mass, graph).log().logsumexp(1).topk(digits.size(1)).indices
-    named = (likely.sort().values == digits.sort().values).all(1)
     some = batch["synchronous"].any(1)
     return {
         "off": (pos - centre).norm(dim=-1).flatten(1).median(1).values,
-        "all alike": alike(pos, torch.ones_like(area), batch["synchronous"])[some],
-        "by area": alike(pos, 1 / area, batch["synchronous"])[some],
-        "named": named,
+        "all frames alike": alike(pos, torch.ones_like(area), batch["synchronous"])[some],
+        "weighted by area": alike(pos, 1 / area, batch["synchronous"])[some],
     }
+
+
+def named(graph: Batch, digits: Tensor) -> Tensor:
+    """Whether the nodes of largest mass in any frame are those of the digits ``[B, M]``."""
+    likely = to_dense(graph.mass, graph).log().logsumexp(1).topk(digits.size(1)).indices
+    return (likely.sort().values == digits.sort().values).all(1)
 
 
 def alike(pos: Tensor, weight: Tensor, synchronous: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -39,6 +40,7 @@ __all__ = [
     "separable",
     "spread",
     "tent",
+    "uncast",
     "window_box",
 ]
 
@@ -365,6 +367,14 @@ def precise(x: Tensor) -> Tensor:
     if x.dtype in _PRECISE:
         return x
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def uncast(device: torch.device) -> AbstractContextManager[object]:
+    """Within it autocast makes no products in half precision; the meta device knows of none."""
+    kind = device.type
+    if kind == "meta" or not torch.is_autocast_enabled(kind):
+        return nullcontext()
+    return torch.autocast(kind, enabled=False)
 
 
 def normalise(kernel: Tensor) -> tuple[Tensor, Tensor]:

@@ -151,7 +151,10 @@ def pieces_equal_the_whole(extractor: NodeExtractor) -> None:
 
 
 def padding_changes_nothing(extractor: NodeExtractor) -> None:
-    """Clips of different lengths, padded, give what each gives alone; padding may be anything."""
+    """Clips of different lengths, padded, give what each gives alone; padding may be anything.
+
+    So do those that go on from there, where an extractor takes a state.
+    """
     extractor = _double(extractor)
     features = _maps(extractor, 3, 4)
     hints = extractor.example_hints(features)
@@ -159,14 +162,22 @@ def padding_changes_nothing(extractor: NodeExtractor) -> None:
     spoilt = features.masked_fill(~mask[..., None, None, None], torch.nan)
     graph, state = extractor(spoilt, frame_mask=mask, **hints)
     validate(graph)
+    _same("clock", state.clock, (3, 4, 1))
+    more = features.flip(1)
+    new = extractor.example_hints(more)
+    later = extractor(more, state, **new)[0] if extractor.causal else None
     for clip, length in enumerate((3, 4, 1)):
         here = slice(clip, clip + 1)
         own = {name: hint[here, mask[clip]] for name, hint in hints.items()}
-        alone, _ = extractor(features[here, mask[clip]], **own)
-        for name in ("x", "kernel", "box"):
-            whole = to_dense(graph[name], graph)[clip, :length]
-            assert_close(whole, to_dense(alone[name], alone)[0], atol=1e-10, rtol=0)
-    _same("clock", state.clock, (3, 4, 1))
+        alone, after = extractor(features[here, mask[clip]], **own)
+        pairs = [(graph, alone, length)]
+        if later is not None:
+            own = {name: hint[here] for name, hint in new.items()}
+            pairs.append((later, extractor(more[here], after, **own)[0], 4))
+        for padded, by_itself, count in pairs:
+            for name in ("x", "kernel", "box"):
+                whole = to_dense(padded[name], padded)[clip, :count]
+                assert_close(whole, to_dense(by_itself[name], by_itself)[0], atol=1e-10, rtol=0)
 
 
 def state_owns_its_memory(extractor: NodeExtractor) -> None:
@@ -219,16 +230,20 @@ def wrong_features_refused(extractor: NodeExtractor) -> None:
 
 
 def half_precision(extractor: NodeExtractor) -> None:
-    """In half precision graphs are finite, and features of its type."""
+    """In half precision graphs are finite, and features of its type; under autocast finite."""
     for dtype in (torch.float16, torch.bfloat16):
         copied = deepcopy(extractor).cpu()
         features = _maps(copied, 1, 2)
         hints = copied.example_hints(features)
         graph, _ = copied.to(dtype)(features.to(dtype), **hints)
         _same("type of x", graph.x.dtype, dtype)
-        _same("whether there are nodes", bool(graph.num_nodes), True)
-        _finite("x", graph.x)
-        _finite("kernel", graph.kernel)
+        copied, features = copied.float(), features.float()
+        with torch.autocast("cpu", dtype=dtype):
+            cast, _ = copied(features, **copied.example_hints(features))
+        for made in (graph, cast):
+            _same("whether there are nodes", bool(made.num_nodes), True)
+            _finite("x", made.x)
+            _finite("kernel", made.kernel)
 
 
 EXTRACTOR_LAWS: tuple[Callable[[NodeExtractor], None], ...] = (

@@ -109,5 +109,41 @@ def test_wrong_features_and_types_are_found():
         testing.half_precision(Mixed(3))
 
 
+@pytest.mark.parametrize("right", [True, False])
+def test_a_state_of_padding_is_found(right):
+    class Remembering(Good):
+        """The kernel is of the frame before; the state is of the last one, or of padding."""
+
+        def regions(self, features, state=None, frame_mask=None):
+            regions, _ = super().regions(features)
+            mean = features.mean((2, 3, 4))  # [B, T]
+            before = mean[:, :1] * 0 if state is None else state
+            slope = torch.cat([before, mean[:, :-1]], dim=1)[:, :, None, None, None]
+            kernel = regions.kernel * (slope * torch.arange(features.size(-1))).exp()
+            last = mean[:, -1:].clone()
+            if right and frame_mask is not None:
+                last = mean.gather(1, frame_mask.sum(1, keepdim=True) - 1)
+            return kernel_of(regions, kernel), last
+
+    if right:
+        testing.check_extractor(Remembering(3))
+    else:
+        testing.pieces_equal_the_whole(Remembering(3))
+        with pytest.raises(AssertionError, match="not close"):
+            testing.padding_changes_nothing(Remembering(3))
+
+
+def test_what_autocast_breaks_is_found():
+    class Cast(Good):
+        def regions(self, features, state=None):
+            regions, state = super().regions(features, state)
+            gate = torch.mm(self.gate[:, None], self.gate[:, None])  # of half precision
+            return kernel_of(regions, torch.lerp(regions.kernel, regions.kernel, gate)), state
+
+    testing.gradients_everywhere(Cast(3))
+    with pytest.raises(RuntimeError, match="dtype"):
+        testing.half_precision(Cast(3))
+
+
 def test_every_law_is_public():
     assert {law.__name__ for law in testing.EXTRACTOR_LAWS} <= set(testing.__all__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch_geometric.data import Batch
@@ -10,6 +9,7 @@ from torch_geometric.data import Batch
 from stgraph.checks import InputError, choice, flag, integer
 from stgraph.edges.base import EdgeBuilder
 from stgraph.edges.pairs import dense_field, top_edges
+from stgraph.kernels import uncast
 
 __all__ = ["SimilarityEdges"]
 
@@ -55,6 +55,6 @@ class SimilarityEdges(EdgeBuilder):
         x = dense_field(graph, self.field)  # [G, N, D]
         if self.metric == "cosine":
             x = F.normalize(x, dim=-1)
-        with torch.autocast(x.device.type, enabled=False):  # half precision would reorder
+        with uncast(x.device):  # half precision would reorder
             likeness = x @ x.transpose(-2, -1)
         return top_edges(-likeness, self.k, self.loops, graph)

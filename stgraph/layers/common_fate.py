@@ -17,6 +17,9 @@ from stgraph.layers.space import SpaceLayer
 
 __all__ = ["CommonFate", "Offsets"]
 
+_UNSURE = 20.0
+"""Of a logit of confidence, so that the weight of a pair, its square, is above 1e-18."""
+
 
 class Offsets(NamedTuple):
     """What a :class:`CommonFate` remembers of every pair of nodes.
@@ -41,9 +44,8 @@ torch.serialization.add_safe_globals([Offsets])
 class CommonFate(TemporalLayer):
     r"""Nodes hear those whose offset from them has not varied: what moves alike belongs together.
 
-    With places :math:`p_i^t`, areas :math:`A_i^t` of the boxes, confidences :math:`c_i^t` of the
-    kernels' masses and of how narrow they are, and weights :math:`w_{ij}^s = c_i^s c_j^s` of the
-    frames in which both were there,
+    A node of large mass and small area A of its box is confident of its place p: its frames count
+    by :math:`w_{ij}^s = c_i^s c_j^s`, where both nodes are there, and by nothing where not.
 
     .. math::
         c_i^t &= σ\bigl(a \log m_i^t + b - s \log(1 + g^2 A_i^t)\bigr) \\
@@ -57,6 +59,8 @@ class CommonFate(TemporalLayer):
     differs adds up. K is no softmax, so a node that nobody moves with hears nothing, and that says
     something. Not in the papers; the principle is Wertheimer's (1923). Pairs of all nodes are
     looked at, so it is for graphs of some tens of nodes.
+
+    a and b are ``confidence``, s is ``narrowness`` and β ``sharpness``; all are learnt.
 
     Args:
         channels: C, width of the nodes.
@@ -121,10 +125,10 @@ class CommonFate(TemporalLayer):
     ) -> tuple[Tensor, Tensor, Offsets]:
         """Weights ``[B, T, N, N]`` (target, source), nodes ``[B, T, N, C]``, and the state."""
         channels("x", x, self.channels)
-        needed = {"edge_index": "edges", "pos": "a `pos` for every node", "box": "a `box` for each"}
-        for field, what in needed.items():
+        for field in ("edge_index", "pos", "box", "mass"):
             if getattr(graph, field, None) is None:
-                raise InputError("graph", what, "none")
+                expected = "edges" if field == "edge_index" else f"a `{field}` for every node"
+                raise InputError("graph", expected, "none")
         pos, nodes = precise(to_dense(graph.pos, graph)), to_dense(x, graph)
         varied, after = self._varied(pos, self._confident(graph), graph, state)
         kernel = torch.exp(-self.sharpness.exp() * self.gain**2 * varied)
@@ -141,11 +145,10 @@ class CommonFate(TemporalLayer):
         mass = precise(to_dense(graph.mass, graph))
         logarithm = mass.clamp_min(torch.finfo(mass.dtype).tiny).log()
         box = precise(to_dense(graph.box, graph))
-        area = (box[..., 2:] - box[..., :2]).prod(dim=-1)
-        wide = torch.log1p(self.gain**2 * area)
-        confident = torch.sigmoid(
-            self.confidence[0] * logarithm + self.confidence[1] - self.narrowness * wide
-        )
+        width, height = (box[..., 2:] - box[..., :2]).unbind(-1)
+        wide = torch.log1p(self.gain**2 * (width * height).clamp_min(0))
+        logit = self.confidence[0] * logarithm + self.confidence[1] - self.narrowness * wide
+        confident = logit.clamp_min(-_UNSURE).sigmoid()
         here = presence(graph)
         return confident if here is None else confident * here
 

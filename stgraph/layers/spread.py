@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stgraph.kernels import precise, spread
+from stgraph.kernels import precise, spread, uncast
 
 __all__ = ["SpreadMaps"]
 
@@ -51,8 +50,7 @@ class SpreadMaps(NamedTuple):
             \frac{1}{C P} \sum_{nm} (K_n · K_m)\,((v_n - \bar v_n) · (v_m - \bar v_m))
             + \frac{1}{P} \sum_p \Bigl(\sum_n K_n(p)\, \bar v_n - μ\Bigr)^2
         """
-        kind = self.nodes.device.type
-        with torch.autocast(kind, enabled=False) if _is_autocast(kind) else nullcontext():
+        with uncast(self.nodes.device):
             nodes, kernel = precise(self.nodes), precise(self.kernel).flatten(2)
             middle = nodes.mean(2, keepdim=True)
             centred = nodes - middle

@@ -109,7 +109,7 @@ class GraphStage(nn.Module):
         """Nodes, graph and state of these maps, and the mask of frames on the CPU."""
         clips, frames = check_features(features, self.channels)[:2]
         mask = check_frame_mask(frame_mask, clips, frames)
-        if self.net.causal:  # else the net refuses it, and names its parts
+        if state is not None and self.net.causal:  # else the net refuses it, and names its parts
             refuse_state(self, state)
         inner = put_frames(self.project_in(take_frames(features, mask)), mask, clips)
         return *self.net(inner, state, mask, **hints), mask

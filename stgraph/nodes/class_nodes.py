@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from stgraph.checks import InputError, integer, node_count, shape
 from stgraph.edges import EdgeBuilder
-from stgraph.kernels import moment_box, normalise, pool, precise
+from stgraph.kernels import moment_box, normalise, pool, precise, uncast
 from stgraph.nodes.base import NodeExtractor, Regions
 
 __all__ = ["ClassNodes"]
@@ -17,6 +17,8 @@ _MOST = 40.0
 """Of a score, whose exponential a sum over a map still holds."""
 _RARE = -4.6
 """Logit of a probability of .01."""
+_SURE = 20.0
+"""Of a logit, so that no belief dies out."""
 
 
 class ClassNodes(NodeExtractor):
@@ -46,7 +48,7 @@ class ClassNodes(NodeExtractor):
     Rabiner 1989; the histogram filter of Thrun, Burgard and Fox 2005, chapter 4). From where things
     come, M (a softmax of ``move``), how often one is found elsewhere, λ, and how often it is not
     what is seen, ω, are learnt; they begin with all moves alike, .01 and .01. A clip's first frame
-    stands for itself. The mass stays what the frame itself says.
+    stands for itself, and nothing comes in over the border. The mass is that of the frame alone.
 
     Args:
         channels: C, channels of the feature maps.
@@ -91,7 +93,7 @@ class ClassNodes(NodeExtractor):
         state: Tensor | None = None,
         frame_mask: Tensor | None = None,
     ) -> tuple[Regions, Tensor | None]:
-        """The maps of every frame; the state is what :meth:`follow` goes on with."""
+        """The maps of every frame, and where they were in the last."""
         clips, frames, _, height, width = features.shape
         scores = precise(self.maps(features.flatten(0, 1)))  # [B·T, N, H, W]
         kernel = scores.clamp(-_MOST, _MOST).exp()
@@ -99,7 +101,11 @@ class ClassNodes(NodeExtractor):
         weights, mass = normalise(kernel)
         after = None
         if self.reach:
-            weights = self.follow(weights, state, frame_mask)
+            before = (
+                torch.zeros_like(weights[:, 0]) if state is None else self._last(state, weights)
+            )
+            with uncast(weights.device):
+                weights = self._follow(weights, before, frame_mask)
             kernel = weights * mass[..., None, None]
             after = weights[:, -1].clone()
         elif state is not None:
@@ -108,43 +114,38 @@ class ClassNodes(NodeExtractor):
         x = x + mass.log()[..., None].to(x.dtype) * self.sure
         return Regions(kernel, moment_box(kernel), x=x), after
 
-    def follow(
-        self, seen: Tensor, before: Tensor | None = None, frame_mask: Tensor | None = None
-    ) -> Tensor:
-        """Join what frames show with where things were: the Bayes filter.
+    @staticmethod
+    def _last(state: Tensor | None, weights: Tensor) -> Tensor:
+        """The kernels ``[B, N, H, W]`` of the frame before; zeros at a clip's beginning."""
+        if state is None:
+            return torch.zeros_like(weights[:, 0])
+        if not isinstance(state, Tensor):
+            raise InputError("state", "the kernels of an earlier call", type(state).__name__)
+        shape("state", state, *weights[:, 0].shape)
+        return state.to(weights)
+
+    def _follow(self, seen: Tensor, before: Tensor, frame_mask: Tensor | None) -> Tensor:
+        """Kernels ``[B, T, N, H, W]`` of what frames show, and of where things were before.
 
         Args:
             seen: what each frame says by itself ``[B, T, N, H, W]``, of sum 1 over the map.
-            before: kernels of the last frame before ``[B, N, H, W]``; zeros, which say nothing of
-                where things were, at a clip's beginning.
+            before: kernels of the frame before ``[B, N, H, W]``; zeros at a clip's beginning.
             frame_mask: which frames exist ``[B, T]``; behind its end a clip keeps its kernels.
-
-        Returns:
-            Kernels ``[B, T, N, H, W]`` of sum 1.
-
-        Raises:
-            InputError: on kernels before of another size, or what are none.
         """
-        clips, _, nodes, height, width = seen.shape
-        if before is None:
-            before = torch.zeros_like(seen[:, 0])
-        elif not isinstance(before, Tensor):
-            raise InputError("state", "the kernels of an earlier call", type(before).__name__)
-        shape("state", before, clips, nodes, height, width)
-        now = before.to(seen)
         move = precise(self.move).flatten().softmax(0).view(1, 1, *self.move.shape).to(seen)
         elsewhere, unseen = (
-            precise(logit).sigmoid().to(seen) for logit in (self.elsewhere, self.unseen)
+            precise(logit).clamp(-_SURE, _SURE).sigmoid().to(seen)
+            for logit in (self.elsewhere, self.unseen)
         )
-        anywhere = seen.new_full((), 1 / (height * width))
-        path = []
+        anywhere = seen.new_full((), 1 / seen[0, 0, 0].numel())
+        here = None if frame_mask is None else frame_mask.to(seen.device, non_blocking=True)
+        now, path = before, []
         for t, frame in enumerate(torch.lerp(seen, anywhere, unseen).unbind(1)):
             moved = F.conv2d(now.flatten(0, 1)[:, None], move, padding=self.reach)
             prior = torch.lerp(moved.view_as(frame), anywhere, elsewhere)
             found = normalise(prior * frame)[0]
-            if frame_mask is not None:
-                exists = frame_mask[:, t, None, None, None].to(found.device, non_blocking=True)
-                found = torch.where(exists, found, now)
+            if here is not None:
+                found = torch.where(here[:, t, None, None, None], found, now)
             path.append(found)
             now = found
         return torch.stack(path, dim=1)

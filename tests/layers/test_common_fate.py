@@ -69,7 +69,7 @@ def test_its_weight_is_of_the_variance_of_the_offset_so_far():
                 torch.testing.assert_close(found[0, t, i, j], expected, atol=1e-10, rtol=1e-9)
 
 
-@pytest.mark.parametrize("bias", [0.0, -8.0, -20.0])
+@pytest.mark.parametrize("bias", [0.0, -8.0, -20.0, -90.0])
 def test_who_is_hardly_there_moves_as_it_does(bias):
     """However small all confidences are, the variance is that of the offsets."""
     layer, sure, pos = CommonFate(4), CommonFate(4), paths().float()
@@ -205,9 +205,11 @@ def test_what_does_not_fit_is_refused():
         layer(other.x, other, state)
     with pytest.raises(InputError, match="gain"):
         CommonFate(4, gain=0.0)
-    graph.pos = None
-    with pytest.raises(InputError, match="a `pos` for every node"):
-        layer(graph.x, graph)
+    for field in ("pos", "box", "mass"):
+        lacking = graph_of(paths())
+        del lacking[field]
+        with pytest.raises(InputError, match=f"graph: expected a `{field}` for every node"):
+            layer(lacking.x, lacking)
     other.edge_index = None
     with pytest.raises(InputError, match="graph: expected edges"):
         layer(other.x, other)

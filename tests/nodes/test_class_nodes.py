@@ -92,6 +92,40 @@ def test_kernels_are_the_beliefs_of_a_bayes_filter() -> None:
     assert all(grad.abs().sum() > 1e-6 for grad in grads)
 
 
+@pytest.mark.parametrize("logit", [-90.0, 90.0])
+def test_beliefs_never_die_out(logit: float) -> None:
+    """However sure a user is that nothing is found elsewhere, or that all that is seen is right."""
+    nodes = ClassNodes(2, 2, reach=1)
+    for parameter in (nodes.elsewhere, nodes.unseen):
+        nn.init.constant_(parameter, logit)
+    features = (5 * torch.randn(1, 4, 2, 8, 8)).requires_grad_()
+    graph, _ = nodes(features)
+    alone = ClassNodes(2, 2)
+    alone.load_state_dict(nodes.state_dict(), strict=False)
+    torch.testing.assert_close(graph.mass, alone(features)[0].mass)
+    torch.testing.assert_close(graph.kernel.sum((1, 2)), torch.ones(8))
+    graph.pos.square().sum().backward()
+    assert features.grad.isfinite().all()
+
+
+def test_gradients_go_through_a_state() -> None:
+    nodes = ClassNodes(2, 2, reach=1)
+    features = torch.randn(1, 2, 2, 5, 5, requires_grad=True)
+    _, state = nodes(features[:, :1])
+    nodes(features[:, 1:], state)[0].pos.square().sum().backward()
+    assert (features.grad.abs().amax((2, 3, 4)) > 0).all()
+
+
+def test_beliefs_are_single_precision_under_autocast() -> None:
+    nodes, features = ClassNodes(4, 3, reach=1), torch.randn(1, 5, 4, 6, 6)
+    graph, _ = nodes(features)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast, state = nodes(features)
+    assert state.regions.dtype == torch.float32
+    torch.testing.assert_close(cast.pos, graph.pos, atol=2e-2, rtol=0)
+    torch.testing.assert_close(state.regions.sum((2, 3)), torch.ones(1, 3), atol=1e-5, rtol=0)
+
+
 def test_a_node_stays_on_what_it_followed_when_another_looks_more_like_it() -> None:
     def ends(reach: int) -> torch.Tensor:
         nodes = ClassNodes(1, 1, reach=reach)
@@ -108,8 +142,9 @@ def test_a_node_stays_on_what_it_followed_when_another_looks_more_like_it() -> N
 
 
 def test_options_and_states_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(InputError, match=r"reach: expected .*, got -1"):
-        ClassNodes(4, reach=-1)
+    for reach in (-1, 65):
+        with pytest.raises(InputError, match=rf"reach: expected .*, got {reach}"):
+            ClassNodes(4, reach=reach)
     features = torch.randn(2, 3, 4, 5, 6)
     followed, alone = ClassNodes(4, 3, reach=1), ClassNodes(4, 3)
     _, state = followed(features)
