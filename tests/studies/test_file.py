@@ -32,6 +32,13 @@ def test_what_a_file_says(study: Callable[..., str]) -> None:
     assert read.base.is_file()  # relative to the file, wherever the command is called
 
 
+def test_limits_are_within(study: Callable[..., str]) -> None:
+    assert read_study(study(seeds=1000)).seeds == tuple(range(1000))
+    assert read_study(study(seeds=[0, 2**32 - 1])).seeds == (0, 2**32 - 1)
+    (row,) = read_study(study(rows=[ROW | {"paper": 100, "source": "x"}])).rows
+    assert row.paper == 100
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
@@ -55,6 +62,8 @@ def test_what_a_file_says(study: Callable[..., str]) -> None:
         ({"seeds": []}, "seeds: expected different whole numbers"),
         ({"seeds": [-1]}, "seeds: expected a whole number of at least 0"),
         ({"seeds": True}, "seeds: expected a list"),
+        ({"seeds": 1001}, "seeds: expected a whole number .*1000"),
+        ({"seeds": [2**32]}, "seeds: expected a whole number"),
         ({"metric": "recall"}, "metric: expected one of 'top1', 'top5', 'iou'"),
         ({"weights": "first"}, "weights: expected one of 'best', 'last'"),
         ({"reference": "Other"}, "reference: expected one of 'Narrow', 'Wide'"),
