@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stgraph.checks import InputError
+from stgraph.checks import InputError, choice, integer
 from stgraph.datasets.digits.clips import DigitClips, Scenes
 from stgraph.datasets.digits.images import Digits
 from stgraph.datasets.digits.labels import subset_labels
 from stgraph.datasets.digits.rendering import stretch_contrast
-from stgraph.datasets.draws import Ints
+from stgraph.datasets.digits.synchrony import DRAW_ORDERS
+from stgraph.datasets.draws import Ints, order, stream_key, words
 from stgraph.reading import read_npz
 
 __all__ = ["OfficialSyncMNIST"]
@@ -40,15 +41,24 @@ class OfficialSyncMNIST(DigitClips):
         path: an ``.npz`` with ``mnist_index`` [n, M], ``top_left`` [n, T, M, 2] (row, col on the
             100×100 canvas), ``digit_class`` [n, M] (unsigned integers) and ``synchronous`` [n]
             (bool); by default ``$STGRAPH_DATA/sync_mnist/five_digit_test_paths.npz``.
+        draw_order: ``"synchronous_first"`` as published, so that digits that move alike cover none
+            of the others; or ``"random"``, the same clips without this hint.
+        seed: of the random order.
 
     Raises:
-        InputError: for digits of another split or size, or a file that is missing, unreadable
-            or does not fit the digits, field by field.
+        InputError: for digits of another split or size, another order, or a file that is missing,
+            unreadable or does not fit the digits, field by field.
 
     Source: RSTG official code, file of test paths.
     """
 
-    def __init__(self, digits: Digits, path: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        digits: Digits,
+        path: str | Path | None = None,
+        draw_order: str = "synchronous_first",
+        seed: int = 0,
+    ) -> None:
         if digits.split != "test" or digits.size != (28, 28):
             raise InputError("digits", "MNIST's test images, 28×28", digits)
         fields = _read(_default_path() if path is None else Path(path), digits)
@@ -56,6 +66,9 @@ class OfficialSyncMNIST(DigitClips):
             fields[name].astype(np.int64) for name in ("mnist_index", "top_left", "digit_class")
         )
         self.frames = self._top_left.shape[1]
+        self.draw_order = choice("draw_order", draw_order, DRAW_ORDERS)
+        self.seed = integer("seed", seed, 0, 2**63 - 1)
+        self._key = stream_key(seed, digits.split)
         pair = np.arange(self._image.shape[1]) < 2
         self._synchronous = fields["synchronous"][:, None] & pair  # [n, M]
         super().__init__(
@@ -76,13 +89,16 @@ class OfficialSyncMNIST(DigitClips):
     def scenes(self, index: Ints) -> Scenes:
         """Return what happens in the clips of these numbers."""
         digit_class, synchronous = self._digit_class[index], self._synchronous[index]
-        return Scenes(
+        scenes = Scenes(
             self._image[index],
             digit_class,
             synchronous,
             self._top_left[index],
             subset_labels(digit_class, synchronous, self.num_classes),
         )
+        if self.draw_order == "synchronous_first":
+            return scenes
+        return scenes.reorder(order(words(self._key, index, digit_class.shape[1])))
 
 
 def _default_path() -> Path:

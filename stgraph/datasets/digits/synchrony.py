@@ -18,7 +18,7 @@ from stgraph.datasets.draws import Ints, Words, bounded, order, stream_key, unif
 __all__ = ["MultiSyncMNIST", "SyncMNIST"]
 
 _FRAMES = 100_000
-_ORDERS = ("synchronous_first", "random")
+DRAW_ORDERS = ("synchronous_first", "random")
 
 
 class SyncMNIST(DigitClips):
@@ -91,7 +91,7 @@ class SyncMNIST(DigitClips):
         self.frames = integer("frames", frames, maximum=_FRAMES)
         self.step = integer("step", step)
         self.p_none = fraction("p_none", p_none)
-        self.draw_order = choice("draw_order", draw_order, _ORDERS)
+        self.draw_order = choice("draw_order", draw_order, DRAW_ORDERS)
         self.seed = integer("seed", seed, 0, 2**63 - 1)
         if self._distinct and num_digits > num_classes:
             raise InputError("num_digits", f"at most the {num_classes} classes", num_digits)

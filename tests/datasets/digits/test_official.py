@@ -80,6 +80,28 @@ def test_a_file_of_any_size_is_read(
         OfficialSyncMNIST(digits)
 
 
+def test_the_order_of_drawing_can_be_taken_away_as_a_hint(tmp_path: Path, digits: Digits) -> None:
+    path = save(tmp_path, **{name: np.repeat(field, 50, axis=0) for name, field in GOOD.items()})
+    first = OfficialSyncMNIST(digits, path)
+    shuffled, again, other = (OfficialSyncMNIST(digits, path, "random", s) for s in (0, 0, 1))
+    index = np.arange(150)
+    one, new = first.scenes(index), shuffled.scenes(index)
+    turned = (new.image != one.image).any(1)
+    assert 50 < turned.sum() < 100  # of two digits, in about a half of the clips
+    assert (new.label == one.label).all()
+    for name in ("image", "digit_class", "synchronous"):
+        assert (getattr(new, name)[turned] == getattr(one, name)[turned][:, ::-1]).all()
+        assert (getattr(new, name)[~turned] == getattr(one, name)[~turned]).all()
+    assert (new.top_left[turned] == one.top_left[turned][:, :, ::-1]).all()
+    assert (again.scenes(index).image == new.image).all()
+    assert (again.scenes(index[40:50]).image == new.image[40:50]).all()
+    assert (other.scenes(index).image != new.image).any()
+    with pytest.raises(InputError, match="draw_order: expected one of 'synchronous_first', 'ran"):
+        OfficialSyncMNIST(digits, path, "first")
+    with pytest.raises(InputError, match="seed: expected a whole number"):
+        OfficialSyncMNIST(digits, path, "random", -1)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
