@@ -84,6 +84,13 @@ def test_bad_answers(logits: torch.Tensor, label: torch.Tensor, name: str) -> No
         assert error.value.name == name
 
 
+@pytest.mark.parametrize("wrong", [-1, 4])
+def test_labels_of_no_class_are_told(wrong: int) -> None:
+    told = f"label: expected 0 to 3, the classes of the logits, got {wrong}"
+    with pytest.raises(InputError, match=told):
+        accuracy(torch.zeros(3, 4), torch.tensor([0, wrong, 3]))
+
+
 def test_bad_numbers() -> None:
     with pytest.raises(InputError, match="k: expected a whole number of at most 4"):
         accuracy(torch.zeros(1, 4), torch.tensor([0]), 5)
