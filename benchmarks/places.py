@@ -8,8 +8,8 @@ the clips in which two move alike: with the places of every frame by itself, or 
 Bayes filter that the model has learnt; and with all frames alike, or each weighted by one over the
 areas of both boxes, which are small where a kernel is sure of a place (the layer itself learns how
 much that counts). Beside it, how far places are from the digits' centres, in the mean over clips of
-the median, as parts of the frame; and in how many clips the nodes of largest mass are those of its
-digits, which the graph has to find out itself.
+the median, as parts of the frame; in how many clips the nodes of largest mass are those of its
+digits, which the graph has to find out itself; and what the whole model answers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from stgraph.classifiers import GraphClassifier
-from stgraph.datasets import ClipBatch, SyncMNIST, mnist
+from stgraph.datasets import ClipBatch, SyncMNIST, label_pair, mnist
 from stgraph.graph import to_dense
 from stgraph.nodes import ClassNodes
 from stgraph.training import model_of_run
@@ -53,9 +53,11 @@ def main() -> None:
             for what, found in measured(graph, batch).items():
                 rows.setdefault(f"{name}, {what}", []).append(found)
         rows.setdefault("digits named", []).append(named(graph, batch["digit_class"]))
+        for what, found in answered(model, batch).items():
+            rows.setdefault(f"answer: {what}", []).append(found)
     figures = {what: float(torch.cat(found).float().mean()) for what, found in rows.items()}
     for what, figure in figures.items():
-        print(f"{what:32} {figure:.4f}")
+        print(f"{what:44} {figure:.4f}")
     if options.json:
         write(options.json, facts | {"figures": figures})
 
@@ -88,6 +90,22 @@ def named(graph: Batch, digits: Tensor) -> Tensor:
     """Whether the nodes of largest mass in any frame are those of the digits ``[B, M]``."""
     likely = to_dense(graph.mass, graph).log().logsumexp(1).topk(digits.size(1)).indices
     return (likely.sort().values == digits.sort().values).all(1)
+
+
+@torch.no_grad()
+def answered(model: GraphClassifier, batch: ClipBatch) -> dict[str, Tensor]:
+    """Which answers are right, and in which way the others are wrong."""
+    answer, none = model(signed(batch["video"])).logits.argmax(1), model.classifier.out_features - 1
+    right = answer == batch["label"]
+    some = (answer != none) & (batch["label"] != none)
+    pairs = torch.tensor([label_pair(min(int(label), none - 1)) for label in answer])
+    here = (pairs[:, :, None] == batch["digit_class"][:, None]).any(2).all(1)
+    return {
+        "right": right,
+        "of a digit that is not there": ~right & some & ~here,
+        "another pair of its digits": ~right & some & here,
+        "a pair for none, or none for a pair": ~right & ~some,
+    }
 
 
 def alike(pos: Tensor, weight: Tensor, synchronous: Tensor) -> Tensor:
