@@ -101,11 +101,8 @@ class ClassNodes(NodeExtractor):
         weights, mass = normalise(kernel)
         after = None
         if self.reach:
-            before = (
-                torch.zeros_like(weights[:, 0]) if state is None else self._last(state, weights)
-            )
             with uncast(weights.device):
-                weights = self._follow(weights, before, frame_mask)
+                weights = self._follow(weights, self._last(state, weights), frame_mask)
             kernel = weights * mass[..., None, None]
             after = weights[:, -1].clone()
         elif state is not None:
