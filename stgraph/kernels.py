@@ -32,6 +32,7 @@ __all__ = [
     "area_weights",
     "boxcar",
     "enclosing_box",
+    "is_cast",
     "moment_box",
     "normalise",
     "pool",
@@ -369,12 +370,14 @@ def precise(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
+def is_cast(device: torch.device) -> bool:
+    """Whether autocast is on for a device; the meta device knows of none."""
+    return device.type != "meta" and torch.is_autocast_enabled(device.type)
+
+
 def uncast(device: torch.device) -> AbstractContextManager[object]:
-    """Within it autocast makes no products in half precision; the meta device knows of none."""
-    kind = device.type
-    if kind == "meta" or not torch.is_autocast_enabled(kind):
-        return nullcontext()
-    return torch.autocast(kind, enabled=False)
+    """Within it autocast makes no products in half precision."""
+    return torch.autocast(device.type, enabled=False) if is_cast(device) else nullcontext()
 
 
 def normalise(kernel: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stgraph.kernels import precise, spread, uncast
+from stgraph.kernels import is_cast, precise, spread, uncast
 
 __all__ = ["SpreadMaps"]
 
@@ -73,11 +73,7 @@ class SpreadMaps(NamedTuple):
 
     def added_to(self, maps: Tensor) -> Tensor:
         """``maps [F, C, H, W]`` plus these, written in one go where types allow it."""
-        if _is_autocast(maps.device.type) or maps.dtype != self.nodes.dtype:
+        if is_cast(maps.device) or maps.dtype != self.nodes.dtype:
             return maps + self.written()
         cells = torch.baddbmm(maps.flatten(2), self.nodes.mT, self.kernel.flatten(2))
         return cells.view_as(maps)
-
-
-def _is_autocast(kind: str) -> bool:
-    return kind != "meta" and torch.is_autocast_enabled(kind)
