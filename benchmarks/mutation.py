@@ -64,7 +64,10 @@ STATES = (
     "tests/test_half_precision.py",
 )
 ROOMS = {
-    "kernels": Room(("stgraph/kernels.py",), ("tests/test_kernels.py", "tests/nodes", *STREAMS)),
+    "kernels": Room(
+        ("stgraph/kernels.py", "stgraph/shares.py", "stgraph/precision.py"),
+        ("tests/test_kernels.py", "tests/nodes", *STREAMS),
+    ),
     "graph": Room(
         ("stgraph/graph/*.py", "stgraph/padding.py", "stgraph/edges/*.py"),
         ("tests/test_graph.py", "tests/edges", "tests/test_pyg.py", *GRAPHS),

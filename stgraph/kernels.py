@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor
 
 from stgraph.checks import InputError, positive
+from stgraph.precision import precise
 from stgraph.shares import Shares
 
 __all__ = [
@@ -32,16 +32,13 @@ __all__ = [
     "area_weights",
     "boxcar",
     "enclosing_box",
-    "is_cast",
     "moment_box",
     "normalise",
     "pool",
-    "precise",
     "profiles",
     "separable",
     "spread",
     "tent",
-    "uncast",
     "window_box",
 ]
 
@@ -354,30 +351,6 @@ def enclosing_box(kernel: Tensor) -> Tensor:
         ends.append((some.argmax(dim=-1) / cells, last * some.amax(dim=-1) / cells))
     (x1, x2), (y1, y2) = ends
     return torch.stack([x1, y1, x2, y2], dim=-1)
-
-
-_PRECISE = frozenset({torch.float32, torch.float64})
-
-
-def precise(x: Tensor) -> Tensor:
-    """Half precision as single, anything else as it is: what sums are made in.
-
-    A half has 11 bits or 8, so a running sum stops to grow at 2048 or 256 times what is added, and
-    one of fp16 ends at 65504.
-    """
-    if x.dtype in _PRECISE:
-        return x
-    return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
-def is_cast(device: torch.device) -> bool:
-    """Whether autocast is on for a device; the meta device knows of none."""
-    return device.type != "meta" and torch.is_autocast_enabled(device.type)
-
-
-def uncast(device: torch.device) -> AbstractContextManager[object]:
-    """Within it autocast makes no products in half precision."""
-    return torch.autocast(device.type, enabled=False) if is_cast(device) else nullcontext()
 
 
 def normalise(kernel: Tensor) -> tuple[Tensor, Tensor]:

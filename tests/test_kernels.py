@@ -20,7 +20,6 @@ from stgraph.kernels import (
     separable,
     spread,
     tent,
-    uncast,
     window_box,
 )
 from stgraph.nodes.grid import grid_boxes, grid_cells
@@ -290,13 +289,3 @@ def test_normalising_has_the_gradients_of_its_plain_form(empty):
         runs.append([shares, mass, grad, *torch.autograd.grad(again.square().sum(), kernel)])
     for one, other in zip(*runs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
-
-
-def test_products_within_are_as_precise_as_what_they_are_of():
-    one, meta = torch.rand(3, 3), torch.rand(3, 3, device="meta")
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert (one @ one).dtype == torch.bfloat16
-        with uncast(one.device):
-            assert (one @ one).dtype == torch.float32
-        with uncast(meta.device):
-            assert (meta @ meta).dtype == torch.float32

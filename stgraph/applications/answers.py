@@ -17,6 +17,7 @@ from stgraph.causality import waiting
 from stgraph.checks import InputError, integer
 from stgraph.datasets.videos import Entry, Video, open_video, seen, stretch
 from stgraph.datasets.videos.live import Pace
+from stgraph.precision import precise
 
 __all__ = ["Answered", "Latency", "answer_clips", "answer_frames", "streams", "timed_frames"]
 
@@ -147,8 +148,7 @@ def _answers(trained: Trained, pieces: Iterable[tuple[Tensor, float | None]]) ->
     for video, seconds in pieces:
         begun = time.perf_counter()
         answer = module(video.to(module.device), state)
-        logits = answer.logits
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32)).mean(0)  # over views
+        logits = precise(answer.logits).mean(0)  # over views
         if causal:
             state = answer.state  # the answer is that of all frames so far
         else:

@@ -12,7 +12,7 @@ from torch_geometric.data import Batch
 
 from stgraph.checks import InputError
 from stgraph.graph import layout_of, occupied, slots, to_frames
-from stgraph.kernels import precise
+from stgraph.precision import precise
 
 __all__ = ["dense_field", "pair_edges", "top_edges"]
 

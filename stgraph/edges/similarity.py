@@ -9,7 +9,7 @@ from torch_geometric.data import Batch
 from stgraph.checks import InputError, choice, flag, integer
 from stgraph.edges.base import EdgeBuilder
 from stgraph.edges.pairs import dense_field, top_edges
-from stgraph.kernels import uncast
+from stgraph.precision import uncast
 
 __all__ = ["SimilarityEdges"]
 

@@ -13,6 +13,7 @@ from torch_geometric.data import Batch
 
 from stgraph.checks import InputError, flag, shape
 from stgraph.edges.base import EdgeBuilder, check_identities, pairs_of, repeated
+from stgraph.precision import precise
 
 __all__ = ["TemplateEdges"]
 
@@ -47,7 +48,7 @@ class TemplateEdges(EdgeBuilder):
             shape("weight", weight, nodes, nodes)
             if weight.is_complex() or not bool(weight[adjacency].isfinite().all()):
                 raise InputError("weight", "finite real numbers", "others")
-            weight = weight.detach().cpu().to(torch.promote_types(weight.dtype, torch.float32))
+            weight = precise(weight.detach().cpu())
         self._adjacency, self._weight = adjacency.detach().cpu(), weight
         self._pairs = pairs_of(self._adjacency)
 

@@ -11,9 +11,9 @@ from torch_geometric.data import Batch
 
 from stgraph.checks import InputError, channels, integer, positive, shape
 from stgraph.graph import from_dense, in_clips, layout_of, newest, presence, slots, to_dense
-from stgraph.kernels import precise
 from stgraph.layers.base import TemporalLayer
 from stgraph.layers.space import SpaceLayer
+from stgraph.precision import precise
 
 __all__ = ["CommonFate", "Offsets"]
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from stgraph.fused import Fused
-from stgraph.kernels import precise
 from stgraph.layers.norm import FrameNorm
+from stgraph.precision import precise
 
 __all__ = ["EdgeDots", "EdgeSums", "normed_edge_sums"]
 

@@ -18,9 +18,9 @@ from torch.nn import functional as F
 from torch_geometric.utils import degree, softmax
 
 from stgraph.checks import InputError, integer, positive
-from stgraph.kernels import precise
 from stgraph.layers.edge_messages import EdgeDots
 from stgraph.layers.norm import FrameNorm
+from stgraph.precision import precise
 
 __all__ = [
     "AdditiveAttention",

@@ -10,8 +10,8 @@ from torch_geometric.data import Batch
 
 from stgraph.checks import InputError, shape
 from stgraph.graph import from_dense, presence, to_dense
-from stgraph.kernels import precise
 from stgraph.layers.base import TemporalLayer
+from stgraph.precision import precise
 
 __all__ = ["ClipMeanTime", "MeanTime", "NodeMeans"]
 

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from stgraph.fused import Fused
-from stgraph.kernels import precise
 from stgraph.layers.norm import FrameNorm
+from stgraph.precision import precise
 
 __all__ = ["WeightedSums", "normed_sums"]
 

@@ -10,8 +10,8 @@ from torch_geometric.utils import scatter
 
 from stgraph.checks import InputError, integer, positive
 from stgraph.graph import Layout, clips_of, frame_of, layout_of, slots
-from stgraph.kernels import precise
 from stgraph.layers.base import TemporalLayer
+from stgraph.precision import precise
 
 __all__ = ["ClipNorm", "FrameNorm", "NodeNorm", "RowNorm"]
 

@@ -21,7 +21,7 @@ from stgraph.graph import (
     occupied,
     to_frames,
 )
-from stgraph.kernels import precise
+from stgraph.precision import precise
 
 __all__ = ["AggregateReadout", "Readout", "RunningMean", "mean_over_time"]
 

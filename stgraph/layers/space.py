@@ -13,13 +13,13 @@ from torch_geometric.nn import MessagePassing
 from stgraph.checks import InputError, channels, choice, integer
 from stgraph.fused import is_hooked, is_just
 from stgraph.graph import frame_of, from_frames, layout_of, slots, to_frames
-from stgraph.kernels import precise
 from stgraph.layers.edge_messages import normed_edge_sums
 from stgraph.layers.gather import DotAttention, Gather
 from stgraph.layers.messages import normed_sums
 from stgraph.layers.norm import FrameNorm
 from stgraph.layers.send import Send, SumSend
 from stgraph.layers.update import AddUpdate, Update
+from stgraph.precision import precise
 
 __all__ = ["SpaceLayer"]
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stgraph.kernels import is_cast, precise, spread, uncast
+from stgraph.kernels import spread
+from stgraph.precision import is_cast, precise, uncast
 
 __all__ = ["SpreadMaps"]
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from stgraph.checks import InputError, node_count, shape, sides
-from stgraph.kernels import precise
 from stgraph.metrics.boxes import Boxes, boxes_of_batch
+from stgraph.precision import precise
 
 __all__ = ["centre_baseline", "detector_baseline", "grid_baseline"]
 

@@ -11,7 +11,7 @@ from torch_geometric.data import Batch
 
 from stgraph.checks import InputError, integer, shape
 from stgraph.graph import clips_of, occupied, to_frames, to_maps
-from stgraph.kernels import precise
+from stgraph.precision import precise
 
 __all__ = ["Boxes", "at_frames", "boxes_of_batch", "boxes_of_graph", "iou"]
 

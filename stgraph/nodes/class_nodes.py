@@ -8,8 +8,9 @@ from torch.nn import functional as F
 
 from stgraph.checks import InputError, integer, node_count, shape
 from stgraph.edges import EdgeBuilder
-from stgraph.kernels import moment_box, normalise, pool, precise, uncast
+from stgraph.kernels import moment_box, normalise, pool
 from stgraph.nodes.base import NodeExtractor, Regions
+from stgraph.precision import precise, uncast
 
 __all__ = ["ClassNodes"]
 

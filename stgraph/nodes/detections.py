@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from stgraph.checks import InputError, integer, node_count, shape
-from stgraph.kernels import precise
+from stgraph.precision import precise
 
 __all__ = ["Tracks", "pad_detections", "relative_boxes", "track_slots"]
 

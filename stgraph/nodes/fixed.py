@@ -13,6 +13,7 @@ from stgraph.kernels import AxisProfile, tent
 from stgraph.nodes.base import Regions
 from stgraph.nodes.window_regions import WindowRegions
 from stgraph.nodes.windows import WindowRule, Windows, grid_anchors
+from stgraph.precision import precise_type
 
 __all__ = ["FixedRegions"]
 
@@ -52,6 +53,6 @@ class FixedRegions(WindowRegions):
 
     def regions(self, features: Tensor, state: Any = None) -> tuple[Regions, Any]:
         """The same windows in every frame; there is no state."""
-        precise = torch.promote_types(features.dtype, torch.float32)
-        still = torch.zeros(self.num_nodes, 4, device=features.device, dtype=precise)
+        dtype = precise_type(features.dtype)
+        still = torch.zeros(self.num_nodes, 4, device=features.device, dtype=dtype)
         return self.place(still, features), None

@@ -12,6 +12,7 @@ from stgraph.checks import sides
 from stgraph.edges import EdgeBuilder
 from stgraph.kernels import area
 from stgraph.nodes.base import NodeExtractor, Regions
+from stgraph.precision import precise_type
 
 __all__ = ["GridNodes", "grid_boxes", "grid_cells"]
 
@@ -65,8 +66,8 @@ class GridNodes(NodeExtractor):
     def regions(self, features: Tensor, state: Any = None) -> tuple[Regions, Any]:
         """The same cells in every frame; there is no state."""
         clips, frames, _, height, width = features.shape
-        precise = torch.promote_types(features.dtype, torch.float32)
-        box = grid_boxes(self.cells, precise)
+        dtype = precise_type(features.dtype)
+        box = grid_boxes(self.cells, dtype)
         kernel = area(box, height, width).expand(clips, frames, -1, -1, -1)  # [B, T, N, H, W]
         return Regions(kernel, box.expand(clips, frames, -1, -1)), None
 

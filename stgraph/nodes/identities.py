@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from stgraph.checks import InputError, shape
+from stgraph.precision import precise_type
 
 __all__ = ["beside", "by_identity", "check_scores", "check_slots", "check_values"]
 
@@ -116,7 +117,7 @@ def check_values(
 
 def beside(value: Tensor, features: Tensor) -> Tensor:
     """What came with the features, where they are, in single precision at least."""
-    dtype = torch.promote_types(features.dtype, torch.float32)
+    dtype = precise_type(features.dtype)
     return value.to(features.device, dtype, non_blocking=value.device.type == "cpu")
 
 

@@ -12,12 +12,13 @@ from torch.nn import functional as F
 
 from stgraph.checks import InputError, positive, shape
 from stgraph.edges import EdgeBuilder
-from stgraph.kernels import AxisProfile, normalise, precise, profiles, separable, tent
+from stgraph.kernels import AxisProfile, normalise, profiles, separable, tent
 from stgraph.nodes.base import Regions
 from stgraph.nodes.competition import Competition
 from stgraph.nodes.saliency import Energy, Saliency, check_saliency
 from stgraph.nodes.window_regions import WindowRegions
 from stgraph.nodes.windows import FixedSizeWindows, WindowRule, grid_anchors
+from stgraph.precision import precise
 
 __all__ = ["MeanShiftRegions", "MeanShiftState"]
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from stgraph.kernels import window_box
 from stgraph.nodes.base import NodeExtractor, Regions
+from stgraph.precision import precise_type
 
 __all__ = ["PointNodes"]
 
@@ -36,11 +37,11 @@ class PointNodes(NodeExtractor):
         """The same points in every frame; there is no state."""
         clips, frames, _, height, width = features.shape
         nodes = height * width
-        precise = torch.promote_types(features.dtype, torch.float32)
-        kernel = torch.eye(nodes, device=features.device, dtype=precise)
+        dtype = precise_type(features.dtype)
+        kernel = torch.eye(nodes, device=features.device, dtype=dtype)
         number = torch.arange(nodes, device=features.device)
         row = torch.div(number, width, rounding_mode="floor")
-        centre = torch.stack([row, number % width], dim=-1).to(precise)
+        centre = torch.stack([row, number % width], dim=-1).to(dtype)
         box = window_box(centre, torch.full_like(centre, 0.5), height, width)  # [N, 4]
         return Regions(
             kernel=kernel.view(nodes, height, width).expand(clips, frames, -1, -1, -1),

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from stgraph.checks import InputError
 from stgraph.edges import EdgeBuilder
-from stgraph.kernels import AxisProfile, normalise, pool, precise, separable, tent, window_box
+from stgraph.kernels import AxisProfile, normalise, pool, separable, tent, window_box
 from stgraph.nodes.base import NodeExtractor, Regions
 from stgraph.nodes.mean_shift import MeanShiftRegions, MeanShiftState
 from stgraph.nodes.window_regions import gates
+from stgraph.precision import precise
 
 __all__ = ["RefinedRegions"]
 

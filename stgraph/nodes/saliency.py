@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stgraph.checks import InputError, integer, positive, shape
-from stgraph.kernels import precise
+from stgraph.precision import precise
 
 __all__ = ["Change", "Contrast", "Energy", "FilterEnergy", "LearnedSaliency", "Saliency"]
 

@@ -10,8 +10,9 @@ from torch.nn import functional as F
 
 from stgraph.checks import InputError, integer, node_count, positive, shape
 from stgraph.edges import EdgeBuilder
-from stgraph.kernels import moment_box, precise
+from stgraph.kernels import moment_box
 from stgraph.nodes.base import NodeExtractor, Regions
+from stgraph.precision import precise
 
 __all__ = ["HourGlass", "SemanticNodes", "spatial_softmax"]
 

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from stgraph.checks import InputError, node_count, shape
 from stgraph.edges import EdgeBuilder
-from stgraph.kernels import AxisProfile, precise, separable, window_box
+from stgraph.kernels import AxisProfile, separable, window_box
 from stgraph.nodes.base import NodeExtractor, Regions
 from stgraph.nodes.windows import FixedSizeWindows, WindowRule, Windows
+from stgraph.precision import precise
 
 __all__ = ["WindowRegions", "gates"]
 

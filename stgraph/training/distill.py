@@ -14,6 +14,7 @@ from torch_geometric.data import Batch
 from stgraph.checks import InputError, fraction, positive
 from stgraph.classifiers import Answer
 from stgraph.graph import layout_of
+from stgraph.precision import precise_type
 from stgraph.training.auxiliary import Auxiliary
 from stgraph.training.hints import ask
 from stgraph.training.runs import model_of_run
@@ -133,8 +134,8 @@ def _distance(place: str, student: Batch, teacher: Batch) -> Tensor:
     own, other = layout_of(student), layout_of(teacher)
     if own != other or student.window.shape != teacher.window.shape:
         raise InputError(f"teachers[{place!r}]", f"the student's {own}", other)
-    precise = torch.promote_types(student.window.dtype, torch.float32)
-    one, two = student.window.to(precise), teacher.window.to(precise)
+    dtype = precise_type(student.window.dtype)
+    one, two = student.window.to(dtype), teacher.window.to(dtype)
     # Numbers: a tensor of sizes would be copied to the device.
     parts = [
         F.mse_loss(one[:, axis::2] / cells, two[:, axis::2] / cells)

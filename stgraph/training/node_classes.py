@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from stgraph.checks import InputError, choice, integer, positive
 from stgraph.classifiers import Answer
 from stgraph.graph import presence, to_dense
-from stgraph.kernels import precise
+from stgraph.precision import precise
 from stgraph.training.auxiliary import Auxiliary
 
 __all__ = ["NodeClasses"]
