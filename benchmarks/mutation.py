@@ -108,6 +108,7 @@ ROOMS = {
     "training": Room(
         ("stgraph/training/*.py", "stgraph/training/callbacks/*.py", "stgraph/runs/*.py"),
         ("tests/training", "tests/runs", "tests/test_cli.py"),
+        slow=("tests/runs/test_resuming.py",),
     ),
     "applications": Room(
         ("stgraph/applications/*.py", "stgraph/cli.py", "stgraph/commands/*.py"),

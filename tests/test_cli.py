@@ -76,6 +76,7 @@ def test_the_help_of_a_run_names_options_that_there_are(
     assert stop.value.code == 0
     everything = capsys.readouterr().out
     told = re.findall(r"^  --([\w.]+)", overview(command), re.M)
+    assert ("keep_minutes" in told) == (command == "fit")  # what only a training can do
     ours = [name.removeprefix("data.") for name in told if name.startswith("data.")]
     assert ours == list(inspect.signature(ClipData).parameters)
     model = [name.removeprefix("model.") for name in told if name.startswith("model.")]

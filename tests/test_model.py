@@ -359,3 +359,23 @@ def test_a_block_that_writes_maps_once_equals_its_parts_one_by_one(net, channels
     assert len(called) >= 3
     for one, other in zip(once, one_by_one, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda width: nn.Conv2d(width, 20, 3, padding=1),
+        lambda width: nn.Sequential(nn.Conv2d(width, 20, 1), nn.ReLU()),
+        lambda width: nn.Conv2d(width, 20, 1, bias=False),
+    ],
+    ids=["3x3", "two", "no bias"],
+)
+def test_maps_are_projected_by_any_module(net, make):
+    block = GraphBlock(net, 20)
+    nn.init.normal_(block.norm.weight)
+    block.project_out = make(block.project_out.in_channels)
+    block.double()
+    features = torch.randn(2, 5, 20, 7, 9, dtype=torch.float64)
+    out = block(features)
+    maps = block.project_out(block.remap(out.x, out.graph).flatten(0, 1)).view_as(features)
+    torch.testing.assert_close(out.features, features + block.norm(maps))

@@ -128,7 +128,7 @@ def _inert(*_: object) -> _Inert:
     return _Inert()
 
 
-def _bytes(text: str | bytes, coding: str = "latin1") -> bytes:
+def _bytes(text: str | bytes = b"", coding: str = "latin1") -> bytes:
     """Bytes, which these pickles have as text; never so many zeros as a number says."""
     if isinstance(text, bytes):
         return text

@@ -31,6 +31,7 @@ def on_meta(make, *args, **kwargs) -> nn.Module:
     [
         (resnet18, {}, 11_689_512),
         (resnet34, {}, 21_797_672),
+        (resnet34, {"stages": 1}, 296_488),
         (resnet50, {}, 25_557_032),
         (resnet50, {"num_classes": 174}, 23_864_558),
         (resnet18, {"num_classes": 56, "in_channels": 1, "stages": 3}, 2_790_904),

@@ -122,8 +122,11 @@ def test_what_cannot_be_a_program_is_told():
     with pytest.raises(InputError, match=r"x: expected \[F, 1, H, W\]"):  # of the model itself
         clip_program(model, (2, 3, 64, 64))
     waits = recipes.i3d_sync_mnist(5).eval()
-    with pytest.raises(InputError, match="model: expected a causal one"):
+    with pytest.raises(InputError, match=r"model: expected a causal one, .* got net, of a whole"):
         step_program(waits, (1, 1, 64, 64))
+    silent = torch.nn.Identity().eval()  # says nothing of time
+    with pytest.raises(InputError, match=r"model: expected a causal one, .* got Identity, of a "):
+        step_program(silent, (1, 1, 64, 64))
 
 
 def test_edges_of_unknown_number_cannot_be_written_down():

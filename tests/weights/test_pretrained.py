@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, load_model
+from safetensors.torch import load_file, load_model, save_file
 from torch import nn
 
 from stgraph import recipes
@@ -192,6 +192,15 @@ def test_the_files_are_those_of_a_hub(folder: Path):
     model = recipes.dyreg_small(3)
     assert set(load_file(folder / "model.safetensors")) == set(model.state_dict())
     assert load_model(model, folder / "model.safetensors") == (set(), [])
+
+
+def test_a_configuration_needs_format_recipe_and_arguments_alone(folder: Path):
+    file = folder / "config.json"
+    told = json.loads(file.read_text())
+    file.write_text(json.dumps({name: told[name] for name in ("format", "recipe", "arguments")}))
+    weights = folder / "model.safetensors"
+    save_file(load_file(weights), weights)  # without a word about the configuration
+    assert from_pretrained(folder).recipe is not None
 
 
 def test_nested_recipes_and_functions_stand_in_the_configuration(tmp_path: Path):
