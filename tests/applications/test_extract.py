@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch_geometric.data import Batch
 from stgraph import SpaceTimeGraph, insert
 from stgraph.applications.extract import extract
 from stgraph.applications.graphing import Wanted
+from stgraph.applications.sheets import _versions
 from stgraph.backbones import ConvStack, resnet18
 from stgraph.checks import InputError
 from stgraph.classifiers import CNNClassifier, GraphClassifier
@@ -442,3 +444,17 @@ def test_two_do_not_write_to_one_folder(module: ClassificationModule, tmp_path: 
         pytest.raises(InputError, match=r"out: expected one that nobody extracts, got .* process"),
     ):
         extract(module, data(), tmp_path)
+
+
+def test_versions_of_what_is_there_are_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = metadata.version
+
+    def version(name: str) -> str:
+        if name == "torch-geometric":
+            raise metadata.PackageNotFoundError(name)
+        return whole(name)
+
+    every = _versions()
+    assert every["torch"] == whole("torch")
+    monkeypatch.setattr(metadata, "version", version)
+    assert _versions() == {name: told for name, told in every.items() if name != "torch-geometric"}
