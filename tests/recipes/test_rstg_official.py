@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -19,6 +21,7 @@ from stgraph.layers import (
     FrameNorm,
     LeakingAdditiveAttention,
     LeakingDotAttention,
+    MLPUpdate,
     NodeNorm,
     Scaled,
 )
@@ -141,9 +144,11 @@ def test_the_frame_reaches_the_edges_of_whole_models():
 
 
 def test_heads_have_a_projection_of_the_messages_each():
-    one, eight = recipes.rstg_block_official(6, 16), recipes.rstg_block_official(6, 16, heads=8)
+    one = recipes.rstg_block_official(6, 16)
     assert one.net.layers["space"].gather.value is None
-    assert count(eight) - count(one) == 16 * 16 + 16
+    for heads in (2, 8):
+        several = recipes.rstg_block_official(6, 16, heads=heads)
+        assert count(several) - count(one) == 16 * 16 + 16
     model = recipes.rstg_sync_mnist_official(channels=16, heads=8)
     assert model(torch.rand(1, 2, 1, 64, 64)).logits.shape == (1, 46)
 
@@ -191,3 +196,9 @@ def test_the_parts_of_c2d_and_i3d_are_arguments():
     assert len(blocks) == 5
     assert all(isinstance(block.norm, FixedStatsBatchNorm3d) for block in blocks)
     assert not any(block.pool.ceil_mode for block in blocks)
+
+
+def test_any_function_may_make_the_update():
+    made = recipes.rstg_sync_mnist_official(channels=16, update=partial(MLPUpdate, layers=3))
+    plain = recipes.rstg_sync_mnist_official(channels=16)
+    assert count(made) - count(plain) == 16 * 16 + 16

@@ -140,3 +140,11 @@ def test_a_row_may_have_a_base_of_its_own(study: Study, config: Callable[..., st
 def test_a_study_does_not_lead_out_of_the_folder_of_runs(study: Study) -> None:
     with pytest.raises(InputError, match="file: expected a name of letters or digits"):
         runs_of(study(name=".."), build=False)
+
+
+def test_where_runs_are_to_lie_is_looked_at_before_the_first(study: Study) -> None:
+    path = study()
+    Path("runs").mkdir()
+    Path("runs", "small").write_text("")
+    with pytest.raises(InputError, match=r"run: expected the name of a folder, got .*which is a f"):
+        runs_of(path, build=False)
