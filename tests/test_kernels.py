@@ -100,6 +100,8 @@ def test_pooling_refuses_another_map():
     for maps in ((8,), (2, 8)):
         with pytest.raises(InputError, match=said):
             pool(torch.zeros(*maps, 5, 5), torch.zeros(3, 5, 6))
+    with pytest.raises(InputError, match=r"expected a map of \[3, 4\] cells, got \[4, 3\]"):
+        pool(torch.zeros(8, 4, 3), torch.zeros(2, 3, 4))
 
 
 def test_kernels_are_differentiable():

@@ -146,9 +146,12 @@ def test_long_streams_of_single_precision_lose_nothing():
     torch.testing.assert_close(heard, expected, atol=1e-5, rtol=0)
 
 
-def test_frames_without_a_node_say_nothing_about_it():
+@pytest.mark.parametrize("heeded", [True, False])
+def test_frames_without_a_node_say_nothing_about_it(heeded):
     torch.manual_seed(0)
     layer, pos = CommonFate(4, gain=64.0).double(), paths()
+    if not heeded:
+        torch.nn.init.zeros_(layer.confidence)  # all masses are alike, that of none too
     here = torch.ones(1, 6, 4, dtype=torch.bool)
     here[0, 2:4, 1] = False
     pos[0, 2:4, 1] = 0.0  # wherever it was
