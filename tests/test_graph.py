@@ -85,8 +85,9 @@ def test_whole_clips_stay_clips_whatever_batch_they_come_from(graph):
     nested = Batch.from_data_list([graph, Batch.from_data_list(other.to_data_list())])
     with pytest.raises(InputError, match=r"graph: expected single graphs.*got a batch of batches"):
         layout_of(nested)
-    skipped = Batch.from_data_list([graph[0], graph[1], graph[5]])
-    assert layout_of(skipped) == Layout(3, 1, 4, 5, 6)
+    for frames in ((0, 1, 5), (1, 2, 3), (3, 4)):  # a gap, of two clips, without its last
+        part = Batch.from_data_list([graph[number] for number in frames])
+        assert layout_of(part) == Layout(len(frames), 1, 4, 5, 6)
 
 
 def test_no_clips_have_no_frames():
@@ -193,6 +194,10 @@ def test_validate_finds_wrong_fields():
         graph[name] = graph[name] * factor
         with pytest.raises(InputError, match=message):
             validate(graph)
+    graph = frame_graphs(fields(), LAYOUT)
+    graph.kernel[7] *= 0.9  # of one node alone
+    with pytest.raises(InputError, match="kernel: expected weights ≥ 0 that sum to 1"):
+        validate(graph)
     graph = frame_graphs(fields(), LAYOUT)
     graph.node_id = graph.node_id.flip(0)
     with pytest.raises(InputError, match="sorted by"):

@@ -25,7 +25,7 @@ from stgraph.layers import (
     TemporalLayer,
     TimeLayer,
 )
-from stgraph.model import GraphStage, detached
+from stgraph.model import GraphStage, State, detached
 from stgraph.nodes import DynamicRegions, GridNodes, NodeExtractor, NodeState, Regions
 
 NORMS = {
@@ -303,6 +303,15 @@ def test_a_detached_state_trains_on_a_stream(net):
     assert not any(part.requires_grad for memory in state.layers if memory for part in memory)
 
 
+def test_states_of_any_nesting_are_detached():
+    part = torch.ones(2, requires_grad=True) * 2
+    state = {"layer3": {"norm": (part, None)}, "layer4": [part, State(None, ("time",), (part,))]}
+    after = detached(state)
+    found = [after["layer3"]["norm"][0], after["layer4"][0], after["layer4"][1].layers[0]]
+    assert not any(each.requires_grad for each in found)
+    assert after["layer4"][1].schedule == ("time",)
+
+
 @pytest.mark.slow
 def test_blocks_compile(net):
     block = GraphBlock(net).double()
@@ -341,7 +350,7 @@ def test_stored_graphs_go_through_the_schedule_as_features_do(net):
 @pytest.mark.parametrize("channels", [8, 20])
 @pytest.mark.parametrize("padded", [False, True])
 def test_a_block_that_writes_maps_once_equals_its_parts_one_by_one(net, channels, padded):
-    block = GraphBlock(net, channels).double()
+    block = GraphBlock(net, channels, norm=partial(FrameMapNorm, eps=0.1)).double()
     nn.init.normal_(block.norm.weight)
     features = torch.randn(2, 5, channels, 7, 9, dtype=torch.float64, requires_grad=True)
     mask = torch.tensor([[True] * 5, [False, True, True, False, True]]) if padded else None

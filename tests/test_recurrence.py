@@ -54,6 +54,16 @@ def test_an_absent_node_keeps_its_state(cell):
     torch.testing.assert_close(out[1, 4, 0], out[1, 1, 0])
 
 
+def test_layers_drop_between_them_in_training_alone():
+    cell = nn.GRU(5, 7, num_layers=2, dropout=0.9).double()
+    x, mask = features(), torch.ones(2, 6, 3, dtype=torch.bool)
+    mask[1, 2:5, 0] = False
+    assert not torch.equal(scan(cell, x, mask=mask)[0], scan(cell, x, mask=mask)[0])
+    given = scan(cell.eval(), x, mask=mask)[0]
+    cell.dropout = 0.0
+    torch.testing.assert_close(given, scan(cell, x, mask=mask)[0])
+
+
 def test_wrong_cells_and_states_are_refused(cell):
     with pytest.raises(InputError, match=r"cell: expected a torch\.nn\.GRU or torch\.nn\.LSTM"):
         check_cell("cell", nn.RNN(3, 3))

@@ -160,6 +160,16 @@ def test_an_edge_index_of_pyg_and_other_orders_are_sorted(make):
         assert torch.equal(hetero, clips.edge_index[:, clips.edge_type == 0])
 
 
+@pytest.mark.parametrize("join", [space_time_graph, space_time_hetero])
+def test_features_stay_with_their_edges_where_these_are_sorted(make, join):
+    graph = FullEdges()(make())
+    back = graph.edge_index.view(2, 6, -1).flip(2).flatten(1)  # by frame, else backwards
+    clips = join(attach_edges(graph, back, back.T.float()))  # each edge's feature are its ends
+    space = clips["space"] if join is space_time_hetero else clips
+    within = slice(None) if join is space_time_hetero else clips.edge_type == 0
+    assert torch.equal(space.edge_attr[within].T, space.edge_index[:, within].float())
+
+
 def test_pyg_layers_and_transforms_take_them(make):
     graph = FullEdges()(make(absent=True))
     clips = space_time_graph(graph)

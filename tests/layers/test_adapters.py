@@ -10,6 +10,7 @@ from torch_geometric.nn import (
     GINEConv,
     GPSConv,
     GraphNorm,
+    SGConv,
     TransformerConv,
 )
 
@@ -91,3 +92,13 @@ def test_other_fields_by_the_names_of_the_convolution(graph):
 def test_a_bare_convolution_is_refused():
     with pytest.raises(InputError, match=r"layers\['conv'\]: expected a convolution inside"):
         SpaceTimeGraph(GridNodes(8, (2,)), {"conv": GCNConv(8, 6)}, ("conv",))
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [GCNConv(8, 8, cached=True), GPSConv(8, GCNConv(8, 8, cached=True)), SGConv(8, 8, cached=True)],
+    ids=lambda conv: type(conv).__name__,
+)
+def test_what_keeps_the_edges_of_its_first_call_is_refused(conv):
+    with pytest.raises(InputError, match="conv: expected cached=False, since edges differ from"):
+        GraphConv(conv, 8)

@@ -50,6 +50,13 @@ def test_the_window_of_any_other_box_lies_in_it():
     assert maps[1].nonzero().tolist() == [[3, 3]]
 
 
+def test_a_small_box_at_the_rim_has_the_last_cell():
+    box = torch.tensor([[0.97, 0.3, 0.99, 0.32], [0.3, 0.97, 0.32, 0.99]]).view(1, 1, 2, 4)
+    graph = frame_graphs({"x": torch.zeros(1, 1, 2, 1), "box": box}, Layout(1, 1, 2, 1, 1))
+    maps = GaussianMaps(6)(graph).view(2, 6, 6)
+    assert [each.nonzero().tolist() for each in maps] == [[[2, 5]], [[5, 2]]]
+
+
 def test_kernel_position_is_linear_in_the_normalised_kernel():
     kernel = torch.rand(2, 1, 3, 4, 5)
     fields = {"x": torch.randn(2, 1, 3, 8), "kernel": kernel}

@@ -196,6 +196,24 @@ def test_a_memory_outlasts_short_absences_only(after, fresh):
         torch.testing.assert_close(dense[5], cell(x[frames])[0][-1])
 
 
+@pytest.mark.parametrize("name", CAUSAL)
+def test_a_piece_in_which_all_are_there_knows_who_was_away(name):
+    layer, mask = random(CAUSAL[name]()), gaps()
+    mask[:, 5:] = True
+    whole, _ = layer((graph := clip(mask)()).x, graph)
+    x = to_dense(graph.x, graph)
+    box = to_dense(graph.box, graph)
+    outs, state = [], None
+    for first, last in ((0, 5), (5, 7)):
+        fields = {"x": x[:, first:last], "box": box[:, first:last]}
+        part = mask[:, first:last] if first == 0 else None
+        layout = Layout(2, last - first, 14, 4, 4)
+        piece = EDGES["grid"](frame_graphs(fields, layout, part, first))
+        out, state = layer(piece.x, piece, state)
+        outs.append(to_dense(out, piece))
+    torch.testing.assert_close(torch.cat(outs, dim=1), to_dense(whole, graph))
+
+
 def test_nothing_is_forgotten_where_all_are_there():
     layer, graph = TimeLayer(nn.LSTM(8, 5), forget_after=0).double(), clip()()
     plain = TimeLayer(layer.cell)

@@ -172,3 +172,12 @@ def test_nothing_uniform_is_salient_and_contrast_of_either_sign_is(make):
     assert not energy[0, 0, 0].any()
     with pytest.raises(InputError, match="side: expected an odd number"):
         FilterEnergy(side=4)
+
+
+def test_contrast_is_the_mean_over_channels():
+    grey = torch.rand(1, 2, 1, 16, 16)
+    colour = torch.rand(1, 2, 3, 16, 16)
+    part = Contrast()
+    torch.testing.assert_close(part(grey.expand(-1, -1, 3, -1, -1))[0], part(grey)[0])
+    squares = torch.stack([part(each)[0].square() for each in colour.split(1, dim=2)])
+    torch.testing.assert_close(part(colour)[0].square(), squares.mean(0), atol=1e-4, rtol=1e-3)

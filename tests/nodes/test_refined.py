@@ -62,6 +62,17 @@ def test_offsets_move_and_grow_the_window_by_the_equation():
         torch.testing.assert_close(window[:, 2 + axis], moved)
 
 
+@pytest.mark.parametrize("size", [(5, 12), (12, 5)])
+def test_windows_reach_all_of_a_map_that_is_no_square(size):
+    refined = corrected(0.0, 0.5, [0.0, 0.0, 90.0, 90.0])
+    features = torch.zeros(1, 1, 4, *size)  # nothing draws the windows, so they stand on a grid
+    window, plain = refined(features)[0].window, refined.follow(features)[0].window
+    for axis, cells in enumerate(size):
+        moved = (plain[:, 2 + axis] + 0.5 * plain[:, axis]).clamp(0, cells - 1)
+        torch.testing.assert_close(window[:, 2 + axis], moved)
+        assert window[:, 2 + axis].max() > 0.7 * (cells - 1)
+
+
 def test_neither_sizes_nor_places_leave_their_bounds_and_what_is_not_learnt_stays():
     features = torch.rand(1, 2, 4, 12, 12)
     wild = [90.0, -90.0, 90.0, -90.0]
