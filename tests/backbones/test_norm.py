@@ -8,15 +8,16 @@ from stgraph.backbones import FixedStatsBatchNorm3d
 from stgraph.checks import InputError
 
 
-def norm() -> FixedStatsBatchNorm3d:
-    made = FixedStatsBatchNorm3d(3).double()
+def norm(eps: float = 1e-5) -> FixedStatsBatchNorm3d:
+    made = FixedStatsBatchNorm3d(3, eps).double()
     for value in (made.running_mean, made.running_var, made.weight.data, made.bias.data):
         value.copy_(torch.rand(3) + 0.5)
     return made
 
 
-def test_it_is_plain_batch_norm_in_evaluation_and_stays_so_in_training():
-    fixed, plain = norm(), nn.BatchNorm3d(3).double().eval()
+@pytest.mark.parametrize("eps", [1e-5, 0.5])
+def test_it_is_plain_batch_norm_in_evaluation_and_stays_so_in_training(eps):
+    fixed, plain = norm(eps), nn.BatchNorm3d(3, eps).double().eval()
     plain.load_state_dict(fixed.state_dict())
     x = torch.randn(2, 3, 2, 4, 5, dtype=torch.float64)
     torch.testing.assert_close(fixed.train()(x), plain(x))

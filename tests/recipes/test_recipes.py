@@ -183,6 +183,15 @@ def test_an_unknown_stage_is_refused():
         recipes.rstg_sync_mnist(schedule=("spice",))
 
 
+@pytest.mark.parametrize("make", [recipes.dyreg_tsm_resnet18, recipes.dyreg_tsm_resnet50])
+def test_blocks_of_a_residual_network_have_as_many_rounds_as_they_are_told(make):
+    with torch.device("meta"):
+        model = make(5, rounds=2)
+    blocks = [part for part in model.modules() if isinstance(part, GraphBlock)]
+    assert blocks
+    assert all(block.net.schedule.count("space") == 2 for block in blocks)
+
+
 def test_tsm_and_dyreg_have_the_official_parameters_module_by_module():
     model = recipes.dyreg_tsm_resnet50()
     shares = {

@@ -109,6 +109,14 @@ def test_functions_that_differ_are_told_apart(root: Path) -> None:
     assert sizes == {6, 3}
 
 
+def test_functions_of_one_maker_are_told_apart(root: Path) -> None:
+    def of_class(number: int) -> Callable[[Data], bool]:
+        return lambda one: bool(one.y == number)
+
+    found = [InMemoryGraphs(root, pre_filter=of_class(number)) for number in range(3)]
+    assert [set(one.y.tolist()) for one in found] == [{0}, {1}, {2}]
+
+
 def test_one_graph_and_none(tmp_path: Path, same: Same, packer: Pack, write_set: Write) -> None:
     single = packer(1, frames=1)
     root = write_set(tmp_path / "one", [single])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stgraph.checks import InputError
 from stgraph.datasets.draws import words
-from stgraph.datasets.videos import Crops, MultiScaleCrops, View
+from stgraph.datasets.videos import Crops, MultiScaleCrops, RandomCrops, View
 
 SIDES = st.integers(16, 900)
 
@@ -54,6 +54,14 @@ def test_every_view_lies_in_its_frame(height, width, key, count) -> None:
     for view in views:
         assert 0 <= view.top <= view.scaled[0] - view.cut[0]
         assert 0 <= view.left <= view.scaled[1] - view.cut[1]
+
+
+def test_random_crops_reach_all_of_a_frame_alike() -> None:
+    views = [RandomCrops(4, 6)(6, 9, one) for one in words(0, np.arange(4000), 2)]
+    assert {view.scaled for view in views} == {(6, 9)}
+    places, counts = np.unique([(view.top, view.left) for view in views], axis=0, return_counts=1)
+    assert places.tolist() == [[top, left] for top in range(3) for left in range(6)]
+    assert counts.min() > 150  # of 222 each
 
 
 @settings(deadline=None)

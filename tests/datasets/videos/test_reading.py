@@ -118,6 +118,15 @@ def test_any_frame_is_that_of_a_full_decode(kind: str, tmp_path: Path) -> None:
         assert len(list(video._sought(video._stamps))) == frames
 
 
+def test_times_are_those_since_the_first_frame(tmp_path: Path) -> None:
+    stamps = [2000 + 40 * number for number in range(10)]
+    path = write(tmp_path / "late.mkv", "libx264", {}, 10, (64, 48), stamps=stamps)
+    video = check(path, everything(path))
+    assert video._stamps is not None
+    assert video._stamps[0] > 0
+    np.testing.assert_allclose(video.times, 0.04 * np.arange(10), atol=0.002)
+
+
 def test_a_rate_may_vary_and_stamps_may_stand_twice(tmp_path: Path) -> None:
     stamps = [number * number * 7 + 40 * number for number in range(30)]
     options = {"g": "8", "bf": "2"}

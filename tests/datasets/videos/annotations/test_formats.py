@@ -247,7 +247,8 @@ def test_boxes_of_mot(tmp_path):
     assert of(boxes, frames=[2, 9])["annotated"].tolist() == [True, True]  # none is none
     assert of(boxes, "empty")["annotated"].all()
     assert not of(boxes, "other")["annotated"].any()
-    assert of(MotBoxes(tmp_path, least_score=0.5))["present"].sum(1).tolist() == [1, 1, 1]
+    for least in (0.5, 0.75):  # a box of just this score counts
+        assert of(MotBoxes(tmp_path, least_score=least))["present"].sum(1).tolist() == [1, 1, 1]
     path.write_text(MOT.replace(",8,2,", ",9,3,").replace(",0,0,", ",1,1,"))
     check(of(MotBoxes(tmp_path, slots=2, corner=1)))
     path.write_text("\n".join(",".join(line.split(",")[:6]) for line in MOT.splitlines()))
