@@ -94,6 +94,12 @@ def test_no_clips_have_no_frames():
     assert Layout.of_lengths([], 4, 5, 6) == Layout(0, 0, 4, 5, 6)
 
 
+def test_clips_of_any_lengths_go_on_from_their_own_clocks():
+    layout = Layout.of_lengths([3, 1], 1, 5, 6)
+    graph = frame_graphs({"x": torch.zeros(2, 3, 1, 8)}, layout, clock=[7, 2])
+    assert graph.time.tolist() == [7, 8, 9, 2]
+
+
 def test_a_single_graph_has_dense_views_too(graph):
     for number in range(6):
         one = validate(graph[number])

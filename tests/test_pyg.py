@@ -371,6 +371,13 @@ def test_validate_finds_fields_of_other_rows(graph):
             validate(bare)
 
 
+def test_validate_finds_a_field_that_some_graphs_have_not(graph):
+    batch = attach_fields(graph, graphs={"y": torch.arange(6)})
+    batch._slice_dict["y"] = torch.tensor([0, 3, 6])  # of two clips, not of six frames
+    with pytest.raises(InputError, match="y: expected"):
+        validate(batch)
+
+
 def test_a_dataset_of_frames_is_stored_as_weights(graph, tmp_path):
     InMemoryDataset.save(graph.to_data_list(), tmp_path / "frames.pt")
     stored = InMemoryDataset()

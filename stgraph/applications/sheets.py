@@ -149,13 +149,12 @@ class OpenShard:
             name = f"graphs_{self.number:06d}.pt"
             path = write_shard(folder / "raw" / name, packed)
             size, sha = path.stat().st_size, digest(path)
-        rows = {field: _length(field, value) for field, value in packed.fields.items()}
         shard = Shard(
             name,
             self.clips,
             self.packer.graphs,
-            rows.get("x", 0),
-            rows.get("edge_index", 0),
+            _rows(packed, "x"),
+            _rows(packed, "edge_index"),
             size,
             sha,
         )
@@ -290,10 +289,8 @@ def _short(value: Any) -> str:
     return told if len(told) <= 80 else told[:80] + "…"
 
 
-def _length(name: str, value: Any) -> int:
-    if isinstance(value, Tensor):
-        return value.size(-1 if name == "edge_index" else 0)
-    return len(value)
+def _rows(packed: Packed, name: str) -> int:
+    return int(packed.slices[name][-1]) if name in packed.slices else 0
 
 
 def _width(packed: Packed, name: str) -> int:

@@ -58,7 +58,6 @@ def write_onnx(path: str | Path, made: Deployable, about: Mapping[str, Any]) -> 
                 input_names=list(made.inputs),
                 output_names=list(made.outputs),
                 custom_translation_table=additional(),
-                external_data=False,
                 verbose=False,
             )
     except torch.onnx.errors.OnnxExporterError as error:

@@ -75,6 +75,8 @@ def test_frames_are_those_of_the_model(module: ClassificationModule, tmp_path: P
     assert torch.equal(again.x, answer.x)
     facts = json.loads(sheet.read_text())
     assert facts["edge_attr"] == [f"attention of 'space' at place {place}"]
+    assert facts["counts"]["nodes"] == sum(graph.num_nodes for graph in dataset)
+    assert facts["counts"]["edges"] == sum(graph.num_edges for graph in dataset)
 
 
 def test_clips_are_space_time_graphs(module: ClassificationModule, tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ def test_what_is_found_is_as_good_as_it_is_said_to_be(small: SyncMNIST) -> None:
     assert false.max() <= 1
     near = iou(false, true).amax(-1)
     assert near.mean() < 0.25
+    place = false[..., :2] / (1 - sides[:, :, :2, :2])
+    assert torch.corrcoef(place.flatten(0, 2).T)[0, 1].abs() < 0.1  # not on a diagonal
 
 
 def test_a_clip_has_the_same_detections_in_any_batch(small: SyncMNIST) -> None:

@@ -21,7 +21,7 @@ from stgraph.studies.checking import all_runs
 from stgraph.studies.file import read_study
 from stgraph.studies.pace import Pace
 from stgraph.studies.plan import Run, read_result
-from stgraph.studies.running import Told, carry_out
+from stgraph.studies.running import Told, carry_out, progress_of
 
 Study = Callable[..., str]
 
@@ -169,6 +169,17 @@ def test_who_starts_it_is_killed_and_no_process_stays(study: Study) -> None:
     assert (run.folder / "checkpoints" / "last.ckpt").is_file()
     with locked(run.own, "run", "does", ()):
         pass  # nobody holds it
+
+
+@pytest.mark.parametrize(
+    ("written", "share"), [(None, 0.0), ("", 0.0), ("half", 0.0), ("0.5", 0.5), ("1.1", 1.0)]
+)
+def test_a_run_is_as_far_as_it_has_written(study: Study, written: str | None, share: float) -> None:
+    run = runs_of(study())[0]
+    run.own.mkdir(parents=True)
+    if written is not None:
+        (run.own / "progress").write_text(written)
+    assert progress_of(run) == share
 
 
 @pytest.mark.usefixtures("no_process")

@@ -193,6 +193,10 @@ def test_the_page_of_reproductions_is_made_of_files_alone(
     assert "\n## A made | study (partial)\n" in text
 
 
+def test_words_of_any_language_can_be_read_in_the_file() -> None:
+    assert "Größe" in kept({"title": "Größe"}).decode()
+
+
 def test_the_documentations_page_says_what_the_files_do(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

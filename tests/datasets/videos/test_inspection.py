@@ -33,6 +33,8 @@ def open(path, options):
     open_file(f"{path}.pid", "w").write(str(os.getpid()))
     if "sleep" in path:
         time.sleep(600)
+    if "alarm" in path:
+        os.kill(os.getpid(), signal.SIGALRM)  # as the system does where nobody else has
     if "spin" in path:
         re.match(r"(a+)+$", "a" * 60 + "b")  # lets no other thread run
     if "crash" in path:
@@ -120,6 +122,13 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "fake" / "av.py").write_text(FAKE)
     monkeypatch.syspath_prepend(tmp_path / "fake")
     return tmp_path
+
+
+@pytest.mark.parametrize("kind", ["sleep", "alarm"])
+def test_no_progress_is_told_whoever_ends_the_process(fake: Path, kind: str) -> None:
+    (fake / kind).write_bytes(b"x")
+    (facts,) = read([fake / kind], limit=1)
+    assert facts.reason == "the decoder made no progress in 1 s"
 
 
 @pytest.mark.slow
