@@ -584,6 +584,31 @@ def test_what_a_cnn_writes_on_itself_is_written():
         cnn.steps, cnn.seen[:] = number, cnn.seen[:number]
 
 
+class Forgetful(CNN):
+    """Takes an attribute off itself in its first run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fresh = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = 1.0
+        if hasattr(self, "fresh"):
+            scale = 3.0
+            del self.fresh
+        return super().forward(x) * scale
+
+
+def test_what_a_cnn_takes_off_itself_is_gone():
+    cnn = Forgetful().eval()
+    net = insert(cnn, PLACES, input_size=(3, 16, 16)).eval()
+    assert cnn.fresh
+    video = torch.randn(VIDEO)
+    first = net(video).output
+    assert not hasattr(cnn, "fresh")
+    torch.testing.assert_close(first, 3 * net(video).output)
+
+
 class Frozen(CNN):
     """Keeps its norms as they are, reads old names, and has a state of its own."""
 

@@ -168,6 +168,11 @@ class Boxed(Identity):
         return Out(features)
 
 
+class Padded(Identity):
+    def forward(self, features, state=None, frame_mask=None):
+        return Out(features)
+
+
 class Masked(Identity):
     def forward(self, features, state=None, mask=None):
         return Out(features)
@@ -190,6 +195,15 @@ def test_arguments_of_the_cnn_reach_it():
     assert cnn.told["table"] is table
     assert cnn.told["scale"] == 2.0
     assert "boxes" not in cnn.told
+
+
+def test_options_of_frames_that_do_not_exist_stay_behind():
+    cnn = CNN()
+    net = insert(cnn, {"stem": Padded()}, input_size=(3, 8, 8))
+    exists = torch.tensor([[True] * T, [True] + [False] * (T - 1)])
+    mask = torch.rand(B, T, 7)
+    net(torch.rand(B, T, 3, 8, 8), frame_mask=exists, mask=mask)
+    assert torch.equal(cnn.told["mask"], mask[exists])
 
 
 def test_a_name_that_both_have_is_refused():

@@ -242,9 +242,12 @@ def name_of(names, head, name):
     return names.format(head, name)
 
 
+@pytest.mark.parametrize("heads", [2, 12])
 @pytest.mark.parametrize("names", HEADS.values(), ids=HEADS)
-def test_heads_with_a_projection_of_the_messages_each(names, weights, plain, random_weights):
-    width, heads = 4, 2
+def test_heads_with_a_projection_of_the_messages_each(names, heads, plain, random_weights):
+    width = 2 * heads
+    weights = random_weights.scoped(X, random_weights.random_graph(6, width))
+    weights |= random_weights.residual("x_after_graph_ln", 6)
     kept = {k: v for k, v in weights.items() if "dot_product_attn" not in k}
     parts = []
     for head in range(heads):
