@@ -161,6 +161,18 @@ def measure(found: Boxes, true: Boxes, threshold: float) -> dict[str, float | No
     return result | {"switches": mean(switches)}
 
 
+def test_a_pair_stays_where_others_overlap_more() -> None:
+    one, other = [0.2, 0.0, 0.5, 1.0], [0.35, 0.0, 0.65, 1.0]  # which overlap by a third
+    present = torch.tensor([[[True, False], [True, True]]])
+    found, true = (
+        boxes_of_batch({"box": torch.tensor([[[one, one], last]]), "present": present})
+        for last in ([other, one], [one, other])
+    )
+    pairs = match_tracks(found, true, threshold=0.3)
+    assert pairs.region[0, 1].tolist() == [0, 1]  # and not crossed, with IoUs of 1
+    assert identity_switches(pairs).value == 0
+
+
 def still(*boxes: Box, frames: int = 2) -> Boxes:
     """A clip in which these boxes stay where they are."""
     return boxes_of_batch({"box": torch.tensor(boxes).view(1, 1, -1, 4).expand(1, frames, -1, 4)})

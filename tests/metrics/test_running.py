@@ -81,6 +81,12 @@ def test_precision_plugins_leave_sums_alone() -> None:
     assert [metric.compute() for metric in metrics] == before
 
 
+def test_the_threshold_is_that_of_what_it_measures() -> None:
+    clips = batch()
+    recalls = [fed(Objects(threshold=t), clips).compute()["recall"] for t in (0.5, 1.0)]
+    assert recalls == [1, 0]  # no region is quite a box
+
+
 def test_nothing_to_measure_is_nothing_logged() -> None:
     clips = batch()
     logits = torch.zeros(6, 7)

@@ -14,6 +14,7 @@ import pytest
 
 from stgraph.checks import InputError
 from stgraph.cli import main
+from stgraph.runs import folder
 from stgraph.runs.folder import locked, run_folder
 
 Config = Callable[..., str]
@@ -107,6 +108,27 @@ def test_who_holds_a_lock_is_told(tmp_path: Path) -> None:
             pass
     with locked(tmp_path / "a"):
         pass
+
+
+def test_a_lock_that_was_made_anew_meanwhile_is_not_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its holder removes it and the next one makes it, after we open it and before it is ours."""
+    plain, seen = folder._lock, []
+
+    def late(file: int, path: Path, *told: str) -> None:
+        seen.append(os.fstat(file).st_ino)
+        if len(seen) == 1:
+            path.rename(path.with_name("removed"))  # kept, so that no other file has its number
+            path.touch()
+        plain(file, path, *told)
+
+    monkeypatch.setattr(folder, "_lock", late)
+    with locked(tmp_path / "a"):
+        assert (tmp_path / "a/.lock").stat().st_ino == seen[-1] != seen[0]
+        monkeypatch.setattr(folder, "_lock", plain)
+        with pytest.raises(InputError, match=r"run: .* trains since"), locked(tmp_path / "a"):
+            pass
 
 
 def test_a_kill_leaves_a_lock_that_holds_nothing(tmp_path: Path) -> None:

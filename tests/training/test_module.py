@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from stgraph.checks import InputError
 from stgraph.training import ClassificationModule, signed
@@ -67,3 +69,18 @@ def test_modules_do_not_share_their_loss() -> None:
     one, other = ClassificationModule(nn.Linear(1, 1)), ClassificationModule(nn.Linear(1, 1))
     one.eval()
     assert other.loss.training
+
+
+@pytest.mark.filterwarnings("ignore")  # of Lightning, of a loader without workers
+def test_losses_are_means_over_clips_in_batches_of_any_sizes() -> None:
+    torch.manual_seed(0)
+    module, video = ClassificationModule(Mean()), torch.randint(0, 256, (5, 2, 1, 3, 3)).byte()
+    label = torch.tensor([0, 1, 2, 0, 1])
+    clips = [{"video": one, "label": of} for one, of in zip(video, label, strict=True)]
+    trainer = Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
+    expected = module.loss(module(video).logits, label).item()
+    for size in (2, 4, 5):
+        (found,) = trainer.validate(module, DataLoader(clips, batch_size=size), verbose=False)
+        assert found["val/loss"] == pytest.approx(expected)

@@ -70,6 +70,24 @@ def test_only_what_the_auxiliary_sees_learns(
     assert any(name.startswith("auxiliary.head") for name in moved)
 
 
+def test_each_step_has_its_own_gradients_and_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    built = command("--trainer.max_steps=0", "--trainer.gradient_clip_val=null")
+    seen: list[torch.Tensor] = []
+
+    class Watched(ShowFirst):
+        def _loss(self, module: Any, batch: Any) -> torch.Tensor:
+            seen.extend(p.grad for p in module.parameters() if p.grad is not None)
+            return super()._loss(module, batch)
+
+    built.trainer.callbacks.insert(0, Watched(clips(16), batch_size=8))
+    built.trainer.fit(built.model, built.datamodule)
+    seen.extend(p.grad for p in built.model.parameters() if p.grad is not None)
+    assert not any(bool(gradient.any()) for gradient in seen)
+
+
 @pytest.mark.parametrize("auxiliary", [True, False])
 def test_everything_learns_from_what_is_taught_first(
     auxiliary: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
