@@ -460,3 +460,15 @@ def test_versions_of_what_is_there_are_written_down(monkeypatch: pytest.MonkeyPa
     assert every["torch"] == whole("torch")
     monkeypatch.setattr(metadata, "version", version)
     assert _versions() == {name: told for name, told in every.items() if name != "torch-geometric"}
+
+
+def test_of_several_rounds_the_attention_of_the_last_is_kept(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = ClassificationModule(dyreg_small(rounds=3)).eval()
+    kept = []
+    for wish in (None, "all"):
+        extract(module, data(), tmp_path / str(wish), wanted=Wanted(attention=wish))
+        kept.append(InMemoryGraphs(tmp_path / str(wish))[0].edge_attr)
+    assert kept[1].shape[1] == 3
+    assert torch.equal(kept[0], kept[1][:, 2:])
+    assert not torch.allclose(kept[0], kept[1][:, :1])
