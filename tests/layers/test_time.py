@@ -183,9 +183,10 @@ def test_every_identity_runs_by_itself(graph, cell):
                 torch.testing.assert_close(dense[clip, frames, node], alone[:, 0])
 
 
+@pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM])
 @pytest.mark.parametrize(("after", "fresh"), [(3, False), (2, True), (None, False)])
-def test_a_memory_outlasts_short_absences_only(after, fresh):
-    cell = nn.GRU(8, 5).double()
+def test_a_memory_outlasts_short_absences_only(kind, after, fresh):
+    cell = kind(8, 5).double()
     graph = clip(gaps())()  # node 3 of clip 1 is away for three frames, 2..4
     out, _ = TimeLayer(cell, after)(graph.x, graph)
     x, dense = to_dense(graph.x, graph)[1, :, 3], to_dense(out, graph)[1, :, 3]
@@ -284,6 +285,17 @@ def test_homogeneous_messages_are_those_of_one_more_neighbour(mask, edges):
             messages = [send.second(send.first(end).relu()).relu() for end in both]
             total = score.softmax(0) @ torch.stack(messages)
         torch.testing.assert_close(out[i], x[i] + (total + gather.bias).relu())
+
+
+def test_a_node_that_is_gone_sends_itself_nothing():
+    layer = random(HomogeneousLayer(SpaceLayer(8)))  # whose messages are normed over a frame
+    mask = torch.ones(2, 7, 14, dtype=torch.bool)
+    mask[:, 3, :5] = False
+    piece = clip(mask)
+    _, state = layer((before := piece(0, 3)).x, before)
+    after = piece(3, 4)
+    known = state._replace(present=state.present & mask[:, 3])
+    torch.testing.assert_close(layer(after.x, after, state)[0], layer(after.x, after, known)[0])
 
 
 def test_the_first_frame_of_a_homogeneous_layer_is_a_space_layer(graph):
