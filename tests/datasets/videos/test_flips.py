@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from stgraph.checks import InputError
-from stgraph.datasets.videos import Flips
+from stgraph.datasets.draws import words
+from stgraph.datasets.videos import EvenFrames, Flips, RandomCrops, TrainClips
 
 NAMES = ["Wave", "Push from left to right", "Push from right to left", "keep left", "leftovers"]
 
@@ -41,3 +43,14 @@ def test_bad_input_is_refused() -> None:
         Flips(labels={"wave": "Wave"}).table(NAMES)
     with pytest.raises(InputError, match="chance"):
         Flips(1.5)
+
+
+def test_who_is_mirrored_has_nothing_to_do_with_where_it_is_cut() -> None:
+    rule = TrainClips(EvenFrames(4), RandomCrops(16, 32), Flips())
+    drawn = words(3, np.arange(4000), rule.draws)
+    mirrored = np.array([rule.flips.drawn(one) for one in drawn])
+    (views,) = zip(*(rule.views(32, 48, one) for one in drawn), strict=True)
+    place = np.array([(view.top, view.left) for view in views], dtype=float)
+    assert abs(mirrored.mean() - 0.5) < 0.03
+    off = abs(place[mirrored].mean(0) - place[~mirrored].mean(0))
+    assert (off < 0.2 * place.std(0)).all()

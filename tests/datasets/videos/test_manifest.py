@@ -47,6 +47,14 @@ def test_a_table_of_names(frames: Any, tmp_path: Path) -> None:
     assert [entry.label for entry in there.entries] == [0, 2, 0]
 
 
+def test_names_of_classes_that_are_numbers_are_names(tmp_path: Path) -> None:
+    path = table(tmp_path, "path,label\na.mp4,2\nb.mp4,0\nc.mp4,1\n")
+    data = VideoManifest(path, classes=["2", "1", "0"])
+    assert [entry.label for entry in data.entries] == [0, 2, 1]
+    data = VideoManifest(path, classes=["wave", "sit", "bow"])  # numbers alone are places
+    assert [entry.label for entry in data.entries] == [2, 0, 1]
+
+
 @pytest.mark.parametrize("delimiter", [";", "\t"])
 def test_other_delimiters_and_numbers(delimiter: str, tmp_path: Path) -> None:
     rows = "\ufeffpath,label\r\na b.mp4,2\r\nc.mp4,0\r\n".replace(",", delimiter)

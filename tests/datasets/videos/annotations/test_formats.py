@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -138,6 +139,16 @@ def test_boxes_are_kept_in_a_file(files, tmp_path, monkeypatch):
     cache.write_bytes(b"{}")
     check(of(SomethingElseBoxes(files, slots=2, cache=cache)))
     assert len(open_table(cache)) == 5
+
+
+def test_a_file_that_was_corrected_is_read_anew_though_its_size_is_the_same(files, tmp_path):
+    cache, path = tmp_path / "boxes.table", files[1]
+    assert SomethingElseBoxes(path, cache=cache).lacking(["7", "5"]) == ["5"]
+    size, then = path.stat().st_size, path.stat().st_mtime_ns
+    path.write_text(path.read_text().replace('"7', '"5'))
+    os.utime(path, ns=(then, then + 1_000_000_000))
+    assert path.stat().st_size == size
+    assert SomethingElseBoxes(path, cache=cache).lacking(["7", "5"]) == ["7"]
 
 
 def coco(tmp_path: Path, tracks: bool = True, **more) -> Path:
