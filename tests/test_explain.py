@@ -22,6 +22,7 @@ from stgraph import SpaceTimeGraph
 from stgraph.checks import InputError
 from stgraph.edges import FullEdges, GridEdges
 from stgraph.explain import Frozen, attention
+from stgraph.graph import attach_edges
 from stgraph.layers import (
     AdditiveAttention,
     CommonFate,
@@ -84,6 +85,17 @@ def explained(net: SpaceTimeGraph, graph: Batch, reduce: str) -> Tensor:
         model_config={"mode": "regression", "task_level": "graph", "return_type": "raw"},
     )
     return explainer(graph.x, graph.edge_index).edge_mask
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_frozen_network_answers_along_the_edges_that_it_is_given(name):
+    net, graph = made(LAYERS[name](), "full")
+    frozen, some = Frozen(net, graph), graph.edge_index[:, ::3]
+    with torch.no_grad():
+        torch.testing.assert_close(frozen(graph.x, graph.edge_index), net.process(graph).x)
+        expected = net.process(attach_edges(graph, some)).x
+        torch.testing.assert_close(frozen(graph.x, some), expected)
+        assert not torch.allclose(expected, net.process(graph).x)
 
 
 @pytest.mark.parametrize("edges", EDGES)

@@ -14,7 +14,7 @@ from torch_geometric.data import Batch
 
 from stgraph import SpaceTimeGraph, insert
 from stgraph.applications.extract import extract
-from stgraph.applications.graphing import Wanted
+from stgraph.applications.graphing import Wanted, graphs_of
 from stgraph.applications.sheets import _versions
 from stgraph.backbones import ConvStack, resnet18
 from stgraph.checks import InputError
@@ -340,6 +340,16 @@ def test_who_meets_a_bad_clip_late_goes_on_without_it(tmp_path: Path) -> None:
     assert first.stat().st_mtime_ns == written
     with pytest.raises(InputError, match="on_error"):
         extract(module, data(Late()), tmp_path / "skip", **options)
+
+
+def test_views_of_clips_without_names_have_those_of_their_clips() -> None:
+    torch.manual_seed(0)
+    module = ClassificationModule(small(), scale=nn.Identity()).eval()
+    batch = {"video": torch.rand(3, 2, 4, 1, 32, 32), "label": torch.arange(3)}
+    kept = graphs_of(module, batch, Wanted(graphs="clips"), [7, 8, 9], ["a", "b", "c"])
+    values = {name: value for name, (value, _) in kept.rows.items()}
+    assert values["name"] == ["a", "a", "b", "b", "c", "c"]
+    assert torch.as_tensor(values["clip"]).tolist() == [7, 7, 8, 8, 9, 9]
 
 
 def test_each_view_has_graphs(tmp_path: Path) -> None:

@@ -161,15 +161,17 @@ def measure(found: Boxes, true: Boxes, threshold: float) -> dict[str, float | No
     return result | {"switches": mean(switches)}
 
 
-def test_a_pair_stays_where_others_overlap_more() -> None:
+@pytest.mark.parametrize("between", [[], [[False, False]]], ids=["next", "after none"])
+def test_a_pair_stays_where_others_overlap_more(between: list[list[bool]]) -> None:
     one, other = [0.2, 0.0, 0.5, 1.0], [0.35, 0.0, 0.65, 1.0]  # which overlap by a third
-    present = torch.tensor([[[True, False], [True, True]]])
+    present = torch.tensor([[[True, False], *between, [True, True]]])
+    first = [[one, one]] * (1 + len(between))
     found, true = (
-        boxes_of_batch({"box": torch.tensor([[[one, one], last]]), "present": present})
+        boxes_of_batch({"box": torch.tensor([[*first, last]]), "present": present})
         for last in ([other, one], [one, other])
     )
     pairs = match_tracks(found, true, threshold=0.3)
-    assert pairs.region[0, 1].tolist() == [0, 1]  # and not crossed, with IoUs of 1
+    assert pairs.region[0, -1].tolist() == [0, 1]  # and not crossed, with IoUs of 1
     assert identity_switches(pairs).value == 0
 
 

@@ -119,10 +119,12 @@ def test_regions_are_compared_only_where_there_are_any(study: Study) -> None:
 
 
 def test_clips_of_the_test_are_the_same_for_all_rows(study: Study) -> None:
-    data = {"class_path": "parts_of_a_user.Noise", "init_args": {"clips": 8, "seed": 9}}
-    read = read_study(study(held_out={"about": "8 clips", "data": data}))
-    for row in read.rows:
-        assert configuration(read, row, 0, "runs")["data"]["test"] == data
+    for told in ({"clips": 8, "seed": 9}, {"seed": 9}):  # what it leaves out is not the base's
+        data = {"class_path": "parts_of_a_user.Noise", "init_args": told}
+        of_base = {"data.test.clips": 16, "data.test.seed": 2}
+        read = read_study(study(set=of_base, held_out={"about": "noise", "data": data}))
+        for row in read.rows:
+            assert configuration(read, row, 0, "runs")["data"]["test"] == data
 
 
 def test_a_row_may_have_a_base_of_its_own(study: Study, config: Callable[..., str]) -> None:

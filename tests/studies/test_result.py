@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import torch
 from torch import nn
 
 from stgraph.studies.measuring import Curve, pack
@@ -33,3 +36,26 @@ def test_a_run_that_diverged_has_a_result_too(tmp_path: Path) -> None:
     assert kept["test"]["answers"] == {"top1": 0.25}
     assert kept["objects"] == {}
     assert kept["curve"] == [{"clips": 5.0, "top1": 0.25}]
+
+
+def test_a_point_of_the_curve_has_the_loss_since_the_last_one(tmp_path: Path) -> None:
+    curve = Curve(tmp_path / "progress")
+    trainer: Any = SimpleNamespace(
+        world_size=1,
+        callback_metrics={},
+        sanity_checking=False,
+        state=SimpleNamespace(fn="fit"),
+        estimated_stepping_batches=4,
+        global_step=1,
+    )
+    for losses in ([(1.0, 2), (4.0, 1)], [(8.0, 3)]):
+        for loss, clips in losses:
+            trainer.callback_metrics = {"train/loss": torch.tensor(loss)}
+            batch = {"label": torch.zeros(clips)}
+            curve.on_train_batch_end(trainer, None, None, batch, 0)  # type: ignore[arg-type]
+        trainer.callback_metrics = {"val/top1": torch.tensor(0.5)}
+        curve.on_validation_end(trainer, None)  # type: ignore[arg-type]
+    assert curve.points == [
+        {"clips": 3, "loss": 2.0, "top1": 0.5},
+        {"clips": 6, "loss": 8.0, "top1": 0.5},
+    ]

@@ -39,6 +39,7 @@ def batch(views: int) -> dict[str, Tensor]:
 
 def test_logits_are_averaged_over_views_with_the_hints_of_each() -> None:
     model, several = Linear(), batch(6)
+    model.weight.data /= 100  # so that no probability is 1
     module = ClassificationModule(model, scale=raw, hints={"boxes": "box"})
     each = [
         model(raw(several["video"][:, view]), None, several["box"][:, view]).logits
@@ -51,6 +52,7 @@ def test_logits_are_averaged_over_views_with_the_hints_of_each() -> None:
     probability, answer = expected.softmax(-1).max(-1)
     assert torch.equal(predicted["answer"], answer)
     torch.testing.assert_close(predicted["probability"], probability)
+    assert not torch.allclose(torch.stack(each).softmax(-1).mean(0).amax(-1), probability)
     module.log = lambda *_, **__: None  # type: ignore[assignment]
     loss = module._step(several, "test")
     torch.testing.assert_close(loss, nn.functional.cross_entropy(expected, several["label"]))

@@ -47,17 +47,21 @@ def test_a_schedule_may_be_all_cosine_or_all_warm_up(warmup: float) -> None:
 def test_milestones_divide_by_ten() -> None:
     found = rates(Milestones((0.5, 0.75)))
     assert found == pytest.approx([2.0] * 50 + [0.2] * 25 + [0.02] * 25)
+    found = rates(Milestones((0.5, 0.75), gamma=0.5))
+    assert found == pytest.approx([2.0] * 50 + [1.0] * 25 + [0.5] * 25)
 
 
-def test_milestones_may_be_epochs_of_a_run_of_any_length() -> None:
-    entry = EpochMilestones((2, 3))(SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0), math.inf)
+@pytest.mark.parametrize("gamma", [0.1, 0.5])
+def test_milestones_may_be_epochs_of_a_run_of_any_length(gamma: float) -> None:
+    optimizer = SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+    entry = EpochMilestones((2, 3), gamma)(optimizer, math.inf)
     assert entry["interval"] == "epoch"
     found = []
     for _ in range(4):
         found += entry["scheduler"].get_last_lr()
         entry["scheduler"].optimizer.step()
         entry["scheduler"].step()
-    assert found == pytest.approx([2.0, 2.0, 0.2, 0.02])
+    assert found == pytest.approx([2.0, 2.0, 2.0 * gamma, 2.0 * gamma**2])
     with pytest.raises(InputError, match="at: expected a whole number"):
         EpochMilestones((0.5,))  # type: ignore[arg-type]
 
@@ -66,15 +70,16 @@ def test_constant_changes_nothing() -> None:
     assert rates(Constant()) == [2.0] * 100
 
 
-def test_plateau_divides_when_the_loss_has_stopped_falling() -> None:
+@pytest.mark.parametrize("gamma", [0.1, 0.5])
+def test_plateau_divides_when_the_loss_has_stopped_falling(gamma: float) -> None:
     optimizer = SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
-    entry = Plateau("val/loss", patience=1)(optimizer, math.inf)
+    entry = Plateau("val/loss", gamma, patience=1)(optimizer, math.inf)
     assert entry["monitor"] == "val/loss"
     for loss in (1.0, 0.5, 0.5):
         entry["scheduler"].step(loss)
     assert optimizer.param_groups[0]["lr"] == 2.0
     entry["scheduler"].step(0.5)
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.2)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(2 * gamma)
 
 
 def test_a_run_without_an_end_has_no_progress() -> None:
