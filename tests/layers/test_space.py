@@ -259,6 +259,46 @@ def test_attention_weighs_the_edges_of_each_target(graph, gather):
     torch.testing.assert_close(picked, alpha)
 
 
+class Squared(DotAttention):
+    def weighted(self, alpha, message):
+        return super().weighted(alpha.square(), message)
+
+
+class Bounded(SumSend):
+    def forward(self, total):
+        return super().forward(total).tanh()
+
+
+class Doubled(FrameNorm):
+    def forward(self, x, frame, frames):
+        return 2 * super().forward(x, frame, frames)
+
+    def dense(self, x, mask=None):
+        return 2 * super().dense(x, mask)
+
+
+PARTS_OF_MY_OWN = {
+    "gather": {"gather": lambda: Squared(8)},
+    "gather of heads": {"gather": lambda: Squared(8, heads=2)},
+    "gather with values": {"gather": lambda: DotAttention(8, 2, value=nn.Linear)},
+    "send": {"send": lambda: Bounded(8)},
+    "norm of messages": {"send": lambda: SumSend(8, norm=Doubled)},
+}
+
+
+@pytest.mark.parametrize("path", ["dense", "sparse"])
+@pytest.mark.parametrize("name", PARTS_OF_MY_OWN)
+def test_parts_of_ones_own_are_used_as_they_are(graph, name, path, monkeypatch):
+    parts = {place: make() for place, make in PARTS_OF_MY_OWN[name].items()}
+    layer = SpaceLayer(8, **parts, path=path).double()
+    out = layer(graph.x, graph)
+    monkeypatch.setattr(SpaceLayer, "_sums_up", lambda layer: False)  # messages one by one
+    torch.testing.assert_close(layer(graph.x, graph), out)
+    plain = SpaceLayer(8, path=path).double()
+    plain.load_state_dict(layer.state_dict(), strict=False)
+    assert not torch.allclose(plain(graph.x, graph), out)
+
+
 def test_norms_are_those_of_a_frame(graph):
     norm = NodeNorm(8).double()
     out = norm(graph.x, graph)
