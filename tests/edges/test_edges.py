@@ -6,6 +6,7 @@ import torch
 from stgraph.checks import InputError
 from stgraph.edges import FullEdges, GridEdges, grid_adjacency
 from stgraph.graph import Layout, frame_graphs, validate
+from stgraph.nodes import GridNodes
 
 
 def graph(nodes: int, mask: torch.Tensor | None = None):
@@ -83,3 +84,14 @@ def test_bad_scales_are_refused():
         GridEdges((5,), frame=(4, 8))
     with pytest.raises(InputError, match=r"adjacency: expected \[5, 5\], got \[14, 14\]"):
         GridEdges((3, 2, 1))(graph(5))
+
+
+@pytest.mark.parametrize("frame", [(64, 64), (256, 256), (48, 100)])
+def test_edges_of_a_grid_are_those_of_its_frame(frame):
+    scales = (4, 3, 2, 1)
+    graph, _ = GridNodes(2, scales, edges=GridEdges(scales, frame))(torch.rand(1, 1, 2, 8, 8))
+    dense = torch.zeros(30, 30, dtype=torch.bool)
+    dense[graph.edge_index[1], graph.edge_index[0]] = True
+    assert torch.equal(dense, grid_adjacency(scales, *frame))
+    others = [other for other in ((64, 64), (48, 100)) if other != frame]
+    assert any(not torch.equal(dense, grid_adjacency(scales, *other)) for other in others)

@@ -90,10 +90,11 @@ def test_clips_are_graphs_with_both_kinds_of_edges(make, listed, absent, last_se
         assert torch.equal(one.edge_attr, clips.edge_attr[cut])
 
 
+@pytest.mark.parametrize("last_seen", [False, True])
 @pytest.mark.parametrize("absent", [False, True])
-def test_clips_with_two_relations(make, absent):
+def test_clips_with_two_relations(make, absent, last_seen):
     graph = weighted(make(frames=4, absent=absent))
-    clips, same = space_time_hetero(graph), space_time_graph(graph)
+    clips, same = space_time_hetero(graph, last_seen), space_time_graph(graph, last_seen)
     clips.validate()
     assert isinstance(clips, HeteroData)
     assert clips.num_graphs == 2
@@ -101,7 +102,7 @@ def test_clips_with_two_relations(make, absent):
     assert clips.edge_types == [SPACE, TIME]
     assert torch.equal(clips["space"].edge_index, graph.edge_index)
     assert torch.equal(clips["space"].edge_attr, graph.edge_attr)
-    assert torch.equal(clips["time"].edge_index, temporal_edges(graph))
+    assert torch.equal(clips["time"].edge_index, temporal_edges(graph, last_seen))
     assert "edge_attr" not in clips["time"]
     for number in range(2):
         one, plain = clips[number], same[number]

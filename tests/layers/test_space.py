@@ -160,6 +160,28 @@ def test_weights_are_the_printed_ones(make_graph, rule, heads):
     torch.testing.assert_close(space(graph.x, graph), loops(space, graph.x, adjacency, weigh))
 
 
+@pytest.mark.parametrize("kind", [DotAttention, RawDotAttention, LeakingDotAttention])
+def test_scores_are_scaled_by_what_is_said(graph, kind):
+    one, half = kind(8, heads=2, scale=1.0).double(), kind(8, heads=2, scale=0.5).double()
+    half.load_state_dict(one.state_dict())
+    (whole, halved) = [part.score(*part.ends(graph.x)) for part in (one, half)]
+    torch.testing.assert_close(halved, whole / 2)
+    whole, halved = [part.score_pairs(*part.ends(graph.x[None])) for part in (one, half)]
+    torch.testing.assert_close(halved, whole / 2)
+
+
+@pytest.mark.parametrize(
+    "kind", [MeanGather, SumGather, DotAttention, AdditiveAttention, LeakingAdditiveAttention]
+)
+def test_what_is_gathered_is_normed_where_a_norm_is_given(graph, kind):
+    torch.manual_seed(0)
+    plain = SpaceLayer(8, gather=kind(8), update=ReplaceUpdate(8, norm=None)).double()
+    normed = SpaceLayer(8, gather=kind(8, norm=FrameNorm), update=ReplaceUpdate(8, norm=None))
+    normed.double().load_state_dict(plain.state_dict(), strict=False)
+    assert isinstance(normed.gather.norm, FrameNorm)
+    assert not torch.allclose(normed(graph.x, graph), plain(graph.x, graph))
+
+
 def test_mean_and_sum_count_the_edges(graph):
     """Of messages that are all 1."""
     degrees = torch.zeros(graph.num_nodes).double()

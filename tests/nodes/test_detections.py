@@ -63,9 +63,9 @@ def test_ragged_detections_become_tensors_with_a_mask():
 
 
 def test_the_best_stay_where_there_are_too_many():
-    one = frame(0, 8, 16, 24, scores=[0.2, 0.9, 0.1, 0.5])
+    one = frame(0, 8, 16, 24, scores=[0.2, 0.5, 0.1, 0.9])
     padded = pad_detections([[one]], slots=2, pixels=SIZE)
-    torch.testing.assert_close(padded["scores"], torch.tensor([[[0.9, 0.5]]]))
+    torch.testing.assert_close(padded["scores"], torch.tensor([[[0.5, 0.9]]]))  # as they came
     assert pad_detections([[one]], slots=9, pixels=SIZE)["present"].sum() == 4
     del one["scores"]
     with pytest.raises(InputError, match="at most 2 boxes a frame without `scores`, got 4"):

@@ -266,3 +266,10 @@ def test_flat_windows_at_the_border_learn_with_numbers(scale):
     assert features.grad.isfinite().all()
     for name, parameter in nodes.named_parameters():
         assert parameter.grad.isfinite().all(), name
+
+
+@pytest.mark.parametrize(("size", "side"), [(10, 8), (11, 5), (20, 9), (21, 4), (50, 11), (51, 5)])
+def test_strides_of_the_large_generator_follow_the_size(size, side):
+    made = LargeGenerator(4, 3, 5, size)
+    assert made.regions.in_features == 16 * side**2
+    assert made(torch.rand(2, 4, size, size)).shape == (2, 3, 5)

@@ -54,3 +54,13 @@ def test_bad_options_are_refused():
         FixedRegions(8, profile=Bilinear())
     with pytest.raises(InputError, match=r"anchors: expected \[4, 2\]"):
         FixedRegions(8, 4, anchors=lambda nodes: torch.zeros(3, 2))
+
+
+@pytest.mark.parametrize("rule", [FixedSizeWindows, FixedSizeWindows.of])
+def test_centres_stay_on_the_map_where_that_is_said(rule):
+    offset, anchor = torch.tensor([[0.0, 0.0, 99.0, -99.0]]), torch.tensor([[0.5, 0.5]])
+    kept, _ = rule(3.0)(offset, anchor, 5, 9)
+    assert kept.tolist() == [[4, 0]]
+    free, size = rule(3.0, inside=False)(offset, anchor, 5, 9)
+    assert free.tolist() == [[5, 0]]  # the rim is H
+    torch.testing.assert_close(size, rule(3.0)(offset, anchor, 5, 9)[1])
