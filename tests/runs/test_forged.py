@@ -36,7 +36,7 @@ CHANGES: dict[str, tuple[str, object]] = {
     "a method that is a number": (f"{EPOCHS}/current/reset", 5),
     "a flag that is text": (f"{BATCHES}/is_last_batch", "no"),
     "no optimisers": ("optimizer_states", []),
-    "two optimisers": ("optimizer_states", [{}, {}]),
+    "two optimisers": ("optimizer_states", lambda states: states * 2),
     "an optimiser that is none": ("optimizer_states", [None]),
     "an empty optimiser": ("optimizer_states", [{}]),
     "moments of text": ("optimizer_states/0/state/0/exp_avg", "text"),
@@ -47,6 +47,7 @@ CHANGES: dict[str, tuple[str, object]] = {
     "a rate of text": ("optimizer_states/0/param_groups/0/lr", "fast"),
     "betas that are a number": ("optimizer_states/0/param_groups/0/betas", 3),
     "no schedule": ("lr_schedulers", []),
+    "two schedules": ("lr_schedulers", lambda states: states * 2),
     "an empty schedule": ("lr_schedulers", [{}]),
     "a schedule that is a number": ("lr_schedulers", [3]),
     "a schedule of text": ("lr_schedulers/0/last_epoch", "x"),
@@ -90,7 +91,8 @@ def changed(content: Any, path: str, value: object) -> None:
         named = [] if isinstance(content, list) else [k for k in content if k not in range(9)]
         found = [key for key in named if key.startswith(part)]
         content = content[int(part) if part.isdigit() else found[0]]
-    content[int(end) if end.isdigit() else end] = value
+    place = int(end) if end.isdigit() else end
+    content[place] = value(content[place]) if callable(value) else value
 
 
 @pytest.fixture(scope="module")
