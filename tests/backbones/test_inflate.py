@@ -88,3 +88,10 @@ def test_what_cannot_be_inflated_is_refused():
         inflate(flat.state_dict(), net, "first")
     with pytest.raises(InputError, match="state: expected convolutions of a 2D net with the names"):
         inflate(net.state_dict(), net)
+
+
+@pytest.mark.parametrize(("frames", "centre"), [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2)])
+def test_the_centre_is_the_frame_behind_the_middle(frames, centre):
+    net = nn.Sequential(nn.Conv3d(1, 1, (frames, 1, 1)))
+    state = inflate({"0.weight": torch.ones(1, 1, 1, 1)}, net, "centre")
+    assert state["0.weight"].flatten().nonzero().tolist() == [[centre]]

@@ -39,6 +39,13 @@ class Plain(Dataset):
         }
 
 
+class Numbered(Plain):
+    """The same, with numbers of their own."""
+
+    def __getitem__(self, index: int) -> Any:
+        return {**super().__getitem__(index), "index": 100 + index}
+
+
 def batches(loader: ClipLoader) -> list[dict[str, Any]]:
     return list(loader)
 
@@ -227,3 +234,8 @@ def test_what_was_left_out_is_known_after_resuming_in_the_epoch() -> None:
 def test_a_clip_that_is_left_out_cannot_be_had_alone() -> None:
     with pytest.raises(InputError, match="indices: expected a clip that can be read, not 4"):
         one_clip(SomeLeftOut({4}), 4)
+
+
+def test_numbers_that_clips_bring_are_theirs() -> None:
+    (batch,) = batches(ItemLoader(Numbered(3), 4))
+    assert batch["index"].tolist() == [100, 101, 102]

@@ -241,3 +241,21 @@ def test_options_of_a_3d_cnn_are_left_as_they_are():
     out = net(torch.rand(B, T, 3, 8, 8), mask=mask).output
     assert out["mask"] is mask
     assert out["maps"].shape == (B, 4, T, 8, 8)
+
+
+def test_a_block_before_a_part_leaves_it_its_other_arguments():
+    class Scaled(nn.Module):
+        def forward(self, x: Tensor, factor: float = 1.0, shift: float = 0.0) -> Tensor:
+            return x * factor + shift
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.part = Scaled()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.part(x, 3.0, shift=0.5)
+
+    net = insert(Net(), {}, before={"part": Identity()}, input_size=(3, 8, 8))
+    video = torch.rand(B, T, 3, 8, 8)
+    torch.testing.assert_close(net(video).output, video * 3 + 0.5)

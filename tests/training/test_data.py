@@ -261,3 +261,10 @@ def test_a_plain_clip_is_shown_with_the_names_of_its_dataset() -> None:
     assert view(module, dataset, 3).label == "right"
     with pytest.raises(InputError, match="indices: expected clip numbers from 0 to 3, got 100"):
         view(module, dataset, 100)
+
+
+def test_all_but_training_has_batches_of_its_own_size() -> None:
+    digits = SyncMNIST(sklearn_digits(), num_digits=3, canvas=32, size=32, frames=2, length=20)
+    data = ClipData(train=digits, val=digits, test=digits, predict=digits, eval_batch_size=10)
+    loaders = (data.val_dataloader(), data.test_dataloader(), data.predict_dataloader())
+    assert [len(next(iter(loader))["label"]) for loader in loaders] == [10, 10, 10]

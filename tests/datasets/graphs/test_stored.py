@@ -91,6 +91,8 @@ def test_what_a_transform_makes_is_kept_for_it_alone(root: Path, same: Same) -> 
     assert first.num_edge_features == 1
     again = InMemoryGraphs(root, pre_transform=Count())
     assert Count.calls == 15
+    InMemoryGraphs(root, pre_transform=Count(), force_reload=True)
+    assert Count.calls == 30
     assert len(list((root / "processed").iterdir())) == 1
     assert all(same(a, b) for a, b in zip(first, again, strict=True))
     assert first[4].layout == OnDiskGraphs(root)[4].layout

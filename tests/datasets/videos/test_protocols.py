@@ -13,6 +13,7 @@ import numpy as np
 from stgraph.datasets.draws import words
 from stgraph.datasets.videos import (
     CentreClips,
+    Crops,
     EvenFrames,
     MultiScaleCrops,
     OfficialSegments,
@@ -67,6 +68,7 @@ def sizes(view: View) -> tuple[int, int]:
 
 
 def test_one_and_three_crops_of_dyreg() -> None:
+    assert protocol("1x1", size=112).crops == Crops(1, 112, 128)  # in proportion
     one, three = protocol("1x1"), protocol("3x2")
     for n, height, width in videos():
         assert (one.frames(n, NO_WORDS) + 1).tolist() == [get_test_indices(n)]

@@ -80,6 +80,24 @@ def test_the_structure_is_read_off_the_weights(block_weights, size, options):
     assert sum(p.numel() for p in block.parameters()) == trained
 
 
+@pytest.mark.parametrize("place", ["internal", "external"])
+def test_each_cell_is_of_the_kind_of_its_own_weights(block_weights, place):
+    state, others = block_weights(7), block_weights(7, gates=4)
+    state |= {name: value for name, value in others.items() if f"{place}_lstm" in name}
+    layers = block_from_official(state).net.layers
+    kinds = {name: type(layers[name].cell) for name in ("time", "last")}
+    assert kinds[{"internal": "time", "external": "last"}[place]] is torch.nn.LSTM
+    assert set(kinds.values()) == {torch.nn.GRU, torch.nn.LSTM}
+    for name, inner in (("time", "internal"), ("last", "external")):
+        mine = layers[name].cell.weight_hh_l0
+        torch.testing.assert_close(mine, state[f"{prefix_of(state)}rstg.{inner}_lstm.weight_hh_l0"])
+
+
+def prefix_of(state: dict[str, torch.Tensor]) -> str:
+    (name,) = (name for name in state if name.endswith("rstg.internal_lstm.weight_hh_l0"))
+    return name.removesuffix("rstg.internal_lstm.weight_hh_l0")
+
+
 def test_official_layer_names_of_released_checkpoints_are_known(data_root: Path):
     """Every name and shape of whole official models, block by block."""
     folder = data_root.parent / "fixtures"

@@ -184,9 +184,8 @@ def test_boxes_of_coco(tmp_path):
     ]
     sure = of(CocoBoxes(tmp_path / "coco.json", least_score=0.65))
     assert sure["present"].sum(1).tolist() == [0, 1, 1]
-    cached = [
-        CocoBoxes(coco(tmp_path), 2, cache=tmp_path / "t", least_score=s) for s in (None, 0.65)
-    ]
+    path = coco(tmp_path)
+    cached = [CocoBoxes(path, 2, cache=tmp_path / "t", least_score=least) for least in (None, 0.65)]
     assert [int(of(boxes)["present"].sum()) for boxes in cached] == [4, 2]
 
 
