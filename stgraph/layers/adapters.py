@@ -190,5 +190,5 @@ def _has_edge_width(conv: nn.Module) -> bool:
 
     Several of PyG's leave such features out without a word when they are not told any.
     """
-    names = ("edge_dim", "in_edge_channels", "lin_edge", "dim")
+    names = ("edge_dim", "lin_edge", "dim")
     return next((bool(getattr(conv, name)) for name in names if hasattr(conv, name)), False)

@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch import nn
 from torch_geometric.nn import (
+    CGConv,
     EdgeConv,
     GATv2Conv,
     GCNConv,
+    GeneralConv,
     GINEConv,
     GPSConv,
     GraphNorm,
@@ -50,6 +52,22 @@ def test_edge_features_reach_the_convolution(graph):
     torch.testing.assert_close(out, conv(graph.x, graph.edge_index, edge_attr))
     with pytest.raises(InputError, match="graph: expected `edge_attr`"):
         GraphConv(conv, 6, {"edge_attr": "edge_attr"})(graph.x, graph)
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        GATv2Conv(8, 3, heads=2, edge_dim=2),
+        CGConv(8, dim=2),
+        GeneralConv(8, 6, in_edge_channels=2),
+        TransformerConv(8, 6, edge_dim=2),
+    ],
+    ids=lambda conv: type(conv).__name__,
+)
+def test_a_convolution_that_was_built_for_edge_features_needs_them(graph, conv):
+    bare = attach_edges(graph, graph.edge_index)
+    with pytest.raises(InputError, match="graph: expected `edge_attr`"):
+        GraphConv(conv.double(), 6)(bare.x, bare)
 
 
 def test_per_node_modules(graph):
