@@ -66,7 +66,7 @@ STATES = (
 ROOMS = {
     "kernels": Room(
         ("stgraph/kernels.py", "stgraph/shares.py", "stgraph/precision.py"),
-        ("tests/test_kernels.py", "tests/nodes", *STREAMS),
+        ("tests/test_kernels.py", "tests/test_precision.py", "tests/nodes", *STREAMS),
     ),
     "graph": Room(
         ("stgraph/graph/*.py", "stgraph/padding.py", "stgraph/edges/*.py"),

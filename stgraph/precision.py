@@ -13,17 +13,20 @@ _PRECISE = frozenset({torch.float32, torch.float64})
 
 
 def precise_type(dtype: torch.dtype) -> torch.dtype:
-    """The type in which values of a type are summed: single precision for half, else the same."""
+    """The type in which values of a type are summed.
+
+    Single precision for half, whole numbers and truth values; single and double as they are.
+    """
     return dtype if dtype in _PRECISE else torch.promote_types(dtype, torch.float32)
 
 
 def precise(x: Tensor) -> Tensor:
-    """Half precision as single, anything else as it is: what sums are made in.
+    """Values in the type that sums are made in: see :func:`precise_type`.
 
     A half has 11 bits or 8, so a running sum stops to grow at 2048 or 256 times what is added, and
     one of fp16 ends at 65504.
     """
-    return x.to(precise_type(x.dtype))
+    return x if x.dtype in _PRECISE else x.to(precise_type(x.dtype))
 
 
 def is_cast(device: torch.device) -> bool:

@@ -12,6 +12,7 @@ from torch_geometric.nn import (
     GINEConv,
     GPSConv,
     GraphNorm,
+    ResGatedGraphConv,
     SGConv,
     TransformerConv,
 )
@@ -60,6 +61,7 @@ def test_edge_features_reach_the_convolution(graph):
         GATv2Conv(8, 3, heads=2, edge_dim=2),
         CGConv(8, dim=2),
         GeneralConv(8, 6, in_edge_channels=2),
+        ResGatedGraphConv(8, 6, edge_dim=2),
         TransformerConv(8, 6, edge_dim=2),
     ],
     ids=lambda conv: type(conv).__name__,

@@ -316,7 +316,8 @@ def test_parts_of_ones_own_are_used_as_they_are(graph, name, path, monkeypatch):
     out = layer(graph.x, graph)
     monkeypatch.setattr(SpaceLayer, "_sums_up", lambda layer: False)  # messages one by one
     torch.testing.assert_close(layer(graph.x, graph), out)
-    plain = SpaceLayer(8, path=path).double()
+    heads = getattr(parts.get("gather"), "heads", 1)
+    plain = SpaceLayer(8, gather=DotAttention(8, heads), path=path).double()
     plain.load_state_dict(layer.state_dict(), strict=False)
     assert not torch.allclose(plain(graph.x, graph), out)
 

@@ -28,7 +28,7 @@ def test_all_storages_of_pytorch_are_known() -> None:
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("value", [b"\x00\xff", bytearray(b"\x00\xff"), bytearray()])
-def test_bytes_are_read_as_every_protocol_writes_them(value: object, protocol: int) -> None:
+def test_bytes_are_read_as_protocols_write_them(value: object, protocol: int) -> None:
     file = io.BytesIO(pickle.dumps({"told": value}, protocol) + b"more")
     look_through(file, lambda *_: None, len(file.getvalue()))
     assert file.read() == b"more"  # left where the pickle ends

@@ -148,5 +148,5 @@ def test_where_runs_are_to_lie_is_looked_at_before_the_first(study: Study) -> No
     path = study()
     Path("runs").mkdir()
     Path("runs", "small").write_text("")
-    with pytest.raises(InputError, match=r"run: expected the name of a folder, got .*which is a f"):
+    with pytest.raises(InputError, match=r"run: .* the name of a folder, got .*, which is a file"):
         runs_of(path, build=False)

@@ -71,7 +71,7 @@ def test_modules_do_not_share_their_loss() -> None:
     assert other.loss.training
 
 
-@pytest.mark.filterwarnings("ignore")  # of Lightning, of a loader without workers
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
 def test_losses_are_means_over_clips_in_batches_of_any_sizes() -> None:
     torch.manual_seed(0)
     module, video = ClassificationModule(Mean()), torch.randint(0, 256, (5, 2, 1, 3, 3)).byte()

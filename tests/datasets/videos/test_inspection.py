@@ -124,6 +124,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="needs alarms of the system")
 @pytest.mark.parametrize("kind", ["sleep", "alarm"])
 def test_no_progress_is_told_whoever_ends_the_process(fake: Path, kind: str) -> None:
     (fake / kind).write_bytes(b"x")
