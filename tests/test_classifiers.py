@@ -9,7 +9,7 @@ from stgraph.checks import InputError
 from stgraph.classifiers import CNNClassifier, GraphClassifier, VideoClassifier
 from stgraph.edges import FullEdges
 from stgraph.layers import Readout, SpaceLayer, TimeLayer
-from stgraph.nodes import DynamicRegions, GridNodes
+from stgraph.nodes import Contrast, DynamicRegions, GridNodes, MeanShiftRegions
 
 
 def graph_net(kind: type) -> SpaceTimeGraph:
@@ -76,3 +76,14 @@ def test_a_clips_logits_are_those_of_a_3d_cnn():
     model = CNNClassifier(insert(cnn, {}, input_size=(1, 4, 9, 9)), 5)
     video = torch.rand(2, 4, 1, 9, 9)
     torch.testing.assert_close(model(video).logits, cnn(video.transpose(1, 2)))
+
+
+def test_frames_that_the_caller_gives_are_those_that_are_seen():
+    nodes = MeanShiftRegions(8, 4, edges=FullEdges(), saliency=Contrast())
+    net = SpaceTimeGraph(nodes, {"space": SpaceLayer(8)}, ("space",))
+    model = GraphClassifier(nn.Conv2d(1, 8, 3, stride=2, padding=1), net, 5).eval()
+    video, others = torch.rand(2, 3, 1, 16, 16), torch.rand(2, 3, 1, 16, 16)
+    with torch.no_grad():
+        own, told = model(video), model(video, frames=others)
+        assert torch.equal(model(video, frames=video).graph.window, own.graph.window)
+        assert not torch.allclose(told.graph.window, own.graph.window)

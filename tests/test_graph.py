@@ -200,6 +200,11 @@ def test_validate_finds_wrong_fields():
         graph[name] = graph[name] * factor
         with pytest.raises(InputError, match=message):
             validate(graph)
+    for swapped in ([2, 1, 0, 3], [0, 3, 2, 1]):
+        graph = frame_graphs(fields(), LAYOUT)
+        graph.box[5] = torch.tensor([0.1, 0.2, 0.6, 0.7])[swapped]
+        with pytest.raises(InputError, match=r"box: expected \(x1, y1, x2, y2\)"):
+            validate(graph)
     graph = frame_graphs(fields(), LAYOUT)
     graph.kernel[7] *= 0.9  # of one node alone
     with pytest.raises(InputError, match="kernel: expected weights ≥ 0 that sum to 1"):
@@ -208,6 +213,14 @@ def test_validate_finds_wrong_fields():
     graph.node_id = graph.node_id.flip(0)
     with pytest.raises(InputError, match="sorted by"):
         validate(graph)
+
+
+def test_an_identity_below_0_is_noticed():
+    mask = torch.tensor([[[True, True, False], [True, True, True]]])
+    graph = frame_graphs({"x": torch.zeros(1, 2, 3, 4)}, Layout(1, 2, 3, 4, 4), mask)
+    graph.node_id[2] = -1  # whose slot is that of nobody in the frame before
+    with pytest.raises(InputError, match="in order"):
+        to_dense(graph.x, graph)
 
 
 def test_edges_of_a_wrong_form_are_refused():

@@ -3,12 +3,13 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stgraph.checks import InputError
 from stgraph.edges import FullEdges, RadiusEdges
-from stgraph.graph import validate
+from stgraph.graph import Layout, frame_graphs, validate
 
 
 @settings(deadline=None)
@@ -29,6 +30,13 @@ def test_edges_are_those_of_loops_over_nodes(
         return (near and i != j) or (loops and i == j)
 
     assert listed(graph.edge_index) == pairs(graph, joined)
+
+
+def test_nodes_just_a_radius_apart_are_joined():
+    pos = torch.tensor([[0.0, 0.0], [0.5, 0.0], [0.5, 0.25]]).view(1, 1, 3, 2)
+    graph = frame_graphs({"x": torch.zeros(1, 1, 3, 1), "pos": pos}, Layout(1, 1, 3, 1, 1))
+    found = {tuple(edge) for edge in RadiusEdges(0.5)(graph).edge_index.T.tolist()}
+    assert found == {(0, 1), (1, 0), (1, 2), (2, 1)}
 
 
 @pytest.mark.parametrize("absent", [False, True])

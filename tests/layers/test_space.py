@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch_geometric
 from torch import nn
+from torch_geometric.explain.algorithm.utils import clear_masks, set_masks
 
 from stgraph.checks import InputError
 from stgraph.edges import FullEdges, GridEdges, RadiusEdges, grid_adjacency
@@ -424,3 +425,22 @@ def test_torch_scatter_changes_no_number(monkeypatch):
         out = layer(x, graph)
         results.append((out, *torch.autograd.grad(out.square().sum(), [x, *layer.parameters()])))
     torch.testing.assert_close(results[0], results[1])
+
+
+def test_masks_of_pygs_explainers_weigh_the_messages(graph):
+    layer = SpaceLayer(8, update=ReplaceUpdate(8, norm=None), path="sparse").double()
+    out, mask = layer(graph.x, graph), torch.zeros(graph.num_edges).double()
+    set_masks(layer, nn.Parameter(mask), graph.edge_index, apply_sigmoid=False)
+    silent = layer(graph.x, graph)
+    clear_masks(layer)
+    alone = layer.gather(torch.zeros_like(graph.x))  # nothing is heard
+    torch.testing.assert_close(silent, alone)
+    assert not torch.allclose(out, alone)
+    torch.testing.assert_close(layer(graph.x, graph), out)
+
+
+@pytest.mark.parametrize("make", [SumSend, ConcatSend])
+def test_all_layers_of_messages_keep_the_scale_from_the_start(make):
+    layer = SpaceLayer(256, make(256, layers=2))
+    for linear in (layer.send.first, layer.send.second):
+        assert linear.weight.std().item() == pytest.approx((2 / linear.in_features) ** 0.5, rel=0.1)

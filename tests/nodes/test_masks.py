@@ -69,6 +69,8 @@ def test_empty_masks_are_absent():
     assert graph[5].num_nodes == 0
     soft, _ = MaskNodes(8)(FEATURES, masks=masks.bool())
     torch.testing.assert_close(soft.kernel, graph.kernel)
+    faint, _ = MaskNodes(8)(FEATURES, masks=0.01 * masks)
+    torch.testing.assert_close(faint.kernel, graph.kernel)
 
 
 def test_tracks_scores_and_padding_are_as_with_boxes():

@@ -344,3 +344,12 @@ def test_a_training_step_of_every_recipe(name):
     with torch.no_grad():
         after = torch.nn.functional.cross_entropy(model(video, **hints).logits, label)
     assert after < before
+
+
+@pytest.mark.parametrize("side", [8, 16])
+def test_a_small_model_of_videos_is_made_for_frames_of_any_size(side):
+    model = recipes.small_video(3, map_size=side).eval()
+    sizes = [part.shape for part in model.net.layers["position"].parameters()]
+    assert (32, side**2) in sizes
+    with torch.no_grad():
+        assert model(torch.rand(1, 2, 3, 4 * side, 4 * side)).logits.shape == (1, 3)

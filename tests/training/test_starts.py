@@ -6,6 +6,7 @@ import torch
 from stgraph import recipes
 from stgraph.backbones import resnet18, resnet50
 from stgraph.checks import InputError
+from stgraph.model import GraphBlock
 from stgraph.training import from_imagenet, from_official, initialised, opened
 
 
@@ -66,3 +67,12 @@ def test_blocks_may_begin_with_their_residuals():
         assert torch.equal(model(video).logits, identity)
     with pytest.raises(InputError, match="model: expected one with graph blocks"):
         opened(recipes.frames_small())
+
+
+def test_all_blocks_of_a_cnn_are_opened():
+    with torch.device("meta"):
+        model = recipes.dyreg_tsm_resnet50(5)
+    parts = opened(model.to_empty(device="cpu"), 0.25).modules()
+    blocks = [part for part in parts if isinstance(part, GraphBlock)]
+    assert len(blocks) == 3
+    assert all(bool(block.norm.weight.eq(0.25).all()) for block in blocks)

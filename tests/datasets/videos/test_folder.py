@@ -21,12 +21,15 @@ def test_files_and_folders_of_frames_are_found_and_nothing_else(frames, tmp_path
     for name in ("a/two.MP4", "a/note.txt", "a/.hidden.mp4", "b/9.webm", ".git/x.mp4", "top.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    (tmp_path / "a" / "poster.jpg").touch()  # beside videos: none
+    (tmp_path / "a" / "more").mkdir()
+    for name in ("a/poster.jpg", "a/more/poster.jpg", "a/more/three.mp4"):
+        (tmp_path / name).touch()  # a picture beside videos is none
     (tmp_path / "b" / "link").symlink_to(tmp_path / "b")
     data = VideoFolder(tmp_path)
     assert data.label_names == ["a", "b"]
     found = [(entry.name, entry.label) for entry in data.entries]
-    assert found == [("a/deep/one", 0), ("a/two.MP4", 0), ("b/10", 1), ("b/9.webm", 1)]
+    names = ["a/deep/one", "a/more/three.mp4", "a/two.MP4", "b/10", "b/9.webm"]
+    assert found == list(zip(names, [0, 0, 0, 1, 1], strict=True))
     assert [path.name for path in videos_in(tmp_path / "b")] == ["10", "9.webm"]
 
 

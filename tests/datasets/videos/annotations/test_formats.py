@@ -261,8 +261,10 @@ def test_boxes_of_mot(tmp_path):
         assert of(MotBoxes(tmp_path, least_score=least))["present"].sum(1).tolist() == [1, 1, 1]
     path.write_text(MOT.replace(",8,2,", ",9,3,").replace(",0,0,", ",1,1,"))
     check(of(MotBoxes(tmp_path, slots=2, corner=1)))
-    path.write_text("\n".join(",".join(line.split(",")[:6]) for line in MOT.splitlines()))
-    check(of(MotBoxes(tmp_path, slots=2)), category=(1, 1))
+    for more in ("", ",1,3.5,2,0"):  # of trackers: a score, and a place in the world
+        short = [",".join(line.split(",")[:6]) + more for line in MOT.splitlines() if line]
+        path.write_text("\n".join(short))
+        check(of(MotBoxes(tmp_path, slots=2)), category=(1, 1))
 
 
 def test_places_and_ids_of_mot(tmp_path):
