@@ -309,6 +309,13 @@ def test_names_may_be_wrapped_otherwise(small):
         assert torch.equal(logits(model), expected), name
 
 
+def test_of_two_classifiers_the_new_one_counts_wherever_it_stands(small):
+    expected, told = logits(model_from_official(small()).model), small()
+    former = {k.replace("new_fc", "base_model.fc"): -v for k, v in told.items() if "new_fc" in k}
+    for given in ({**former, **told}, {**told, **former}):
+        assert torch.equal(logits(model_from_official(given).model), expected)
+
+
 def test_shifts_and_graphs_of_whole_residual_blocks_are_found_too(model_weights, block_weights):
     graph = block_weights(8, 128, 8)
     weights = model_weights({"layer2.0": graph}, depths=(1, 1), bottleneck=False, old=True)
