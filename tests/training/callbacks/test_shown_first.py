@@ -15,6 +15,8 @@ from stgraph.cli import main
 from stgraph.datasets import SyncMNIST, sklearn_digits
 from stgraph.runs.command import Command
 from stgraph.training import ChannelsLast, NodeClasses, ShowFirst, TeachFirst
+from stgraph.training.callbacks import shown_first
+from stgraph.training.groups import build
 
 CONFIG = Path(__file__).parents[3] / "configs" / "demo.yaml"
 SHOWN = {"class_path": "stgraph.datasets.SyncMNIST", "init_args": {}}
@@ -86,6 +88,27 @@ def test_each_step_has_its_own_gradients_and_leaves_none(
     built.trainer.fit(built.model, built.datamodule)
     seen.extend(p.grad for p in built.model.parameters() if p.grad is not None)
     assert not any(bool(gradient.any()) for gradient in seen)
+
+
+@pytest.mark.parametrize("kind", ["EpochMilestones", "Milestones"])
+def test_only_schedules_by_the_step_go_on_with_what_is_shown(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    at = "[1]" if kind == "EpochMilestones" else "[0.5]"
+    options = [f"--model.schedule=stgraph.training.{kind}", f"--model.schedule.at={at}"]
+    built = command("--trainer.max_steps=0", *options)
+    made: list[Any] = []
+
+    def kept(*told: Any) -> Any:
+        made.append(build(*told))
+        return made[-1]
+
+    monkeypatch.setattr(shown_first, "build", kept)
+    built.trainer.callbacks.insert(0, ShowFirst(clips(24), batch_size=8))
+    built.trainer.fit(built.model, built.datamodule)
+    (group, *_) = made[0].param_groups
+    assert (group["lr"] < group["initial_lr"]) == (kind == "Milestones")
 
 
 @pytest.mark.parametrize("auxiliary", [True, False])
