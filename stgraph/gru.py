@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stgraph.fused import Fused, is_hooked, is_looked_into
+from stgraph.precision import is_cast
 
 __all__ = ["Sweep", "fits"]
 
@@ -29,7 +30,7 @@ def fits(cell: object, steps: Tensor) -> bool:
         and steps.dtype in (torch.float32, torch.float64)
         and steps.dtype == cell.weight_hh_l0.dtype
         and steps.numel() > 0
-        and not torch.is_autocast_enabled("cpu")
+        and not is_cast(steps.device)
         and not is_hooked(cell)
         and not is_looked_into(steps, *cell.all_weights[0])
     )

@@ -29,7 +29,7 @@ MAY = {
     "padding": {"checks"},
     "graph": {"checks", "kernels", "padding"},
     "fused": set(),
-    "gru": {"fused"},
+    "gru": {"fused", "precision"},
     "recurrence": {"checks", "kernels", "graph", "gru"},
     "edges": CONTRACT,
     "nodes": CONTRACT | {"edges"},  # an extractor takes an edge builder, so it knows the base class

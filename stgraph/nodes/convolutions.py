@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stgraph.fused import Fused, is_hooked
+from stgraph.precision import is_cast
 
 __all__ = ["Pointwise", "normed_convolution"]
 
@@ -32,7 +33,7 @@ class Pointwise(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        if x.device.type != "cpu" or self.bias is None or torch.is_autocast_enabled("cpu"):
+        if x.device.type != "cpu" or self.bias is None or is_cast(x.device):
             return super().forward(x)
         (cells,) = _Product.of(x.flatten(2), self.weight.flatten(1), self.bias)
         return cells.mT.reshape(x.size(0), self.out_channels, *x.shape[2:])
@@ -66,7 +67,7 @@ class _Product(Fused):
 def normed_convolution(norm: nn.GroupNorm, conv: nn.Conv2d, x: Tensor) -> Tensor:
     """``conv(norm(x))``, which does not keep what is normalised, but makes it again."""
     as_made = type(norm) is nn.GroupNorm and type(conv) is nn.Conv2d
-    if not as_made or is_hooked(norm) or is_hooked(conv) or torch.is_autocast_enabled("cpu"):
+    if not as_made or is_hooked(norm) or is_hooked(conv) or is_cast(x.device):
         return conv(norm(x))  # type: ignore[no-any-return]
     if x.device.type != "cpu" or not torch.is_grad_enabled() or conv.padding_mode != "zeros":
         return conv(norm(x))  # type: ignore[no-any-return]
