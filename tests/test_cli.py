@@ -215,3 +215,16 @@ def test_the_module_is_the_command(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "stgraph", "--version"]
     run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert run.stdout == f"stgraph {stgraph.__version__}\n"
+
+
+def test_a_package_for_pictures_that_is_absent_is_told_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main(["show", "--count", "1"]) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said == "stgraph show: error: needs matplotlib; pip install 'stgraph-video[train,viz]'"
+    assert not list(tmp_path.iterdir())

@@ -19,12 +19,12 @@ def need(*modules: str) -> None:
     Examples:
         >>> need("no_such_module")
         Traceback (most recent call last):
-        ImportError: no_such_module is needed here: pip install "stgraph-video[viz]"
+        ModuleNotFoundError: no_such_module is needed here: pip install "stgraph-video[viz]"
     """
     for module in modules:
         try:
             import_module(module)
         except ImportError as error:
-            raise ImportError(
-                f'{module.partition(".")[0]} is needed here: pip install "stgraph-video[viz]"'
-            ) from error
+            package = module.partition(".")[0]
+            told = f'{package} is needed here: pip install "stgraph-video[viz]"'
+            raise type(error)(told, name=package) from error
