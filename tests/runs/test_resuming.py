@@ -277,3 +277,18 @@ def test_from_the_best_on(whole: Config) -> None:
     if best < 8:
         with Path("runs/small/csv/version_0/repeated.csv").open(newline="") as file:
             assert list(csv.DictReader(file))
+
+
+def test_from_another_runs_checkpoint_on(config: Config) -> None:
+    """It has a table of its own, from its own first step on, and the other keeps its."""
+    path = config()
+    assert main(["fit", "--config", path, "--trainer.max_epochs=1"]) == 0
+    before, made = rows("small"), last("small")["global_step"]
+    more = ["--run", "other", "--trainer.max_epochs=2"]
+    checkpoint = "runs/small/checkpoints/last.ckpt"
+    assert main(["fit", "--config", path, *more, "--ckpt_path", checkpoint]) == 0
+    assert last("other")["global_step"] > made
+    steps = [int(row["step"]) for row in rows("other")]
+    assert steps
+    assert min(steps) >= made
+    assert rows("small") == before

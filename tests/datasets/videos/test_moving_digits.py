@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stgraph.checks import InputError
-from stgraph.datasets import sklearn_digits
+from stgraph.datasets import Digits, sklearn_digits
 from stgraph.datasets.videos.moving_digits import (
     CROSSWISE,
     OPPOSITE,
@@ -102,6 +102,27 @@ def test_boxes_are_where_the_digits_are(videos: MovingDigits) -> None:
                 assert bright[frame, y1:y2, x1:x2].any()
         assert bright.any((1, 2)).all()
         assert not (bright & ~inside).any()
+
+
+def test_either_digit_may_cover_the_other() -> None:
+    """Squares of one colour each: the one above is whole wherever the two meet."""
+    squares = Digits(np.full((2, 8, 8), 255, np.uint8), np.array([0, 1]), "train")
+    videos = MovingDigits(squares, length=100)
+    above = []
+    for number in range(len(videos)):
+        places = videos.places(number)
+        apart = places[:, 1] - places[:, 0]
+        meet = ((abs(apart) < 18) & (abs(apart) > 0)).all(1)
+        if meet.any():
+            when = int(meet.argmax())
+            frame, (first, second), apart = videos[number].frames[when], places[when], apart[when]
+            top, left = np.maximum(first, second)  # a corner of what both cover
+            corner = np.where(apart > 0, 0, 17)  # of the first digit, which the other has not
+            mine = (frame[top, left] == frame[tuple(first + corner)]).all()
+            other = (frame[top, left] == frame[tuple(second + 17 - corner)]).all()
+            assert mine != other
+            above.append(mine)
+    assert 3 < sum(above) < len(above) - 3
 
 
 @pytest.mark.parametrize(
