@@ -82,6 +82,7 @@ def test_a_run_becomes_a_step(
     assert "video [clips, 2, 1, 48, 48] to logits, with 5 tensors of state" in told
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of the converter
 def test_a_run_becomes_an_onnx_file(run_of: Callable[..., Path], tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")

@@ -14,6 +14,7 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.M | re
 HAS_ONNX = all(map(importlib.util.find_spec, ("onnxruntime", "onnxscript")))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of the converter
 def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from stgraph.studies.checking import all_runs
 from stgraph.studies.file import read_study
 
 TABLES = sorted((Path(__file__).parents[2] / "configs" / "tables").glob("*.yaml"))
+MINI = next(path for path in TABLES if path.stem == "mini")
 PUBLISHED = {  # in per cent: see the papers
     "rstg_sync_mnist_3": [77.0, 95.0, 61.3, 89.7, 95.7, 97.0, 98.9],
     "rstg_sync_mnist_5": [39.7, 90.6, 93.5, 58.3, 74.1, 94.5, 97.2],
@@ -22,6 +25,10 @@ PUBLISHED = {  # in per cent: see the papers
 }
 
 
+stem = attrgetter("stem")
+slow = partial(pytest.param, marks=pytest.mark.slow)
+
+
 def test_there_are_tables() -> None:
     assert {path.stem for path in TABLES} >= {
         *PUBLISHED,
@@ -31,7 +38,7 @@ def test_there_are_tables() -> None:
     }
 
 
-@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", TABLES, ids=stem)
 def test_published_numbers_are_those_of_the_papers(path: Path) -> None:
     study = read_study(path)
     told = [row.paper for row in study.rows if row.paper is not None]
@@ -41,8 +48,8 @@ def test_published_numbers_are_those_of_the_papers(path: Path) -> None:
     assert f"stgraph study configs/tables/{path.name}" in path.read_text("utf-8")
 
 
-@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
-def test_every_row_is_a_configuration(path: Path, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("path", [MINI, *(slow(path) for path in TABLES if path != MINI)], ids=stem)
+def test_every_row_is_a_configuration(path: Path) -> None:
     study = read_study(path)
     runs = all_runs(study, "runs", build=False)
     assert len(runs) == len(study.rows) * len(study.seeds)
@@ -51,7 +58,7 @@ def test_every_row_is_a_configuration(path: Path, request: pytest.FixtureRequest
 
 @pytest.mark.slow
 @pytest.mark.long
-@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", TABLES, ids=stem)
 def test_every_row_can_train(path: Path, request: pytest.FixtureRequest) -> None:
     if not path.stem.startswith("mini"):
         request.getfixturevalue("data_root")
@@ -60,9 +67,8 @@ def test_every_row_can_train(path: Path, request: pytest.FixtureRequest) -> None
 
 def test_rows_of_the_small_table_see_the_same_clips() -> None:
     """But for the model, and what only models with nodes take, rows are the same."""
-    path = next(path for path in TABLES if path.stem == "mini")
     seen = []
-    for run in all_runs(read_study(path), "runs", build=False):
+    for run in all_runs(read_study(MINI), "runs", build=False):
         told = {name: run.configuration[name] for name in ("data", "trainer")}
         told["trainer"] = {k: v for k, v in told["trainer"].items() if k != "callbacks"}
         if run.seed == 0:
