@@ -116,6 +116,7 @@ class TestFrames:
         [
             (MASK[:2], r"frame_mask: expected \[3, 5\], got \[2, 5\]"),
             (MASK.float(), "frame_mask: expected a tensor of bool, got torch.float32"),
+            (MASK.long(), "frame_mask: expected a tensor of bool, got torch.int64"),
             ([3, 5, 1], "frame_mask: expected a tensor"),
         ],
     )

@@ -103,6 +103,13 @@ def test_change_is_drawn_to_what_moves_and_not_to_what_stands():
     assert not Change()(blobs(path))[0][0, 0].any()
 
 
+def test_change_goes_on_from_the_last_frame_that_a_clip_has():
+    features, state = torch.randn(2, 3, 2, 4, 5), torch.randn(2, 2, 4, 5)
+    mask = torch.tensor([[True, True, False], [False] * 3])  # the second has none in this piece
+    _, last = Change()(features, state, mask)
+    assert torch.equal(last, torch.stack([features[0, 1], state[1]]))
+
+
 def test_what_does_not_fit_is_refused():
     nodes = MeanShiftRegions(2, 4)
     with pytest.raises(InputError, match="saliency: expected a Saliency such as Energy"):
