@@ -88,6 +88,17 @@ def test_the_last_row_and_column_of_odd_maps_can_be_left_out():
     assert torch.equal(whole(even).features, net(even).features)
 
 
+def test_a_clip_without_frames_stays_finite():
+    """Points of frames that are not there see nothing, and nothing is NaN for it."""
+    net, x = block(), maps(2, 3, 6, 4, 4).requires_grad_()
+    out = net(x, frame_mask=torch.tensor([[True, True, False], [False] * 3])).features
+    out.square().sum().backward()
+    assert out.isfinite().all()
+    assert torch.stack([p.grad.isfinite().all() for p in [x, *net.parameters()]]).all()
+    alone = net(x[:1, :2]).features
+    torch.testing.assert_close(out[:1, :2], alone)
+
+
 def test_gradients_are_right():
     net = block(2).eval()
     x = maps(1, 2, 2, 2, 2).requires_grad_()

@@ -151,3 +151,8 @@ def test_bad_options_and_videos_are_refused():
         ResNet3d([Stage(4, ())], 5)
     with pytest.raises(InputError, match=r"video: expected \[B, 1, T, H, W\], got \[2, 4, 1, 9, 9"):
         tiny()(torch.rand(2, 4, 1, 9, 9))
+
+
+@pytest.mark.parametrize("make", [c2d_resnet50, i3d_resnet50, small_i3d])
+def test_dropout_is_what_it_is_said_to_be(make):
+    assert (on_meta(make).dropout.p, on_meta(make, dropout=0.1).dropout.p) == (0.3, 0.1)

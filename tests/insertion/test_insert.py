@@ -340,6 +340,12 @@ def test_modes_and_batch_norm_are_the_cnns(cnn):
     assert cnn.stages[0][0].norm.num_batches_tracked == 1
 
 
+def test_modes_reach_a_part_that_came_later(net):
+    net.fc = nn.Sequential(nn.Dropout(), nn.Linear(12, 5))
+    assert not net.eval().fc[0].training
+    assert net.train().fc[0].training
+
+
 def test_hooks_of_the_user_still_run(net):
     seen = []
     handle = net.stages[0][1].conv2.register_forward_hook(lambda *_: seen.append(1))

@@ -148,6 +148,19 @@ def test_what_a_cnn_returns_keeps_its_type(kind):
         assert out.name == "a"
 
 
+def test_what_has_no_entry_for_each_frame_stays_as_it_is():
+    class WithAnchors(CNN):
+        def forward(self, image):
+            told = super().forward(image)
+            return told | {"anchors": torch.arange(4.0 * B).view(2 * B, 2), "scale": torch.ones(())}
+
+    net = insert(WithAnchors(), {"stem": Identity()}, input_size=(3, 8, 8))
+    out = net(torch.rand(B, T, 3, 8, 8)).output
+    assert out["logits"].shape == (B, T, 5)
+    assert torch.equal(out["anchors"], torch.arange(4.0 * B).view(2 * B, 2))
+    assert out["scale"].shape == ()
+
+
 class Out(NamedTuple):
     features: Tensor
     state: None = None

@@ -263,6 +263,10 @@ def test_runs_teach_from_the_command_line(config, tmp_path) -> None:
     for name, value in taught.state_dict().items():
         torch.testing.assert_close(value, saved[f"model.{name}"])
 
+    Path("runs/teacher/checkpoints/best.ckpt").rename("elsewhere.ckpt")
+    assert model_of_run("runs/teacher", "last").state_dict().keys() == taught.state_dict().keys()
+    Path("elsewhere.ckpt").rename("runs/teacher/checkpoints/best.ckpt")
+
     run = {"class_path": "stgraph.training.model_of_run", "init_args": {"folder": "runs/teacher"}}
     changes = {
         "model.model": {**model, "init_args": {"places": 2}},

@@ -62,3 +62,9 @@ def test_it_is_made_of_plain_values() -> None:
 def test_each_difference_is_named(optimizer, schedule, names, message: str) -> None:
     with pytest.raises(InputError, match=f"ckpt_path: .*{message}"):
         check_same(describe(sgd(), Milestones(), NAMES), describe(optimizer, schedule, names))
+
+
+def test_what_is_new_is_named_too() -> None:
+    before, now = describe(sgd(), Milestones(), NAMES), describe(sgd(), Milestones(), NAMES)
+    with pytest.raises(InputError, match=r"schedule.warmup 5 for nothing"):
+        check_same(before, now | {"schedule.warmup": "5"})

@@ -72,6 +72,23 @@ def test_only_what_the_auxiliary_sees_learns(
     assert any(name.startswith("auxiliary.head") for name in moved)
 
 
+def test_the_seed_says_in_which_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    class Watched(ShowFirst):
+        def _loss(self, module: Any, batch: Any) -> torch.Tensor:
+            seen[self.seed].append(batch["index"].tolist())
+            return super()._loss(module, batch)
+
+    seen: dict[int, list[list[int]]] = {0: [], 1: []}
+    for seed, orders in seen.items():
+        built = command("--trainer.max_steps=0")
+        built.trainer.callbacks.insert(0, Watched(clips(16), batch_size=8, seed=seed))
+        built.trainer.fit(built.model, built.datamodule)
+        assert sorted(clip for order in orders for clip in order) == list(range(16))
+    assert seen[0] != seen[1]
+
+
 def test_each_step_has_its_own_gradients_and_leaves_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
