@@ -29,7 +29,17 @@ def test_what_a_file_says(study: Callable[..., str]) -> None:
         {"model.model.width": 32},
     )
     assert read.base is not None
-    assert read.base.is_file()  # relative to the file, wherever the command is called
+    assert read.base.is_file()
+
+
+def test_the_base_lies_beside_the_file_wherever_one_is(
+    study: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(study()).resolve()
+    monkeypatch.chdir(tmp_path.parent)
+    read = read_study(path)
+    assert read.base is not None
+    assert read.base.is_file()
 
 
 def test_limits_are_within(study: Callable[..., str]) -> None:

@@ -44,6 +44,12 @@ def test_a_name_alone_is_a_part() -> None:
     assert made == {"scale": {"class_path": "a.signed", "init_args": {"by": 2}}}
 
 
+def test_arguments_may_stand_on_both_levels() -> None:
+    changes = {"model.model": {"init_args": {"width": 4}, "depth": 2}}
+    model = changed(BASE, changes)["model"]["model"]
+    assert model == {**MODEL, "init_args": {**MODEL["init_args"], "width": 4, "depth": 2}}
+
+
 def test_null_and_lists_replace() -> None:
     made = changed({"a": {"b": [1, 2], "c": {"d": 1}}}, {"a.b": [3], "a.c": None, "e.f": 1})
     assert made == {"a": {"b": [3], "c": None}, "e": {"f": 1}}

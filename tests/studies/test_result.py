@@ -59,3 +59,13 @@ def test_a_point_of_the_curve_has_the_loss_since_the_last_one(tmp_path: Path) ->
         {"clips": 3, "loss": 2.0, "top1": 0.5},
         {"clips": 6, "loss": 8.0, "top1": 0.5},
     ]
+
+
+def test_seconds_of_earlier_sessions_count(tmp_path: Path) -> None:
+    curve, again = Curve(tmp_path / "progress"), Curve(tmp_path / "progress")
+    again.load_state_dict({**curve.state_dict(), "total": 100.0, "sessions": 2})
+    trainer: Any = SimpleNamespace(world_size=1)
+    again.on_fit_start(trainer, None)  # type: ignore[arg-type]
+    again.on_fit_end(trainer, None)  # type: ignore[arg-type]
+    assert 100 < again.total < 200
+    assert again.sessions == 3

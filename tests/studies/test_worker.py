@@ -86,6 +86,14 @@ def test_a_result_is_that_of_an_ordinary_run(study: Study) -> None:
     assert {"python", "torch"} <= set(found["versions"])
 
 
+def test_answers_of_each_clip_are_those_of_the_metric(study: Study) -> None:
+    run = first(study(metric="top5"))
+    assert work(job(run, metric="top5")) == 0
+    test = timeless(run)["test"]
+    assert test["value"] == unpack(test["each_clip"]).mean() > test["answers"]["top1"]
+    assert test["value"] == pytest.approx(test["answers"]["top5"])
+
+
 def test_the_same_study_twice_gives_the_same_but_for_times(study: Study) -> None:
     model = {"model.model.dropout": 0.5}
     rows = [{"name": "Narrow", "set": model}]
