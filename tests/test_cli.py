@@ -66,6 +66,16 @@ def test_the_help_of_a_run_is_short_and_begins_with_our_parts() -> None:
     assert [title.split()[1] for title in titles[:4]] == ["run:", "model", "data:", "trainer"]
 
 
+def test_the_help_of_a_run_says_all_that_docstrings_do() -> None:
+    """Of an argument with several lines, too."""
+    section = (inspect.getdoc(ClassificationModule) or "").partition("Args:\n")[2]
+    arguments = re.findall(r"^ {4}\w+: ((?:.|\n {8})*)", section.partition("\n\n")[0], re.M)
+    ends = [text.split()[-1] for text in arguments if "\n" in text and not text.endswith("`.")]
+    assert len(ends) > 2
+    said = "".join(overview("fit").split())  # lines break at hyphens, too
+    assert [end for end in ends if end not in said] == []
+
+
 @pytest.mark.parametrize("command", ["fit", "validate", "test", "predict"])
 def test_the_help_of_a_run_names_options_that_there_are(
     command: str, capsys: pytest.CaptureFixture[str]
@@ -179,10 +189,13 @@ def test_what_is_wrong_is_told_in_one_line(
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main([command, "--help"])
-    assert stop.value.code == 0
-    printed = capsys.readouterr().out
+    printed = ""
+    for word in ("-h", "--help"):
+        with pytest.raises(SystemExit) as stop:
+            main([command, word])
+        assert stop.value.code == 0
+        before, printed = printed, capsys.readouterr().out
+    assert before == printed
     assert "usage: stgraph" in printed
     headings = re.findall(r"^(\S.*):$", printed, re.MULTILINE)
     if command in PURPOSES:  # it makes a run
