@@ -197,16 +197,19 @@ def motion_small(num_classes: int = 11, nodes: NodeExtractor | None = None) -> G
 def motion_classes(num_classes: int = 46, objects: int = 10, width: int = 128) -> GraphClassifier:
     """Who moves alike, of things whose classes are known: a light model for SyncMNIST on a CPU.
 
-    A CNN of seven convolutions takes 100×100 frames to 25×25 maps, three of them at 50×50, since
-    who a thing is that others cover is told by detail; each class of things has a node where the
-    frame looks most like it, not far from where it was; nodes hear those whose offset from them
-    does not vary, and what they know in the last frame is the answer. With
-    :class:`~stgraph.training.NodePresence` as the auxiliary loss.
+    A CNN of seven convolutions makes maps of a quarter of the frames' size, 25×25 of 100×100. The
+    first three work at half the size, because details tell a thing that others cover. Each class
+    of things has a node where the frame looks most like it, not far from where it was; nodes hear
+    those whose offset from them does not vary, and what they know in the last frame is the answer.
+    With :class:`~stgraph.training.NodePresence` as the auxiliary loss.
 
     Args:
         num_classes: K; 46 for pairs of 10 digit classes and none.
         objects: classes of things, N.
         width: channels of the maps and of the nodes; a multiple of 4.
+
+    Raises:
+        InputError: on another width.
     """
     if integer("width", width) % 4:
         raise InputError("width", "a multiple of 4", width)
@@ -220,6 +223,8 @@ def motion_classes(num_classes: int = 46, objects: int = 10, width: int = 128) -
         },
         schedule=("norm", "time", "fate", "last"),
     )
-    fine, coarse = [width // 2] * 3, [width] * 3
-    backbone = TinyCNN(1, (width // 4, *fine, *coarse), (2, 1, 1, 2, 1, 1, 1))
+    half = width // 2
+    at_half = (half // 2, half, half), (2, 1, 1)
+    at_quarter = (half, width, width, width), (2, 1, 1, 1)
+    backbone = TinyCNN(1, at_half[0] + at_quarter[0], at_half[1] + at_quarter[1])
     return GraphClassifier(backbone, net, num_classes, Readout("mean", time="last"))

@@ -13,7 +13,7 @@ Made = tuple[VideoClassifier, tuple[int, int, int, int]]
 MODELS: dict[str, Callable[[], Made]] = {
     "dyreg_small": lambda: (recipes.dyreg_small(5), (3, 1, 64, 64)),
     "motion_small": lambda: (recipes.motion_small(5), (3, 1, 64, 64)),
-    "motion_classes": lambda: (recipes.motion_classes(5), (3, 1, 64, 64)),
+    "motion_classes": lambda: (recipes.motion_classes(5, width=16), (3, 1, 64, 64)),
     "small_video": lambda: (recipes.small_video(5), (3, 3, 48, 48)),
     "rstg": lambda: (recipes.rstg_sync_mnist(5, channels=16), (3, 1, 64, 64)),
     "rstg_official": lambda: (

@@ -47,7 +47,12 @@ def test_the_program_of_a_model_equals_it(model_of, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["dyreg_small", *(pytest.param(n, marks=slow) for n in ("rstg", *LONG[:5]))]
+    "name",
+    [
+        "dyreg_small",
+        pytest.param("motion_small", marks=pytest.mark.slow),  # its first frame is another one
+        *(pytest.param(n, marks=slow) for n in ("rstg", *LONG[:5]) if n != "motion_small"),
+    ],
 )
 def test_the_program_of_a_step_equals_the_stream(model_of, name):
     """Zeros are the state before the first frame, whatever a model starts from."""

@@ -276,7 +276,7 @@ STEPS = {
     "dyreg_small": (recipes.dyreg_small, (2, 3, 1, 32, 32)),
     "frames_small": (recipes.frames_small, (2, 3, 1, 48, 48)),
     "residual_small": (recipes.residual_small, (2, 3, 1, 48, 48)),
-    "motion_classes": (recipes.motion_classes, (2, 3, 1, 64, 64)),
+    "motion_classes": (lambda: recipes.motion_classes(width=16), (2, 3, 1, 64, 64)),
     "motion_small": (recipes.motion_small, (2, 3, 1, 48, 48)),
     "small_video": (lambda: recipes.small_video(4), (2, 3, 3, 48, 48)),
     "tsm_resnet50": (recipes.tsm_resnet50, (2, 2, 3, 64, 64)),
@@ -353,3 +353,10 @@ def test_a_small_model_of_videos_is_made_for_frames_of_any_size(side):
     assert (32, side**2) in sizes
     with torch.no_grad():
         assert model(torch.rand(1, 2, 3, 4 * side, 4 * side)).logits.shape == (1, 3)
+
+
+@pytest.mark.parametrize(("width", "message"), [(6, "a multiple of 4, got 6"), (0, "at least 1")])
+def test_class_nodes_have_a_width_that_a_cnn_can_halve_twice(width, message):
+    with pytest.raises(InputError, match=f"width: expected .*{message}"):
+        recipes.motion_classes(width=width)
+    assert recipes.motion_classes(4, 3, width=4)(torch.rand(1, 2, 1, 32, 32)).logits.shape == (1, 4)

@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from stgraph.checks import InputError
 from stgraph.cli import main
-from stgraph.training.restoring import first_step
 
 Config = Callable[..., str]
 
@@ -155,13 +153,3 @@ def test_so_are_those_of_a_test(
 
 def test_an_untouched_state_goes_on(begun: str) -> None:
     assert main(["fit", "--config", begun, "--ckpt_path", "last"]) == 0
-
-
-def test_what_the_model_says_is_not_the_checkpoints_fault() -> None:
-    def wrong() -> None:
-        raise OSError("of the model")
-
-    with pytest.raises(OSError, match="of the model"):
-        first_step("last.ckpt", lambda closure: closure(), wrong)
-    with pytest.raises(InputError, match=r"ckpt_path: expected .*last.ckpt"):
-        first_step("last.ckpt", lambda closure: wrong(), lambda: None)

@@ -12,6 +12,8 @@ from stgraph.studies.checking import all_runs
 from stgraph.studies.file import read_study
 
 TABLES = sorted((Path(__file__).parents[2] / "configs" / "tables").glob("*.yaml"))
+stem = attrgetter("stem")
+slow = partial(pytest.param, marks=pytest.mark.slow)
 MINI = next(path for path in TABLES if path.stem == "mini")
 PUBLISHED = {  # in per cent: see the papers
     "rstg_sync_mnist_3": [77.0, 95.0, 61.3, 89.7, 95.7, 97.0, 98.9],
@@ -23,10 +25,6 @@ PUBLISHED = {  # in per cent: see the papers
     "dyreg_regions": [39.0, 47.1, 27.8, 26.8],
     "dyreg_kernels": [93.41, 91.74, 91.52, 90.46, 89.85],
 }
-
-
-stem = attrgetter("stem")
-slow = partial(pytest.param, marks=pytest.mark.slow)
 
 
 def test_there_are_tables() -> None:

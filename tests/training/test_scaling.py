@@ -8,7 +8,7 @@ import torch
 from stgraph.checks import InputError
 from stgraph.training import Standardised, imagenet, kinetics, raw, signed
 
-FRAMES = torch.arange(2 * 3 * 4 * 5, dtype=torch.uint8).view(2, 3, 4, 5)
+FRAMES = torch.linspace(0, 255, 2 * 3 * 4 * 5).byte().view(2, 3, 4, 5)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,8 @@ def test_what_does_not_fit_is_refused():
         imagenet(FRAMES[:, 0])
     with pytest.raises(InputError, match=r"spread: expected 2 numbers, as mean, got 1"):
         Standardised([0.5, 0.5], [0.2])
+    with pytest.raises(InputError, match="spread: expected"):
+        Standardised([], [])
     for spread in (0.0, -1.0, float("nan")):
         with pytest.raises(InputError, match="spread: expected"):
             Standardised([0.5], [spread])

@@ -123,7 +123,7 @@ MODELS = {
     "small_followers": (lambda: recipes.small_followers(6, 4), (1, 2, 6, 8, 8)),
     "frames_small": (lambda: recipes.frames_small(4), (1, 2, 1, 48, 48)),
     "residual_small": (lambda: recipes.residual_small(4), (1, 2, 1, 48, 48)),
-    "motion_classes": (lambda: recipes.motion_classes(4, 3), (1, 2, 1, 32, 32)),
+    "motion_classes": (lambda: recipes.motion_classes(4, 3, width=16), (1, 2, 1, 32, 32)),
     "motion_small": (lambda: recipes.motion_small(4), (1, 2, 1, 32, 32)),
 }
 

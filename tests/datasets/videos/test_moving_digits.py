@@ -122,7 +122,7 @@ def test_either_digit_may_cover_the_other() -> None:
             other = (frame[top, left] == frame[tuple(second + 17 - corner)]).all()
             assert mine != other
             above.append(mine)
-    assert 3 < sum(above) < len(above) - 3
+    assert 0 < sum(above) < len(above)
 
 
 @pytest.mark.parametrize(
