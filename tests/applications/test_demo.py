@@ -113,6 +113,19 @@ def test_regions_follow_digits_before_anything_is_learnt():
     assert harmonic_mean(measured["iou_p"].value, measured["iou_r"].value) > 0.5
 
 
+def test_the_loss_of_a_curve_is_the_mean_since_the_last_measurement():
+    curve = demo.Curve()
+    for step, loss in enumerate([4.0, 2.0, 1.0, 0.0], 1):
+        metrics = {"train/loss": torch.tensor(loss), "val/top1": torch.tensor(0.5)}
+        trainer = SimpleNamespace(callback_metrics=metrics, global_step=step)
+        curve.on_train_batch_start()
+        curve.on_train_batch_end(trainer, None)
+        if step % 2 == 0:
+            curve.on_validation_end(trainer)
+    assert curve.steps == [2, 4]
+    assert curve.loss == [3.0, 0.5]
+
+
 def test_bad_numbers_are_refused(tmp_path):
     with pytest.raises(InputError, match="steps: expected a whole number of at least 1"):
         demo.run(out=str(tmp_path / "x"), steps=0)

@@ -305,11 +305,13 @@ class Bad(Dataset[dict[str, Any]]):
         return {"video": torch.randint(0, 256, (2, 1, 32, 32)).byte(), "label": 0}
 
 
-def test_bad_clips_are_skipped_and_listed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shard_clips", [3, 7])
+def test_bad_clips_are_skipped_and_listed(shard_clips: int, tmp_path: Path) -> None:
+    """Those of shards of one batch, and of a shard of several batches."""
     module = ClassificationModule(small())
     with pytest.raises(InputError, match=r"clip_1\.mp4: expected a video"):
-        extract(module, data(Bad()), tmp_path / "raise", shard_clips=3)
-    extract(module, data(Bad()), tmp_path / "skip", shard_clips=3, on_error="skip")
+        extract(module, data(Bad()), tmp_path / "raise", shard_clips=shard_clips)
+    extract(module, data(Bad()), tmp_path / "skip", shard_clips=shard_clips, on_error="skip")
     dataset = OnDiskGraphs(tmp_path / "skip")
     assert [dataset[rows[0]].clip.item() for rows in dataset.frames_of_clips()] == [0, 2, 3, 4, 5]
     assert [(one.clip, one.name) for one in dataset.skipped()] == [(1, "1"), (6, "6")]

@@ -151,6 +151,15 @@ def test_a_camera_is_answered_line_by_line(run_of, capsys) -> None:
     assert rows[-1]["frames"] + rows[-1]["dropped"] == 4
 
 
+def test_live_answers_replace_what_a_file_held_before(run_of, tmp_path: Path) -> None:
+    out = tmp_path / "live.jsonl"
+    out.write_text("of an earlier prediction\n")
+    camera = "camera:lavfi:testsrc=size=64x48:rate=10:duration=0.2,realtime"
+    options = ["--ckpt", str(run_of()), f"--out={out}", "--device=cpu"]
+    assert main(["predict", "--video", camera, *options]) == 0
+    assert lines(out.read_text())[0]["frames"] == 1
+
+
 @pytest.mark.slow
 def test_ctrl_c_ends_in_order(run_of, video_file, tmp_path: Path) -> None:
     """What is done is in the file, whole lines of it, and the status is that of shells."""

@@ -87,11 +87,12 @@ def test_a_layer_outside_of_any_graph_is_shown() -> None:
     assert seen.alpha is not None
 
 
-def test_a_view_leaves_the_model_as_it_was() -> None:
-    module = ClassificationModule(dyreg_small()).train()
+@pytest.mark.parametrize("training", [True, False])
+def test_a_view_leaves_the_model_as_it_was(training: bool) -> None:
+    module = ClassificationModule(dyreg_small()).train(training)
     before = {name: value.clone() for name, value in module.state_dict().items()}
     view(module, clips(), 0)
-    assert module.training
+    assert all(part.training is training for part in module.modules())
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
     assert not any(layer._forward_pre_hooks for layer in module.modules())
 

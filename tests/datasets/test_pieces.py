@@ -43,6 +43,16 @@ def test_clips_are_those_of_a_loader(workers: int) -> None:
         assert torch.equal(torch.cat([piece.batch[name] for piece in pieces]), batch[name])
 
 
+def test_what_is_drawn_depends_on_the_seed() -> None:
+    (batch,) = ItemLoader(Drawn(), 10, repeats=True, seed=7)
+    one, other = (
+        torch.cat([piece.batch["video"] for piece in Pieces(Clips(Drawn(), 4, seed=seed), HALVES)])
+        for seed in (7, 0)
+    )
+    assert torch.equal(one, batch["video"])
+    assert not torch.equal(one, other)
+
+
 @pytest.mark.parametrize("error", [InputError, OSError])
 def test_what_cannot_be_read_is_left_out_and_listed(error: type[Exception]) -> None:
     clips = Clips(Drawn((1, 9), error), 4)

@@ -337,6 +337,12 @@ def test_nearest_regions() -> None:
     assert nearest_region(path((0.7, 0.2, 0.2)), true).tolist() == [[[1, -1]]]
 
 
+def test_no_region_is_nearest_in_a_frame_without_regions() -> None:
+    found = path((0.7, 0.2), (0.7, 0.2))
+    found = found._replace(present=torch.tensor([[[True, True], [False, False]]]))
+    assert nearest_region(found, path((0.1,), (0.1,))).tolist() == [[[1], [-1]]]
+
+
 def test_views_are_clips() -> None:
     box = torch.rand(2, 3, 4, 5, 2)
     clip = {"box": torch.cat([box, box + 0.1], -1), "track": torch.arange(5).expand(2, 3, 4, 5)}

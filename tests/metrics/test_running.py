@@ -153,6 +153,15 @@ def test_classes() -> None:
     assert "top5" not in few.compute()["classes"]
 
 
+def test_top5_counts_all_batches() -> None:
+    metric = Classes()
+    logits = torch.arange(7.0, 0.0, -1.0).expand(4, 7)  # all but classes 5 and 6 are in the top 5
+    for labels in ([0, 4, 5, 6], [4, 5, 5, 6]):
+        metric.update(logits, None, {"label": torch.tensor(labels)})
+    told = metric.compute()["classes"]
+    assert (told["clips"], told["top1"]["value"], told["top5"]["value"]) == (8, 1 / 8, 3 / 8)
+
+
 def test_reset_is_a_beginning() -> None:
     clips = batch()
     for metric in (Objects(), Classes()):

@@ -12,6 +12,14 @@ def test_memory_is_that_of_a_machine() -> None:
     assert 1 << 28 < memory() < 1 << 50
 
 
+def test_a_process_that_is_limited_has_no_more_memory_than_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1 << 26, resource.RLIM_INFINITY))
+    assert memory() == 1 << 26
+
+
 @pytest.mark.parametrize(
     "make",
     [

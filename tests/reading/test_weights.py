@@ -127,6 +127,7 @@ NUMBERS, SIZES, STRIDES = b"K\x0ctq", b"K\x03K\x04\x86", b"K\x04K\x01\x86"  # 12
         ({SIZES: whole(-3) + b"K\x04\x86"}, "a tensor of sizes"),
         ({SIZES: b"K\x03\x85"}, "of sizes"),
         ({STRIDES: b"K\x05K\x01\x86"}, "beyond its 12 stored numbers"),
+        ({SIZES: b"K\x01K\x0d\x86"}, r"a tensor \[1, 13\] beyond its 12 stored"),  # by one
         ({STRIDES: whole(-4) + b"K\x01\x86"}, "of sizes .* and strides"),
         # a view of one number, larger than any memory
         (

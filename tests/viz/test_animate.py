@@ -15,6 +15,7 @@ from stgraph.viz import (
     region_frames,
     write_animation,
 )
+from stgraph.viz.animate import bounded_animation
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -99,6 +100,13 @@ def test_nothing_is_left_half_written(frames, tmp_path, monkeypatch):
         write_animation(path, frames)
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.gif"]
     assert path.read_bytes() == b"older"
+
+
+def test_an_animation_that_is_thinned_out_takes_the_same_time():
+    noise = torch.randint(0, 256, (8, 32, 32, 3), dtype=torch.uint8)
+    encoded, _ = bounded_animation(noise, "webp", fps=4, most=1)
+    _, durations = read(encoded)
+    assert durations == [1000, 1000 + 500]  # of eight pictures of 250 ms; the last stays longer
 
 
 def test_png_and_data_uri(frames):

@@ -86,6 +86,17 @@ def test_arrows_go_from_sender_to_receiver_and_grow_with_the_weight():
     assert weak.get_linewidth() < ring.get_linewidth() < strong.get_linewidth()
 
 
+def test_of_very_many_edges_the_strongest_are_drawn():
+    pytest.importorskip("matplotlib")
+    from matplotlib.colors import to_hex
+
+    data = small()
+    data.edge_index = torch.tensor([[0, 1], [1, 0]]).repeat_interleave(400, 1)
+    alpha = torch.tensor([1.0, 0.5]).repeat_interleave(400)
+    arrows = attention_graph(FRAME, data, alpha).axes[0].patches[1:]  # the first is the ground
+    assert [to_hex(arrow.get_edgecolor()) for arrow in arrows] == [identity_hex(2)] * 400
+
+
 def test_heat_map_names_rows_and_columns_by_identity():
     pytest.importorskip("matplotlib")
     axes = attention_matrix(small(), ALPHA).axes[0]

@@ -42,6 +42,10 @@ def test_table_is_ranked_with_references_last():
     assert "3.5 s" in text
 
 
+def test_the_final_accuracy_is_the_last_measured_and_not_the_best():
+    assert RunCurve("falls", [1, 2, 3], [1, 2, 3], [1, 1, 1], [0.9, 0.5, nan]).final == 0.5
+
+
 def test_run_without_a_measurement_has_no_accuracy():
     blank = RunCurve("blank", [], [], [], [])
     assert math.isnan(blank.final)

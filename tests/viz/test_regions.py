@@ -39,6 +39,13 @@ def test_kernel_tints_its_place_with_its_colour(clip):
     assert pixel(frames[0], 12, 2) == (0, 0, 0)
 
 
+def test_a_weak_kernel_tints_as_much_as_a_strong_one(clip):
+    view, faint = clip(nodes=2), clip(nodes=2)
+    faint.graph.kernel[faint.graph.node_id == 1] /= 128
+    expected = region_frames(view.video, view.graph)
+    assert torch.equal(region_frames(faint.video, faint.graph), expected)
+
+
 def test_kernel_of_zeros_and_frames_without_nodes_are_drawn_plain(clip):
     view = clip(frames=2, nodes=2, absent=((1, 0), (1, 1)))
     view.graph.kernel = torch.zeros_like(view.graph.kernel)

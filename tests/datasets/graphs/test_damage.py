@@ -14,6 +14,7 @@ import torch
 from stgraph.checks import InputError
 from stgraph.datasets.graphs import InMemoryGraphs, OnDiskGraphs
 from stgraph.datasets.graphs.shards import read_shard
+from stgraph.reading import digest
 
 
 def read_all(root: Path) -> None:
@@ -152,8 +153,12 @@ def test_edges_end_at_nodes(end: int, tmp_path: Path) -> None:
         read_shard(tmp_path / "some.pt", lazily=True)
 
 
-def test_a_list_leads_nowhere_else(root: Path) -> None:
+def test_a_list_leads_nowhere_else(root: Path, change: Callable[..., None]) -> None:
     path = root / "raw/index.csv"
+    (root / "raw/graphs_000000.pt").rename(root.parent / "else.pt")
     path.write_text(path.read_text().replace("graphs_000000.pt", "../../else.pt"))
-    with pytest.raises(InputError, match=r"index\.csv"):
+    with pytest.raises(InputError, match=r"index\.csv: expected the list that"):
+        OnDiskGraphs(root)
+    change(files={"raw/index.csv": digest(path)})
+    with pytest.raises(InputError, match=r"index\.csv: .* a shard called '\.\./\.\./else\.pt'"):
         OnDiskGraphs(root)

@@ -14,7 +14,7 @@ from torch_geometric.nn import global_mean_pool
 from stgraph.checks import InputError
 from stgraph.datasets.graphs import InMemoryGraphs, OnDiskGraphs, Skipped
 from stgraph.datasets.graphs.packing import Packer
-from stgraph.graph import layout_of
+from stgraph.graph import Layout, layout_of
 
 FORMS = [InMemoryGraphs, OnDiskGraphs]
 Same = Callable[[Data, Data], bool]
@@ -66,6 +66,11 @@ def test_the_frames_of_a_clip_are_a_batch_of_it(form: type, root: Path) -> None:
     assert layout_of(clips).lengths == (3, 3)
     assert layout_of(clips).nodes == 2
     assert clips.validate()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_layouts_of_frames_are_those_that_were_packed(form: type, root: Path) -> None:
+    assert form(root)[7].layout == Layout(1, 1, nodes=2, height=5, width=6, origin=(1, 1, 3))
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -55,6 +55,15 @@ def test_a_rate_leaves_out_frames_and_drops_none() -> None:
     assert live.dropped == 0
 
 
+def test_seconds_count_from_the_first_frame() -> None:
+    """Though the clock of a camera has run for long when its first frame comes."""
+    late = "testsrc=size=64x48:rate=25:duration=0.4,setpts=PTS+1000/TB"
+    with LiveVideo(late, "lavfi") as live:
+        seen = {frame.number: frame.seconds for frame in live}
+    assert seen[9] == pytest.approx(9 / 25, abs=1e-3)  # the last one is never dropped
+    assert all(seconds == pytest.approx(n / 25, abs=1e-3) for n, seconds in seen.items())
+
+
 def test_a_pipe_is_read_while_it_is_written(video_file, tmp_path: Path) -> None:
     """Frames are there before the stream has ended."""
     pipe = tmp_path / "pipe"

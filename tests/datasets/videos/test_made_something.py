@@ -76,6 +76,11 @@ def test_boxes_are_those_of_the_frames(made: Path) -> None:
                 assert corners == scene.box[at, place].tolist()
 
 
+def test_videos_of_validation_and_test_are_other_ones(made: Path) -> None:
+    videos = [(made / VIDEOS / f"{number}.webm").read_bytes() for number in range(1, 12)]
+    assert len(set(videos)) == sum(COUNTS)
+
+
 def test_a_set_that_was_stopped_is_made_on_to_the_same(made: Path, tmp_path: Path) -> None:
     whole = contents(made)
     root = make(tmp_path / "set")

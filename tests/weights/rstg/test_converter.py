@@ -139,6 +139,14 @@ def test_both_biases_go_out_and_come_back(weights):
     assert net.layers["time"].cell.bias_hh_l0.abs().sum() > 0
 
 
+def test_both_biases_go_into_tensorflows_one(weights):
+    written = rstg_to_official(rstg_graph_from_official(laid_out(weights, "opaque")).block)
+    assert written.keys() == weights.keys()
+    bias = f"{X}/cudnn_lstm/{CELL}/bias"
+    assert np.allclose(written[bias], weights[bias].numpy(), rtol=0, atol=1e-12)
+    assert torch.allclose(outcome(written), outcome(weights), rtol=0, atol=1e-12)
+
+
 def test_one_way_and_back(weights):
     block = rstg_graph_from_official(weights).block
     back = rstg_to_official(block)

@@ -86,6 +86,19 @@ def test_c2d_and_i3d(places, frames, plain, model_weights, assert_equal):
     assert all((back[name] == value.numpy()).all() for name, value in w.items())
 
 
+def test_several_graphs_in_a_c2d_keep_a_norm_each(random_weights):
+    """Whose names say where they are, as otherwise those of a C2D do not."""
+    w = random_weights.random_cnn(frames=1)
+    for place in ("res3", "res4"):
+        inside = random_weights.random_graph(CHANNELS[place])
+        w |= random_weights.scoped(f"backbone/whole_graph_model_{place}", inside)
+        w |= random_weights.residual(f"backbone/{place}_after_graph_ln", CHANNELS[place])
+    model, _ = rstg_from_official(w)
+    back = rstg_to_official(model)
+    assert back.keys() == w.keys()
+    assert all((back[name] == value.numpy()).all() for name, value in w.items())
+
+
 @pytest.mark.parametrize("frames", [2, 3, 5])
 def test_clips_of_odd_length(frames, plain, model_weights, assert_equal):
     w = model_weights("res2", "res4", frames=3)
