@@ -224,7 +224,6 @@ def motion_classes(num_classes: int = 46, objects: int = 10, width: int = 128) -
         schedule=("norm", "time", "fate", "last"),
     )
     half = width // 2
-    at_half = (half // 2, half, half), (2, 1, 1)
-    at_quarter = (half, width, width, width), (2, 1, 1, 1)
-    backbone = TinyCNN(1, at_half[0] + at_quarter[0], at_half[1] + at_quarter[1])
+    channels = (half // 2, half, half, half, width, width, width)
+    backbone = TinyCNN(1, channels, strides=(2, 1, 1, 2, 1, 1, 1))
     return GraphClassifier(backbone, net, num_classes, Readout("mean", time="last"))
