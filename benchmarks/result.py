@@ -50,6 +50,7 @@ def main() -> None:
     print(f"{name}: top-1 {right / clips:.4f} ({low:.4f} to {high:.4f}), {clips} clips, {figures}")
     about = {
         "run": name,
+        "precision": str(command.trainer.precision),
         "weights": sum(p.numel() for p in command.model.model.parameters()),
         "shown_first": sum(state.get("shown", 0) for state in last["callbacks"].values()),
         "clips": steps * command.trainer.accumulate_grad_batches * command.datamodule.batch_size,
