@@ -134,9 +134,11 @@ def work(job: dict[str, Any], ending: _Ending | None = None) -> int:
     except InputError as error:
         print(error, flush=True)
         return ELSEWHERE
+    threads = torch.get_num_threads()
     try:
         return _alone(job, own, ending or _Ending())
     finally:
+        torch.set_num_threads(threads)  # the process may have other work
         lock.__exit__(None, None, None)
 
 
