@@ -55,6 +55,7 @@ GRAPHS = (
     "tests/test_compositions.py",
     "tests/test_padding.py",
     "tests/test_bad_input.py",
+    "tests/test_bad_states.py",
 )
 STREAMS = ("tests/recipes/test_streaming.py", "tests/weights/dyreg/test_block.py")
 STATES = (
@@ -98,7 +99,7 @@ ROOMS = {
     ),
     "weights": Room(
         ("stgraph/weights/*.py", "stgraph/weights/*/*.py", "stgraph/backbones/*.py"),
-        ("tests/weights", "tests/backbones", "tests/recipes", "tests/test_padding.py"),
+        ("tests/weights", "tests/backbones", "tests/recipes", "tests/test_padded_cnns.py"),
     ),
     "insertion": Room(
         ("stgraph/insertion/*.py",),
