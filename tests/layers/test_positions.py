@@ -33,6 +33,15 @@ def test_gaussian_maps_are_the_official_windows():
         first += side * side
 
 
+@pytest.mark.parametrize("sigma", [0.5, 4.0])
+def test_the_width_of_gaussian_maps_is_in_cells(sigma):
+    graph, _ = GridNodes(4, (1,))(torch.randn(1, 1, 4, 6, 6))
+    off = torch.arange(5.0) - 2
+    window = torch.exp(-off.square() / (2 * sigma**2))
+    expected = (window[:, None] * window).flatten()
+    torch.testing.assert_close(GaussianMaps(5, sigma)(graph)[0], expected)
+
+
 def test_at_four_cells_a_side_the_last_rows_stay_empty():
     graph, _ = GridNodes(4, (4,))(torch.randn(1, 1, 4, 8, 8))
     maps = GaussianMaps(6)(graph).view(16, 6, 6)

@@ -32,6 +32,8 @@ def test_pixels_become_shares_of_the_frame():
     boxes = torch.tensor([[16, 12, 32, 36], [-5, -5, 70, 50], [70, 12, 80, 36]])
     expected = torch.tensor([[0.25, 0.25, 0.5, 0.75], [0, 0, 1, 1], [1, 0.25, 1, 0.75]])
     torch.testing.assert_close(relative_boxes(boxes, *SIZE), expected)
+    wide = relative_boxes(torch.tensor([40.0, 12.0, 100.0, 15.0]), height=30, width=200)
+    torch.testing.assert_close(wide, torch.tensor([0.2, 0.4, 0.5, 0.5]))
     assert relative_boxes(boxes.half(), *SIZE).dtype == torch.float32
     assert relative_boxes(boxes.double(), *SIZE).dtype == torch.float64
     for wrong in (torch.zeros(3, 5), torch.zeros(()), [1, 2, 3, 4]):

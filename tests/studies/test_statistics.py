@@ -48,6 +48,8 @@ def test_rows_are_paired_by_their_seeds() -> None:
     assert found.p == pytest.approx(known.pvalue)
     assert found.difference.value == pytest.approx(np.mean(np.subtract(one, other)))
     assert found.difference.interval == pytest.approx(known.confidence_interval())
+    narrow = paired(one, other, confidence=0.8).difference.interval
+    assert narrow == pytest.approx(known.confidence_interval(0.8))
     assert paired([0.9], [0.8]).p is None
     assert paired([0.9, 0.8], [0.9, 0.8]).p == 1.0
     with pytest.raises(InputError, match="other: expected 2 values"):

@@ -82,6 +82,18 @@ def test_mp4_of_odd_size_reads_back(frames, tmp_path):
     assert error < 12  # H.264 halves the resolution of colour
 
 
+@pytest.mark.parametrize(("fps", "pause"), [(10, 0), (8, 0.25)])
+def test_a_film_is_as_fast_as_it_is_told_and_stays_at_its_end(frames, tmp_path, fps, pause):
+    av = pytest.importorskip("av")
+    with av.open(str(write_animation(tmp_path / "a.mp4", frames, fps=fps, pause=pause))) as film:
+        (stream,) = film.streams.video
+        assert stream.average_rate == fps
+        assert sum(1 for _ in film.decode(stream)) == 5 + round(pause * fps)
+    path = write_animation(tmp_path / "a.gif", frames, fps=fps, pause=pause)
+    _, durations = read(path.read_bytes())
+    assert durations == pytest.approx([1000 / fps] * 4 + [1000 / fps + 1000 * pause], abs=10)
+
+
 def test_write_animation_makes_folders_and_leaves_only_the_file(frames, tmp_path):
     path = write_animation(tmp_path / "new" / "a.gif", frames)
     assert [entry.name for entry in path.parent.iterdir()] == ["a.gif"]

@@ -16,6 +16,7 @@ from stgraph.datasets import (
     Digits,
     MultiSyncMNIST,
     SyncMNIST,
+    keep_contrast,
     none_label,
     pair_label,
     sklearn_digits,
@@ -105,6 +106,26 @@ def test_sizes_and_types(digits: Digits, small: SyncMNIST) -> None:
     assert [SyncMNIST(digits).num_labels, MultiSyncMNIST(digits).num_labels] == [46, 56]
     assert small.num_labels == 11
     assert small.label_names[:2] + small.label_names[-2:] == ["0+1", "0+2", "3+4", "none"]
+
+
+@both
+@pytest.mark.parametrize("step", [1, 4, 17])
+def test_steps_are_as_large_as_is_asked_for(make: Make, digits: Digits, step: int) -> None:
+    moved = make(digits, frames=6, step=step, length=200).paths(range(200)).diff(dim=1)
+    assert (moved.min(), moved.max()) == (-step, step - 1)
+
+
+@both
+def test_a_threshold_says_what_covers(make: Make, digits: Digits) -> None:
+    """Digits of two greys, of which the darker one covers nothing from its grey on."""
+    dim = Digits(np.where(digits.images > 100, 200, 60).astype(np.uint8), digits.labels, "test")
+    options = {"frames": 2, "length": 20, "contrast": keep_contrast}
+    least, usual, most = (
+        make(dim, **options, **more).batch(range(20))["video"].float()
+        for more in ({"threshold": 60}, {}, {"threshold": 61})
+    )
+    assert torch.equal(least, usual)
+    assert most.mean() < least.mean()
 
 
 def test_frames_may_be_oblong(digits: Digits) -> None:

@@ -39,6 +39,16 @@ def test_multi_scale_crops_are_all_of_the_published_ones_and_no_others() -> None
         assert all(view.scaled == (height, width) and view.size == (224, 224) for view in views)
 
 
+@pytest.mark.parametrize("distortion", [0, 1, 3])
+def test_sides_of_a_cut_are_so_many_scales_apart(distortion: int) -> None:
+    crops = MultiScaleCrops(32, (1.0, 0.8, 0.6, 0.4), distortion)
+    sides = [100, 80, 60, 40]
+    found = {crops(100, 130, each).cut for each in words(0, np.arange(2000), 2)}
+    assert found == {
+        (h, w) for i, h in enumerate(sides) for j, w in enumerate(sides) if abs(i - j) <= distortion
+    }
+
+
 @settings(deadline=None)
 @given(st.integers(230, 900), st.integers(230, 900), st.integers(0, 2**62))
 def test_a_multi_scale_crop_of_any_size_is_a_published_one(height, width, key) -> None:

@@ -32,6 +32,15 @@ def test_who_keeps_up_sees_every_frame(video_file, tmp_path: Path) -> None:
             assert frame.seconds == pytest.approx(frame.number / 25, abs=1e-3)
 
 
+def test_options_reach_the_format() -> None:
+    source = "color=red:size=32x24:rate=25:duration=0.2"
+    with LiveVideo(
+        source, "lavfi", options={"graph": "color=blue:size=48x16:duration=0.1"}
+    ) as live:
+        frame = next(iter(live))
+    assert frame.pixels.shape == (3, 16, 48)
+
+
 def test_who_is_slower_than_the_camera_gets_the_newest_frame() -> None:
     with LiveVideo(TEST, "lavfi") as live:
         seen, begun = [], None

@@ -104,6 +104,19 @@ def test_boxes_are_where_the_digits_are(videos: MovingDigits) -> None:
         assert not (bright & ~inside).any()
 
 
+def test_digits_have_the_side_that_is_asked_for() -> None:
+    squares = Digits(np.full((2, 8, 8), 255, np.uint8), np.array([0, 1]), "train")
+    videos = MovingDigits(squares, length=8, height=40, width=50, side=11)
+    for number in range(8):
+        scene, places = videos[number], videos.places(number)
+        assert scene.box.shape == (len(places), 2, 4)
+        np.testing.assert_array_equal(scene.box[..., 2:] - scene.box[..., :2], 11)
+        np.testing.assert_array_equal(scene.box[..., 1::-1], places)
+        assert (places >= 0).all()
+        assert (places <= [40 - 11, 50 - 11]).all()
+    assert max(videos.places(number).max() for number in range(8)) > 30
+
+
 def test_either_digit_may_cover_the_other() -> None:
     """Squares of one colour each: the one above is whole wherever the two meet."""
     squares = Digits(np.full((2, 8, 8), 255, np.uint8), np.array([0, 1]), "train")

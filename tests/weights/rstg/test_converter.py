@@ -116,6 +116,20 @@ def test_layouts_of_an_lstm(weights, how):
     assert torch.allclose(outcome(found), outcome(weights), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("how", ["two kernels", "two biases", "opaque", "lstm_cell"])
+def test_the_weights_that_are_read_stay_as_they_were(weights, how):
+    """Those of a cell that adds to its forget gate too, whatever its layout."""
+    cell = {"two kernels": "lstm_cell/", "two biases": "basic_lstm_cell/"}.get(how, "")
+    found = {
+        name.replace("cudnn_lstm/", f"cudnn_lstm/{cell}"): value
+        for name, value in laid_out(weights, how).items()
+    }
+    before = {name: value.clone() for name, value in found.items()}
+    first, second = outcome(found), outcome(found)
+    assert torch.equal(first, second)
+    assert all(torch.equal(found[name], value) for name, value in before.items())
+
+
 def test_other_names_of_the_lstms(weights):
     moved = {
         name.replace("/cudnn_lstm/rnn/", "/lstm/rnn/"): value for name, value in weights.items()

@@ -249,3 +249,28 @@ def test_models_as_printed_have_no_official_names_where_their_parts_differ():
     assert "whole_graph_model_final/my_attn/att_conv1/kernel" in rstg_to_official(model)
     with pytest.raises(InputError, match="model: expected a model, block or graph of RSTG"):
         rstg_to_official(torch.nn.Linear(1, 1))
+
+
+def test_options_of_graphs_reach_the_graphs_of_a_model(model_weights, assert_equal):
+    w, video = model_weights("res4"), clip()
+    usual, _ = rstg_from_official(w, edges="full", window=None)
+    for scales in (3, (3, 2, 1)):
+        same, _ = rstg_from_official(w, edges="full", window=None, scales=scales)
+        assert_equal(
+            {"logits": answer(same, video).logits}, {"logits": answer(usual, video).logits}, 0
+        )
+    with pytest.raises(InputError, match="scales: expected"):
+        rstg_from_official(w, edges="full", window=None, scales=2)
+    w = {name.replace("cudnn_compatible_lstm_cell", "lstm_cell"): w[name] for name in w}
+    biases = [
+        rstg_from_official(w, window=None, forget_bias=bias).model.state_dict()
+        for bias in (2.5, 0.5)
+    ]
+    moved = {name for name, value in biases[0].items() if not torch.equal(value, biases[1][name])}
+    assert moved
+    assert all("bias_ih" in name for name in moved)
+    for name in moved:
+        off = (biases[0][name] - biases[1][name]).view(4, -1)  # i, f, g, o
+        torch.testing.assert_close(
+            off, torch.tensor([0, 2.0, 0, 0]).to(off)[:, None].expand_as(off)
+        )

@@ -339,6 +339,43 @@ def test_boxes_in_a_column(tmp_path):
     assert of(ColumnBoxes(slots=2), boxes=alone, frames=[0])["box"].tolist() == [[BALL, HAND]]
 
 
+@pytest.mark.parametrize("kind", ["something-else", "coco", "mot", "column"])
+def test_every_format_looks_at_what_is_in_view_and_at_what_nobody_annotated(kind, files, tmp_path):
+    """Half of the hand is in view; nobody looked at frame 9, nor, in MOT, at another video."""
+    (tmp_path / "7.txt").write_text(MOT)
+    make = {
+        "something-else": lambda **options: SomethingElseBoxes(files, **options),
+        "coco": lambda **options: CocoBoxes(coco(tmp_path), **options),
+        "mot": lambda **options: MotBoxes(tmp_path, **options),
+        "column": ColumnBoxes,
+    }[kind]
+    left = View((8, 16), 0, 0, (8, 12), (8, 12))
+    clip = Entry(Path("7.webm"), name="7", columns={"boxes": COLUMN})
+    for visible, there in [(0.45, 2), (0.55, 1)]:
+        fields = make(slots=2, visible=visible)(clip, torch.tensor([1]), (8, 16), left)
+        assert fields["present"].sum() == there, visible
+    other, frame = ("8", 0) if kind == "mot" else ("7", 9)
+    clip = Entry(Path(f"{other}.webm"), name=other, columns={"boxes": COLUMN[:1]})
+    if kind == "column":
+        clip = Entry(Path("8.webm"), name="8")
+    unknown = (clip, torch.tensor([frame]), (8, 16), WHOLE)
+    assert not make()(*unknown)["annotated"].any()
+    with pytest.raises(InputError, match=f"expected annotations of frame {frame} of"):
+        make(missing="raise")(*unknown)
+
+
+@pytest.mark.parametrize("first", [0, 1, 3])
+def test_frames_of_mot_are_counted_from_the_first_one(tmp_path, first):
+    lines = [line.split(",", 1) for line in MOT.split()]
+    moved = [f"{int(frame) - 1 + first},{rest}" for frame, rest in lines]
+    (tmp_path / "7.txt").write_text("\n".join(moved))
+    check(of(MotBoxes(tmp_path, slots=2, first=first)))
+    if first:
+        (tmp_path / "7.txt").write_text(f"{first - 1},1,0,0,8,4")
+        with pytest.raises(InputError, match=f"frame: a whole number from {first}"):
+            MotBoxes(tmp_path, first=first)
+
+
 @pytest.mark.parametrize(
     ("told", "message"),
     [

@@ -139,6 +139,50 @@ def test_what_is_wrong_is_told_with_its_place(change: Any, told: str, tmp_path: 
         YouTubeVisMasks(write(tmp_path / "a.json", damaged))
 
 
+@pytest.mark.parametrize("kind", [YouTubeVisBoxes, YouTubeVisMasks])
+def test_things_that_are_not_sure_are_left_out(kind: Any, tmp_path: Path) -> None:
+    told = content()
+    for thing, score in zip(told["annotations"], (0.4, 0.8), strict=False):
+        thing["score"] = score
+    path, frames = write(tmp_path / "a.json", told), torch.arange(4)
+    for least, there in [(None, [1, 0, 2, 1]), (0.4, [1, 0, 2, 1]), (0.5, [0, 0, 1, 1])]:
+        fields = kind(path, slots=2, least_score=least)(CLIP, frames, (6, 9), WHOLE)
+        assert fields["present"].sum(1).tolist() == there
+    strict = kind(path, missing="raise")
+    with pytest.raises(InputError, match="expected annotations of frame 4 of"):
+        strict(CLIP, torch.tensor([4]), (6, 9), WHOLE)
+
+
+def test_boxes_of_things_have_to_be_visible(tmp_path: Path) -> None:
+    path, left = write(tmp_path / "a.json", content()), View((6, 9), 0, 0, (6, 1), (6, 1))
+    for visible, there in [(0.49, 2), (0.51, 0)]:  # half of boxes that are two pixels wide
+        part = YouTubeVisBoxes(path, slots=2, visible=visible)
+        assert part(CLIP, torch.tensor([2]), (6, 9), left)["present"].sum() == there
+
+
+@pytest.mark.parametrize("kind", ["coco", "youtube-vis"])
+def test_masks_have_the_size_that_is_asked_for(kind: str, tmp_path: Path) -> None:
+    told = content()
+    make: Any = YouTubeVisMasks
+    if kind == "coco":
+        make = CocoMasks
+        image = {"id": 1, "file_name": "7/00001.jpg", "width": 9, "height": 6}
+        things = [
+            {"image_id": 1, "segmentation": SQUARE, "track_id": n, "score": n / 2} for n in (1, 2)
+        ]
+        told = {"images": [image], "annotations": things}
+    path = write(tmp_path / "a.json", told)
+    mask = make(path, slots=2, size=(12, 18))(CLIP, torch.tensor([0]), (6, 9), WHOLE)["mask"]
+    assert mask.shape == (1, 2, 12, 18)
+    assert mask[0, 0].sum() == 4 * 9
+    if kind == "coco":
+        for least, there in [(0.5, 2), (0.75, 1)]:
+            part = make(path, slots=2, least_score=least, cache=tmp_path / "a.table")
+            assert part(CLIP, torch.tensor([0]), (6, 9), WHOLE)["present"].sum() == there
+        with pytest.raises(InputError, match="expected annotations of frame 3 of"):
+            make(path, missing="raise")(CLIP, torch.tensor([3]), (6, 9), WHOLE)
+
+
 def test_a_cache_is_made_anew_for_masks_and_for_names(tmp_path: Path) -> None:
     path, cache = write(tmp_path / "a.json", content()), tmp_path / "a.table"
     frames = np.arange(20)
