@@ -22,6 +22,7 @@ from stgraph.commands import inspect as commands_inspect
 from stgraph.commands import predict as commands_predict
 from stgraph.commands import show as commands_show
 from stgraph.commands import study as commands_study
+from stgraph.commands.described import described
 from stgraph.commands.overview import PURPOSES, overview
 from stgraph.training import ClassificationModule, ClipData
 
@@ -241,3 +242,41 @@ def test_a_package_for_pictures_that_is_absent_is_told_in_a_line(
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert said == "stgraph show: error: needs matplotlib; pip install 'stgraph-video[train,viz]'"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("bad", "status"), [(0, 0), (1, 1), (2, 1), (None, 0), ("page", 0)])
+def test_the_exit_status_says_whether_anything_was_bad(
+    bad: object, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stgraph.cli._find", lambda command, options: lambda options: bad)
+    assert main(["inspect", "clips"]) == status
+
+
+@pytest.mark.parametrize("name", ["stgraph", "stgraph.nowhere", None])
+def test_a_part_of_ours_that_is_missing_is_no_extra(
+    name: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(command: str, options: object) -> object:
+        raise ModuleNotFoundError("gone", name=name)
+
+    monkeypatch.setattr("stgraph.cli._find", find)
+    with pytest.raises(ModuleNotFoundError, match="gone"):
+        main(["inspect", "clips"])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(commands_demo, commands_demo_video, commands_export, commands_extract),
+        *(commands_inspect, commands_predict, commands_show, commands_study),
+    ],
+    ids=lambda command: command.__name__.rpartition(".")[2],
+)
+def test_a_command_has_the_docstring_and_the_options_of_what_it_runs(command) -> None:
+    """Read without importing it, and equal to what an import has."""
+    name = command.__name__.rpartition(".")[2]
+    whole = __import__(f"stgraph.applications.{name}", fromlist=["run"]).run
+    light = described(name)
+    assert inspect.getdoc(light) == inspect.getdoc(whole)
+    assert inspect.getdoc(light)
+    assert str(inspect.signature(light)) == str(inspect.signature(whole))

@@ -72,6 +72,17 @@ def test_a_run_becomes_a_file(
     assert [file.name for file in out.parent.iterdir()] == ["model.pt2"]
 
 
+def test_options_of_an_export_reach_the_model(
+    run_of: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = run_of(), tmp_path / "model.pt2"
+    moved = tmp_path / "other.yaml"
+    (folder / "config.yaml").rename(moved)
+    words = ["--config", str(moved), "--frames", "5", "--size", "48"]
+    assert main(["export", "--ckpt", str(folder), "--out", str(out), *words]) == 0
+    assert "uint8 video [clips, 5, 1, 48, 48] to logits\n" in capsys.readouterr().out
+
+
 def test_a_run_becomes_a_step(
     run_of: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

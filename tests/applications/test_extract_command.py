@@ -13,7 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
+from stgraph.applications.extract import run
 from stgraph.checks import InputError
 from stgraph.cli import main
 from stgraph.datasets.graphs import InMemoryGraphs
@@ -95,6 +97,27 @@ def test_the_command(
         assert status == 2
         assert told in said
     assert not Path("other").exists()
+
+
+def test_options_of_an_extraction_reach_the_data_set(trained: list[str]) -> None:
+    words = ["--split=train", "--graphs=frames", "--features=processed", "--attention=none"]
+    words += ["--kernel=true", "--half=true", "--on_error=skip", "--shard_clips=7"]
+    assert main(["extract", *trained, *words, "--out", "graphs/train"]) == 0
+    facts = json.loads(Path("graphs/train/datasheet.json").read_text())
+    plan, command = facts["plan"], facts["made"]["command"]
+    assert (plan["split"], plan["on_error"], plan["shard_clips"]) == ("train", "skip", 7)
+    assert plan["wanted"] == {
+        **{"graphs": "frames", "features": "processed", "place": None},
+        **{"attention": "none", "kernel": True, "half": True},
+    }
+    for word in ("--split train", "--features processed", "--attention none", "--on_error skip"):
+        assert word in command
+    graph = InMemoryGraphs("graphs/train")[0]
+    for kept in (graph.x, graph.kernel):
+        assert torch.equal(kept, kept.half().float())
+    assert "edge_attr" not in graph
+    with pytest.raises(InputError, match="place: expected one with a graph"):
+        run(trained[1], "graphs/other", place="nowhere")
 
 
 def start(trained: list[str], out: str, processes: int, stop: int) -> subprocess.Popen[bytes]:

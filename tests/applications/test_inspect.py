@@ -119,3 +119,27 @@ def test_a_configuration_without_videos_is_refused(config: Callable[..., str]) -
     said = r"data.train: expected videos \(a data set with entries\)"
     with pytest.raises(InputError, match=said):
         run(config({}))
+
+
+def test_options_of_an_inspection_are_handed_on(
+    video_file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    video_file(tmp_path / "a.mkv", frames=4)
+    for decode, told in (("all", "all frames decoded"), ("first", "first frames decoded")):
+        assert run(str(tmp_path), decode=decode, processes=1) == 0
+        assert told in capsys.readouterr().out
+    seen: list[tuple[object, ...]] = []
+
+    def inspected(*words: object) -> None:
+        seen.append(words[2:])
+        raise InputError("limit", "to be handed on", "it")
+
+    monkeypatch.setattr("stgraph.applications.inspect.inspect_videos", inspected)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    for options, expected in (
+        ({}, (True, None, 60.0, True)),
+        ({"decode": "first", "processes": 2, "limit": 5.0, "bar": False}, (False, 2, 5.0, False)),
+    ):
+        with pytest.raises(InputError, match="to be handed on"):
+            run(str(tmp_path), **options)  # type: ignore[arg-type]
+        assert seen.pop() == expected

@@ -132,6 +132,32 @@ def test_answers_over_time_are_written_as_a_table(run_of, video_file, tmp_path, 
     assert "whole videos, piece by piece" in capsys.readouterr().err
 
 
+def test_options_of_a_prediction_reach_the_model(run_of, video_file, tmp_path, capsys) -> None:
+    """Another configuration, frames and size; several frames at a time."""
+    folder, path = run_of(), video_file(tmp_path / "a.mp4", frames=7)
+    content = yaml.safe_load((folder / "config.yaml").read_text())
+    content["data"]["init_args"]["test"]["init_args"]["frames"] = 3
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(content))
+    start = ["predict", "--video", str(path), "--ckpt", str(folder), "--device=cpu"]
+
+    def answers(*options: str) -> list[dict[str, Any]]:
+        capsys.readouterr()
+        assert main([*start, *options]) == 0
+        return lines(capsys.readouterr().out)
+
+    (usual,) = answers()
+    (fewer,) = answers("--frames=2")
+    (larger,) = answers("--size=64")
+    (moved,) = answers("--config", str(tmp_path / "other.yaml"))
+    assert [one["frames"] for one in (usual, fewer, larger, moved)] == [4, 2, 4, 3]
+    assert len({one["probability"] for one in (usual, fewer, larger, moved)}) == 4
+    whole = answers("--rate=0", "--piece=3", "--steps=true")
+    assert [one["frames"] for one in whole] == [3, 6, 7]
+    (last,) = answers("--rate=0", "--piece=3")
+    assert last["frames"] == 7
+    assert last["probability"] == pytest.approx(whole[-1]["probability"], abs=2e-6)
+
+
 def test_a_camera_is_answered_line_by_line(run_of, capsys) -> None:
     options = ["--ckpt", str(run_of()), "--device=cpu"]
     camera = "camera:lavfi:testsrc=size=64x48:rate=10:duration=2,realtime"
@@ -158,6 +184,12 @@ def test_live_answers_replace_what_a_file_held_before(run_of, tmp_path: Path) ->
     options = ["--ckpt", str(run_of()), f"--out={out}", "--device=cpu"]
     assert main(["predict", "--video", camera, *options]) == 0
     assert lines(out.read_text())[0]["frames"] == 1
+    table = tmp_path / "live.csv"
+    options[-2] = f"--out={table}"
+    assert main(["predict", "--video", camera, *options]) == 0
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert rows[0]["frames"] == "1"
+    assert {"video", "class", "seconds", "dropped"} <= rows[0].keys()
 
 
 @pytest.mark.slow

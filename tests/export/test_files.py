@@ -119,14 +119,17 @@ onnx_names = [
 
 @pytest.mark.filterwarnings("ignore")  # of the converter
 @pytest.mark.parametrize("name", onnx_names)
-def test_onnx_equals_the_model(model_of, tmp_path, name):
+def test_onnx_equals_the_model(model_of, tmp_path, monkeypatch, name):
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
     model, size = model_of(name)
     made = clip_program(model, size, signed)
-    level = logging.getLogger("torch.onnx").level
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    for logger, level in zip(loggers, (logging.DEBUG, logging.ERROR, logging.NOTSET), strict=True):
+        monkeypatch.setattr(logger, "level", level)
     write_onnx(tmp_path / "model.onnx", made, {"classes": ["a"]})
-    assert logging.getLogger("torch.onnx").level == level  # quiet only meanwhile
+    levels = [logger.level for logger in loggers]  # quiet only meanwhile
+    assert levels == [logging.DEBUG, logging.ERROR, logging.NOTSET]
     assert difference(reopened(tmp_path / "model.onnx", "onnx"), made) < 1e-4
     session = runtime.InferenceSession(str(tmp_path / "model.onnx"))
     assert [each.name for each in session.get_inputs()] == ["video"]

@@ -117,10 +117,44 @@ def test_a_program_without_scaling_takes_what_the_model_does(model_of):
     assert made.types == ("float32",)
 
 
+@pytest.mark.parametrize("make", [clip_program, step_program])
+def test_there_is_a_largest_number_of_clips(model_of, make):
+    model, (_, *size) = model_of("dyreg_small")
+    run = make(model, (1, *size), clips=3)
+    module = run.program.module()
+    assert module(run.video(3), *run.start(3)) is not None
+    with pytest.raises((RuntimeError, AssertionError), match="3"):
+        module(run.video(4), *run.start(4))
+
+
+def test_answers_that_are_no_numbers_are_far_off(model_of):
+    """One of them alone, too; and of several clips in the last one alone."""
+    model, size = model_of("dyreg_small")
+    made = clip_program(model, size)
+    run = made.program.module()
+    for spoilt in (torch.nan, torch.inf):
+
+        def spoiled(video: Tensor, spoilt: float = spoilt) -> Any:
+            logits = run(video).clone()
+            logits[-1, -1] = spoilt
+            return (logits,)
+
+        assert difference(spoiled, made) == float("inf")
+
+
+def test_parts_of_a_state_are_told_in_their_own_order():
+    state = {"b": torch.zeros(2), "a": (torch.ones(3), {"d": torch.ones(1), "c": torch.zeros(4)})}
+    again = filled(state, tensors(state))
+    assert list(again) == ["b", "a"]
+    assert [len(each) for each in tensors(again)] == [2, 3, 1, 4]
+    assert {name: len(part) for name, part in again["a"][1].items()} == {"d": 1, "c": 4}
+
+
 def test_what_cannot_be_a_program_is_told():
     model = recipes.dyreg_small(5)
-    with pytest.raises(InputError, match="model: expected one in evaluation mode"):
-        clip_program(model, (2, 1, 64, 64))
+    for make in (clip_program, step_program):
+        with pytest.raises(InputError, match="model: expected one in evaluation mode"):
+            make(model, (1, 1, 64, 64))
     model.eval()
     with pytest.raises(InputError, match=r"size: expected \(T, c, H, W\)"):
         clip_program(model, (2, 64, 64))

@@ -445,6 +445,8 @@ def test_bad_calls_are_refused(net):
         net(torch.randn(2, 3, 16, 16))
     with pytest.raises(InputError, match="state: expected the states of"):
         net(torch.randn(VIDEO), {"stages.1": state["stages.1"]})
+    with pytest.raises(InputError, match=r"state: expected the states of .*'stages\.9'"):
+        net(torch.randn(VIDEO), {**state, "stages.9": state["stages.1"]})
     with pytest.raises(InputError, match="state: expected the states of"):
         net(torch.randn(VIDEO), 3)
     with pytest.raises(InputError, match="state: expected"):
@@ -504,3 +506,8 @@ def test_what_a_block_may_not_do(cnn):
     assert not shared.training
     with pytest.raises(InputError, match=r"video: expected no size of 0, got \[0, "):
         insert(cnn, {}, input_size=(3, 16, 16))(torch.randn(0, 3, 3, 16, 16))
+
+
+def test_a_place_that_several_patterns_name_has_one_block(cnn):
+    net = insert(cnn, {("stages.*", "stages.1", "stages.0.*"): graph_block}, input_size=(3, 16, 16))
+    assert sorted(net.places) == ["stages.0", "stages.0.0", "stages.0.1", "stages.1"]

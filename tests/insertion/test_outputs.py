@@ -210,6 +210,14 @@ def test_arguments_of_the_cnn_reach_it():
     assert "boxes" not in cnn.told
 
 
+@pytest.mark.parametrize("sizes", [(B,), (B, T + 1), (T, B), (B, 1, T), (B * T,)])
+def test_an_option_without_an_entry_a_frame_is_handed_on_as_it_is(sizes):
+    cnn = CNN()
+    table = torch.rand(sizes)
+    insert(cnn, {"stem": Identity()}, input_size=(3, 8, 8))(torch.rand(B, T, 3, 8, 8), table=table)
+    assert cnn.told["table"] is table
+
+
 def test_options_of_frames_that_do_not_exist_stay_behind():
     cnn = CNN()
     net = insert(cnn, {"stem": Padded()}, input_size=(3, 8, 8))

@@ -113,6 +113,20 @@ def test_a_run_is_not_overwritten(config: Config, capsys: pytest.CaptureFixture[
     other = "runs/other/checkpoints/last.ckpt"
     assert main(["fit", "--config", config(), "--ckpt_path", other]) == 2
     assert same(before, weights("small"))
+    mine = Path("runs/small/checkpoints/last.ckpt").resolve()  # of the run itself, wherever from
+    assert main(["fit", "--config", config(), "--ckpt_path", str(mine)]) == 0
+    assert (
+        main(
+            [
+                "fit",
+                "--config",
+                config(),
+                "--ckpt_path",
+                f"runs/../{mine.parents[2].name}/small/checkpoints/last.ckpt",
+            ]
+        )
+        == 0
+    )
 
 
 def test_any_part_is_swapped_by_its_class_path(config: Config) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from stgraph.cli import main
 from stgraph.runs.folder import locked
+from stgraph.studies import running
 from stgraph.studies.checking import all_runs
 from stgraph.studies.file import read_study
 from stgraph.studies.pace import Pace
@@ -73,6 +74,27 @@ def test_a_study_is_done_once_in_shares_and_the_same_again(
     # what is done needs no process
     monkeypatch.setattr("stgraph.studies.running.subprocess.Popen", None)
     assert main(["study", path]) == 0
+
+
+def test_a_run_that_goes_on_keeps_its_log(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And its number of threads, which its sums depend on."""
+    path = study()
+    run, jobs = runs_of(path)[0], []
+    run.own.mkdir(parents=True)
+    (run.own / "log.txt").write_text("of the first session\n")
+    (run.own / "plan.json").write_text(json.dumps({"threads": 3}))
+
+    def started(words: list[str], stdout: Any, env: dict[str, str], **_: Any) -> Any:
+        stdout.write("of the second\n")
+        jobs.append(env["OMP_NUM_THREADS"])
+        return popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, text=True)
+
+    popen = subprocess.Popen
+    monkeypatch.setattr("stgraph.studies.running.subprocess.Popen", started)
+    process = running._start(read_study(path), run, threads=1)
+    process.communicate()
+    assert (run.own / "log.txt").read_text() == "of the first session\nof the second\n"
+    assert jobs == ["3"]
 
 
 @pytest.mark.slow

@@ -232,3 +232,12 @@ def test_regions_are_compared_over_seeds_alone(summary: dict[str, Any]) -> None:
     assert "| 90.0 |" in markdown(summary)
     assert a.mean is not None
     assert c.mean is not None
+
+
+def test_a_mean_of_regions_is_over_the_seeds_that_have_one() -> None:
+    results = [result("A", seed, 0.4 + seed / 10) for seed in range(3)]
+    del results[1]["objects"]["iou"]
+    row = {"name": "A", "paper": None, "source": None, "note": ""}
+    (line,) = lines({"rows": [row], "results": results, "seeds": [0, 1, 2], "reference": None})
+    assert line.object_mean("iou") == pytest.approx((0.2 + 0.3) / 2)
+    assert line.object_mean("common") is None
