@@ -94,3 +94,12 @@ def test_text_is_utf_8(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\xff")
     with pytest.raises(InputError, match="does not load"):
         read_text(tmp_path / "a.txt", "text")
+
+
+def test_a_file_may_be_as_long_as_its_reader_says(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(" " * (2**20 + 1) + "[1]")
+    assert read_json(tmp_path / "a.json", "a list", most=2**21) == [1]
+    with pytest.raises(InputError, match="more than 5 bytes"):
+        read_json(tmp_path / "a.json", "a list", most=5)
+    (tmp_path / "b.json").write_text("[1,2]")
+    assert read_json(tmp_path / "b.json", "a list", most=5) == [1, 2]

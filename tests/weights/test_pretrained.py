@@ -331,6 +331,22 @@ def test_shared_weights_and_models_of_ones_own(tmp_path: Path):
         from_pretrained(tmp_path)
 
 
+def test_one_memory_seen_in_two_ways_is_two_tensors(tmp_path: Path):
+    """A square matrix and its transpose have place, shape and type in common."""
+
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = nn.Parameter(torch.randn(3, 3))
+            self.b = nn.Parameter(self.a.data.t())
+
+    model = Both()
+    save_pretrained(model, tmp_path)
+    again = from_pretrained(tmp_path, build=Both)
+    assert torch.equal(again.a, model.a)
+    assert torch.equal(again.b, model.a.t())
+
+
 def test_weights_that_are_views_are_saved_alone(tmp_path: Path):
     model = nn.LSTM(3, 4)
     parts = list(model.parameters())

@@ -77,6 +77,7 @@ def test_what_leaves_no_trace_is_told(block_weights):
     assert isinstance(block_from_official(bare).net.layers["space"].gather, MeanGather)
     for send in ((16,), (16, 8)):
         compare(block_weights(7, send=send), 12, 7, first="target")
+        compare(block_weights(7, send=send), 12, 7, first="target", aggregation="mean")
     with pytest.raises(InputError, match="first: expected one of 'sender', 'target', got 'left'"):
         block_from_official(block_weights(7), first="left")
     with pytest.raises(InputError, match="aggregation: expected one of"):
@@ -187,6 +188,20 @@ def test_other_models_give_the_official_logits(block_weights, model_weights, opt
     with torch.no_grad():
         mine = model.double()(video).logits
         assert relative(mine, forward(video, weights, rounds=2)) < 1e-6
+
+
+@pytest.mark.parametrize(("stage", "channels"), [(1, 64), (2, 128), (3, 256), (4, 512)])
+def test_a_graph_may_be_in_any_stage(block_weights, model_weights, stage, channels):
+    """Its embedding of positions says how large the frames are: here of 160 pixels."""
+    place = f"layer{stage}.0.conv2"
+    graphs = {place: block_weights(160 // 2 ** (stage + 1), channels)}
+    shape = {"depths": (1, 1, 1, 1), "bottleneck": False, "classes": 5, "channels": 1}
+    weights = doubles(model_weights(graphs, **shape, shifted=False))
+    model, _ = model_from_official(weights)
+    assert model.net.input_size == (1, 160, 160)
+    video = torch.randn(1, 2, 1, 160, 160, dtype=torch.float64)
+    with torch.no_grad():
+        assert relative(model.double()(video).logits, forward(video, weights)) < 1e-6
 
 
 @pytest.fixture

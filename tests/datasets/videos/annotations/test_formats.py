@@ -257,6 +257,13 @@ def test_boxes_of_mot(tmp_path):
     assert of(boxes, frames=[2, 9])["annotated"].tolist() == [True, True]  # none is none
     assert of(boxes, "empty")["annotated"].all()
     assert not of(boxes, "other")["annotated"].any()
+    cache = tmp_path / "table"  # is made anew for another score, first frame or corner
+    of_score = [MotBoxes(tmp_path, 2, least_score=n, cache=cache) for n in (None, 0.5)]
+    assert [int(of(part)["present"].sum()) for part in of_score] == [4, 3]
+    of_first = [MotBoxes(tmp_path, 2, first=n, cache=cache) for n in (1, 0)]
+    assert [of(part)["present"][0].any() for part in of_first] == [True, False]
+    of_corner = [MotBoxes(tmp_path, 2, corner=n, cache=cache) for n in (0, 1)]
+    assert not torch.equal(*(of(part)["box"] for part in of_corner))
     for least in (0.5, 0.75):  # a box of just this score counts
         assert of(MotBoxes(tmp_path, least_score=least))["present"].sum(1).tolist() == [1, 1, 1]
     path.write_text(MOT.replace(",8,2,", ",9,3,").replace(",0,0,", ",1,1,"))
