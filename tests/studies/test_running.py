@@ -301,9 +301,10 @@ def test_a_changed_configuration_is_refused(
     run = runs_of(path := study())[0]
     run.own.mkdir(parents=True)
     (run.own / "result.json").write_text(json.dumps({"digest": "of another"}))
-    for more in ([], ["--only", "report"], ["--share", "2/2"]):
+    for more in ([], ["--only", "report"], ["--share", "2/2"], ["--only=report", "--changed=anew"]):
         assert main(["study", path, *more]) == 2
         assert "begun with another configuration" in capsys.readouterr().err
+    assert list(run.own.parents[1].iterdir()) == [run.own.parent]  # nothing was set aside
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import base64
+import io
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -35,6 +38,25 @@ def test_everything_at_once_is_well_formed(check_page, figure):
     assert tags.count("h1") == 1
     assert tags.count("p") == 3
     assert 'media="(prefers-reduced-motion: reduce)"' in report.html()
+
+
+@pytest.mark.parametrize(("fps", "duration"), [(4, 250), (10, 100)])
+def test_an_animation_has_its_size_and_its_pace(fps, duration):
+    image = pytest.importorskip("PIL.Image")
+    frames = torch.randint(0, 256, (3, 8, 10, 3), dtype=torch.uint8)
+    page = Report("T").animation(frames, alt="moving", caption="<below>", fps=fps).html()
+    assert ' width="10" height="8" alt="moving"' in page
+    assert "<figcaption>&lt;below&gt;</figcaption>" in page
+    encoded = re.search(r'src="data:image/webp;base64,([^"]+)"', page)[1]
+    with image.open(io.BytesIO(base64.b64decode(encoded))) as moving:
+        moving.seek(1)
+        moving.load()
+        assert (moving.size, moving.info["duration"]) == ((10, 8), duration)
+    still = re.search(r'srcset="data:image/png;base64,([^"]+)"', page)[1]
+    with image.open(io.BytesIO(base64.b64decode(still))) as middle:
+        assert (np.asarray(middle.convert("RGB")) == frames[1].numpy()).all()
+    below = Report("T").image(frames[0], alt="still", caption="one").html()
+    assert "<figcaption>one</figcaption>" in below
 
 
 def test_all_text_is_escaped(check_page, figure):

@@ -39,6 +39,15 @@ def test_kernel_tints_its_place_with_its_colour(clip):
     assert pixel(frames[0], 12, 2) == (0, 0, 0)
 
 
+def test_a_kernel_has_the_colour_of_its_identity_where_others_are_absent(clip):
+    view = clip(nodes=3, absent=[(time, node) for time in range(4) for node in (0, 1)])
+    frames = region_frames(view.video, view.graph, scale=1, kernels=0.5, legend=False)
+    row, column = divmod(int(view.graph.kernel[0].argmax()), view.graph.kernel.size(-1))
+    peak = frames[0, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2].float().mean((0, 1))
+    expected = torch.tensor(identity_colour(2)) * 0.5 * 0.75**2
+    torch.testing.assert_close(peak, expected, atol=1.0, rtol=0)
+
+
 def test_a_weak_kernel_tints_as_much_as_a_strong_one(clip):
     view, faint = clip(nodes=2), clip(nodes=2)
     faint.graph.kernel[faint.graph.node_id == 1] /= 128

@@ -130,3 +130,15 @@ def test_about_here_knows_this_machine():
     assert about.date.endswith("UTC")
     assert about.command == "make demo"
     assert about.more == {"a": 1}
+
+
+def test_of_a_run_all_is_told_that_is_known(clip, words, tmp_path):
+    """A seed of 0 and a time of none too; and nothing of what is not known."""
+    known = replace(ABOUT, seed=0, seconds=0.0, commit="", more={"bad": 0, "note": ""})
+    text = words(show(tmp_path / "a.html", [clip()], title="Of a user", about=known))
+    assert "Of a user" in text
+    assert "seed 0" in text
+    assert "took 0.0 s" in text
+    assert "bad 0" in text
+    assert "commit" not in text
+    assert "note" not in text
