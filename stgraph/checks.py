@@ -21,6 +21,7 @@ __all__ = [
     "channels",
     "choice",
     "dense",
+    "filled_shape",
     "flag",
     "fraction",
     "integer",
@@ -109,6 +110,21 @@ def shape(name: str, tensor: Tensor, *pattern: str | int) -> tuple[int, ...]:
     if not isinstance(tensor, Tensor):
         raise InputError(name, f"a tensor {expected}", type(tensor).__name__)
     raise InputError(name, expected, list(tensor.shape))
+
+
+def filled_shape(name: str, tensor: Tensor, *pattern: str | int) -> tuple[int, ...]:
+    """Check the shape of a tensor as :func:`shape` does, and that no size is 0.
+
+    Examples:
+        >>> import torch
+        >>> filled_shape("video", torch.zeros(0, 5), "B T")
+        Traceback (most recent call last):
+        stgraph.checks.InputError: video: expected no size of 0, got [0, 5]
+    """
+    sizes = shape(name, tensor, *pattern)
+    if 0 in sizes:
+        raise InputError(name, "no size of 0", list(sizes))
+    return sizes
 
 
 def _fits(sizes: Sequence[int], words: Sequence[str | int]) -> bool:

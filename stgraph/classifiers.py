@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from stgraph.causality import AsItsParts, refuse_state
-from stgraph.checks import integer, shape
+from stgraph.checks import filled_shape, integer, shape
 from stgraph.insertion import Inserted
 from stgraph.layers import Readout, RunningMean, mean_over_time
 from stgraph.model import SpaceTimeGraph, State
@@ -86,7 +86,7 @@ class GraphClassifier(VideoClassifier):
         **hints: Any,
     ) -> Answer:
         """See :class:`VideoClassifier`."""
-        clips, frames = shape("video", video, "B T C H W")[:2]
+        clips, frames = filled_shape("video", video, "B T C H W")[:2]
         refuse_state(self, state)
         inner, mean = (None, None) if state is None else state
         mask = check_frame_mask(frame_mask, clips, frames)

@@ -178,7 +178,7 @@ def _align(module: MessagePassing, edges: dict[str, Tensor]) -> None:
 
 def _of_graph(alpha: Tensor, run: Tensor, edges: Tensor) -> Tensor:
     """Weights ``[E, heads]`` of a graph's edges, from those ``[E', …]`` of the edges of a run."""
-    alpha = alpha.reshape(alpha.size(0), -1)
+    alpha = alpha[:, None] if alpha.dim() == 1 else alpha.flatten(1)
     rows = 1 + max(int(each.max()) if each.numel() else 0 for each in (run, edges))
     known, order = (run[1] * rows + run[0]).sort(stable=True)
     wanted = edges[1] * rows + edges[0]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from stgraph import GraphBlock, SpaceTimeGraph, insert
+from stgraph import GraphBlock, SpaceTimeGraph, insert, recipes
 from stgraph.checks import InputError
 from stgraph.classifiers import CNNClassifier, GraphClassifier, VideoClassifier
 from stgraph.edges import FullEdges
@@ -87,3 +87,20 @@ def test_frames_that_the_caller_gives_are_those_that_are_seen():
         own, told = model(video), model(video, frames=others)
         assert torch.equal(model(video, frames=video).graph.window, own.graph.window)
         assert not torch.allclose(told.graph.window, own.graph.window)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: recipes.dyreg_small(3),
+        lambda: recipes.frames_small(3),
+        lambda: recipes.mean_lstm(3, channels=4),
+        lambda: recipes.i3d_sync_mnist(3),
+    ],
+    ids=["graph", "CNN", "recurrent", "3D"],
+)
+def test_a_video_of_nothing_is_refused(make):
+    model = make().eval()
+    for sizes in [(0, 2, 1, 32, 32), (2, 0, 1, 32, 32), (2, 2, 1, 0, 32), (2, 2, 1, 32, 0)]:
+        with pytest.raises(InputError, match=rf"video: expected no size of 0, got \[{sizes[0]}, "):
+            model(torch.zeros(sizes))

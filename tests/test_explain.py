@@ -21,7 +21,7 @@ from torch_geometric.nn import (
 from stgraph import SpaceTimeGraph
 from stgraph.checks import InputError
 from stgraph.edges import FullEdges, GridEdges
-from stgraph.explain import Frozen, attention
+from stgraph.explain import Frozen, _of_graph, attention
 from stgraph.graph import attach_edges
 from stgraph.layers import (
     AdditiveAttention,
@@ -232,3 +232,15 @@ def test_common_fate_is_no_layer_that_pygs_explainers_can_ask():
     net = SpaceTimeGraph(GridNodes(8, (2,), edges=FullEdges()), layers, ("fate",))
     with pytest.raises(InputError, match=r"layers\['fate'\]"):
         Frozen(net, net(torch.randn(1, 2, 8, 6, 6)).graph)
+
+
+def test_edges_that_a_convolution_does_not_run_have_no_weight():
+    """One that leaves out what the graph has, and adds loops of its own, in another order."""
+    run = torch.tensor([[3, 0, 1, 2, 0], [1, 0, 2, 2, 3]])
+    alpha = torch.tensor([[0.1, 0.5], [0.2, 0.6], [0.3, 0.7], [0.4, 0.8], [0.9, 1.0]])
+    edges = torch.tensor([[0, 3, 1, 2, 3], [3, 1, 2, 1, 3]])
+    expected = torch.tensor([[0.9, 1.0], [0.1, 0.5], [0.3, 0.7], [0.0, 0.0], [0.0, 0.0]])
+    assert torch.equal(_of_graph(alpha, run, edges), expected)
+    none = torch.zeros(2, 0, dtype=torch.int64)
+    assert torch.equal(_of_graph(alpha[:0], none, edges), torch.zeros(5, 2))
+    assert _of_graph(alpha, run, none).shape == (0, 2)

@@ -181,7 +181,7 @@ def _with_attention(seen: _Seen, wanted: Wanted) -> tuple[Batch, list[str]]:
     before = getattr(graph, "edge_attr", None)
     columns, parts = [], []
     if edges is not None and before is not None:
-        parts.append(before.reshape(before.size(0), -1))
+        parts.append(before[:, None] if before.dim() == 1 else before.flatten(1))
         columns += [f"edge_attr {k} of the edge builder" for k in range(parts[0].size(1))]
     weights: dict[int, Tensor] = {}
     if wish != "none" and edges is not None and seen.net is not None:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from stgraph.backbones.small import ConvStack
 from stgraph.causality import refuse_state
-from stgraph.checks import InputError, integer, shape
+from stgraph.checks import InputError, filled_shape, integer
 from stgraph.classifiers import Answer, VideoClassifier
 from stgraph.padding import check_frame_mask, put_frames, take_frames
 from stgraph.recurrence import Memory, Recurrent, check_cell, scan
@@ -56,7 +56,7 @@ class RecurrentClassifier(VideoClassifier, Recurrent):
         **hints: Any,
     ) -> Answer:
         """See the class."""
-        clips, frames = shape("video", video, "B T C H W")[:2]
+        clips, frames = filled_shape("video", video, "B T C H W")[:2]
         refuse_state(self, state)
         mask = check_frame_mask(frame_mask, clips, frames)
         if hints:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from stgraph.causality import says, waiting
-from stgraph.checks import InputError, accepts, integer, shape
+from stgraph.checks import InputError, accepts, filled_shape, integer
 from stgraph.insertion.copies import Around, Run, way_to
 from stgraph.insertion.frames import folded, per_frame, unfold
 from stgraph.insertion.places import BEFORE, Place, find, part_of, sizes, tensors
@@ -132,10 +132,7 @@ class Inserted(nn.Module):
                 that both name, a mask that a block does not take or that a 3D CNN, which mixes
                 frames, cannot keep, or when the CNN does not run a place exactly once.
         """
-        sizes = shape("video", video, "B T", self.input_size[0], "H W")
-        if 0 in sizes:
-            raise InputError("video", "no size of 0", list(sizes))
-        clips, frames = sizes[:2]
+        clips, frames = filled_shape("video", video, "B T", self.input_size[0], "H W")[:2]
         mask = check_frame_mask(frame_mask, clips, frames)
         self._check(state, mask)
         hints, options = self._split(hints)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 from stgraph.causality import AsItsParts
-from stgraph.checks import InputError, accepts, integer, shape
+from stgraph.checks import InputError, accepts, filled_shape, integer, shape
 from stgraph.edges import EdgeBuilder
 from stgraph.graph import Layout, frame_graphs
 from stgraph.kernels import normalise, pool
@@ -253,9 +253,7 @@ def check_features(features: Tensor, channels: int) -> tuple[int, ...]:
     Raises:
         InputError: on another shape, an empty size, or a type that is not of real numbers.
     """
-    sizes = shape("features", features, "B T", channels, "H W")
-    if 0 in sizes:
-        raise InputError("features", "no size of 0", list(sizes))
+    sizes = filled_shape("features", features, "B T", channels, "H W")
     if not features.is_floating_point():
         raise InputError("features", "a floating-point tensor", features.dtype)
     return sizes

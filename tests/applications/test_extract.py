@@ -21,7 +21,7 @@ from stgraph.checks import InputError
 from stgraph.classifiers import CNNClassifier, GraphClassifier
 from stgraph.datasets import SyncMNIST, sklearn_digits
 from stgraph.datasets.graphs import InMemoryGraphs, OnDiskGraphs
-from stgraph.edges import FullEdges
+from stgraph.edges import EdgeBuilder, FullEdges
 from stgraph.explain import attention, stages
 from stgraph.layers import SpaceLayer, TimeLayer
 from stgraph.model import GraphBlock
@@ -376,6 +376,21 @@ def test_each_view_has_graphs(tmp_path: Path) -> None:
     counts = json.loads((tmp_path / "clips/datasheet.json").read_text())["counts"]
     assert (counts["clips"], counts["graphs"]) == (3, 6)
     assert "`view_id`" in (tmp_path / "clips/README.md").read_text()
+
+
+@pytest.mark.parametrize(("sizes", "columns"), [((), 1), ((3,), 3), ((2, 2), 4)])
+def test_fields_of_edges_that_no_frame_has_keep_their_columns(
+    sizes: tuple[int, ...], columns: int, tmp_path: Path
+) -> None:
+    class Lonely(EdgeBuilder):
+        def edges(self, graph: Batch) -> tuple[Tensor, Tensor]:
+            return torch.zeros(2, 0, dtype=torch.int64), graph.x.new_zeros(0, *sizes)
+
+    module = ClassificationModule(dyreg_small(nodes=GridNodes(32, (2,), edges=Lonely())))
+    extract(module, data(), tmp_path / "graphs")
+    graph = InMemoryGraphs(tmp_path / "graphs")[0]
+    assert graph.num_edges == 0
+    assert graph.edge_attr.shape == (0, columns + 1)  # and the attention of the last round
 
 
 def test_a_slip_does_not_hold_a_folder_up(module: ClassificationModule, tmp_path: Path) -> None:
