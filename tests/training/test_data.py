@@ -268,3 +268,14 @@ def test_all_but_training_has_batches_of_its_own_size() -> None:
     data = ClipData(train=digits, val=digits, test=digits, predict=digits, eval_batch_size=10)
     loaders = (data.val_dataloader(), data.test_dataloader(), data.predict_dataloader())
     assert [len(next(iter(loader))["label"]) for loader in loaders] == [10, 10, 10]
+
+
+@pytest.mark.parametrize(("drop_last", "sizes"), [(False, [4, 4, 2]), (True, [4, 4])])
+def test_what_is_too_little_for_a_batch_may_be_left_out_of_training_alone(
+    drop_last: bool, sizes: list[int]
+) -> None:
+    clips = SyncMNIST(sklearn_digits(), canvas=32, size=32, frames=2, length=10)
+    data = ClipData(train=clips, val=clips, test=clips, batch_size=4, drop_last=drop_last)
+    assert [len(batch["video"]) for batch in data.train_dataloader()] == sizes
+    assert sum(len(batch["video"]) for batch in data.val_dataloader()) == 10
+    assert sum(len(batch["video"]) for batch in data.test_dataloader()) == 10

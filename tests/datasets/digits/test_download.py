@@ -150,6 +150,21 @@ def test_a_file_of_part_that_is_whole_is_verified_only(server: Server, target: P
     assert names(target) == ["file.gz"]
 
 
+def test_a_server_may_be_silent_for_so_many_seconds(
+    server: Server, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = []
+    whole = download.urllib.request.urlopen
+
+    def opened(request: object, timeout: float) -> object:
+        waited.append(timeout)
+        return whole(request, timeout=timeout)
+
+    monkeypatch.setattr(download.urllib.request, "urlopen", opened)
+    fetch([server.url], target, EXPECTED, timeout=7.5)
+    assert waited == [7.5]
+
+
 def test_mnist_comes_from_its_mirrors(
     monkeypatch: pytest.MonkeyPatch, server: Server, target: Path
 ) -> None:
