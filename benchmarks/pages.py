@@ -1,4 +1,4 @@
-"""Write docs/performance.md and docs/reproduction.md from the figures in benchmarks/results/.
+"""Write the pages of the documentation that say what the files in benchmarks/results/ do.
 
 python benchmarks/pages.py
 """
@@ -10,11 +10,27 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from stgraph.studies import reproduction
+from stgraph.studies import collected
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, PAGE = ROOT / "benchmarks/results", ROOT / "docs/performance.md"
-TABLES, REPRODUCTION = RESULTS / "tables", ROOT / "docs/reproduction.md"
+COLLECTED = {
+    "reproduction": """# Reproduction
+
+Made by `python benchmarks/pages.py` from `benchmarks/results/tables/`, where
+`stgraph study FILE --collect benchmarks/results/tables` puts what a study has reached, partial or
+whole; a test holds it to them. [Studies](studies.md) tells how they are made, and
+[Experiments](experiments.md) has what was tried to find out what learns.
+""",
+    "experiments": """# Experiments
+
+Made by `python benchmarks/pages.py` from `benchmarks/results/experiments/`, where
+`stgraph study FILE --collect benchmarks/results/experiments` puts what a study of
+`configs/experiments` has reached, partial or whole; a test holds it to them.
+[Learning](learning.md#what-experiments-say) says what follows from them.
+""",
+}
+"""Heads of the pages of studies."""
 
 GROWTH = {
     "nodes": "A space layer of 64 channels, forward and backward",
@@ -44,7 +60,8 @@ TRAINED = {
 
 def main() -> None:
     PAGE.write_text(page(), encoding="utf-8")
-    REPRODUCTION.write_text(reproduced(), encoding="utf-8")
+    for name in COLLECTED:
+        place(name).write_text(of_studies(name), encoding="utf-8")
 
 
 def page(results: Path = RESULTS) -> str:
@@ -66,9 +83,14 @@ def page(results: Path = RESULTS) -> str:
     return "\n".join(lines) + "\n"
 
 
-def reproduced() -> str:
-    """The page of the papers' tables."""
-    return reproduction(TABLES)
+def place(name: str) -> Path:
+    """Where a page of studies lies."""
+    return ROOT / "docs" / f"{name}.md"
+
+
+def of_studies(name: str) -> str:
+    """A page of studies: the papers' tables, or the experiments."""
+    return collected(RESULTS / ("tables" if name == "reproduction" else name), COLLECTED[name])
 
 
 def origin(facts: dict[str, Any]) -> list[str]:

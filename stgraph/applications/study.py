@@ -14,11 +14,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from stgraph.checks import choice, integer
 from stgraph.studies.checking import all_runs
+from stgraph.studies.collected import kept
 from stgraph.studies.file import Study, read_study
 from stgraph.studies.pace import Pace
 from stgraph.studies.pages import page
 from stgraph.studies.plan import LOG, Run, read_result, set_aside, state
-from stgraph.studies.reproduced import kept
 from stgraph.studies.running import Told, carry_out, progress_of
 from stgraph.studies.share import Share
 from stgraph.studies.summary import gathered

@@ -8,11 +8,11 @@ It is not imported with the library: it needs Lightning, of the extra ``train``.
 """
 
 from stgraph.studies.checking import all_runs
+from stgraph.studies.collected import collected
 from stgraph.studies.file import HeldOut, Row, Study, read_study
 from stgraph.studies.merging import changed
 from stgraph.studies.pages import page
 from stgraph.studies.plan import Run
-from stgraph.studies.reproduced import reproduction
 from stgraph.studies.running import Outcome, carry_out
 from stgraph.studies.share import Share
 from stgraph.studies.statistics import Mean, Paired, holm, mcnemar, mean_of, paired
@@ -32,6 +32,7 @@ __all__ = [
     "all_runs",
     "carry_out",
     "changed",
+    "collected",
     "gathered",
     "holm",
     "lines",
@@ -41,5 +42,4 @@ __all__ = [
     "page",
     "paired",
     "read_study",
-    "reproduction",
 ]

@@ -133,7 +133,18 @@ def _told(result: Mapping[str, Any], name: str) -> str:
 
 
 def _missing(summary: Mapping[str, Any]) -> str:
-    runs = "; ".join(f"{row}, seed {seed}" for row, seed in summary["missing"])
+    seeds: dict[str, list[int]] = {}
+    for row, seed in summary["missing"]:
+        seeds.setdefault(row, []).append(seed)
+    of_rows: dict[str, list[str]] = {}  # of the same seeds
+    for row, lacking in seeds.items():
+        words = f"seed{'s' if len(lacking) > 1 else ''} {', '.join(map(str, lacking))}"
+        of_rows.setdefault(words, []).append(row)
+    every = len(summary["rows"])
+    runs = "; ".join(
+        f"{words} of every row" if 1 < len(rows) == every else f"{', '.join(rows)}, {words}"
+        for words, rows in of_rows.items()
+    )
     done = len(summary["results"])
     return f"{done} of {done + len(summary['missing'])} runs are done. Missing: {runs}."
 

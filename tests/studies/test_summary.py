@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,15 @@ import numpy as np
 import pytest
 
 from stgraph.metrics.answers import wilson
+from stgraph.studies.collected import collected, kept
 from stgraph.studies.measuring import pack
 from stgraph.studies.pages import page
-from stgraph.studies.reproduced import kept, reproduction
 from stgraph.studies.statistics import mcnemar, paired
 from stgraph.studies.summary import lines
 from stgraph.studies.table import markdown
 
 CLIPS = 200
+FOLDERS = {"reproduction": "tables", "experiments": "experiments"}
 LABELS = list(range(CLIPS))
 
 
@@ -127,6 +127,10 @@ def test_the_table_says_what_is_known(summary: dict[str, Any]) -> None:
     text = markdown(summary)
     assert text.startswith("# A made | study (partial)\n\nWhat it is about.\n\n**Partial**: 8 of 9")
     assert "Missing: C, seed 2." in text
+    more = {**summary, "missing": [["A", 1], ["A", 2], ["B", 2], ["C", 1], ["C", 2]]}
+    assert "Missing: A, C, seeds 1, 2; B, seed 2." in markdown(more)
+    more["missing"] = [[row, seed] for row in "ABC" for seed in (1, 2)]
+    assert "Missing: seeds 1, 2 of every row." in markdown(more)
     head, _, *rows = [line for line in text.splitlines() if line.startswith("|")]
     assert head.startswith(
         "| row | paper | top1, % | seeds | clips | to A | p | IoU with objects |"
@@ -182,13 +186,13 @@ def test_the_page_has_all_of_it_and_fetches_nothing(summary: dict[str, Any]) -> 
     assert "partial" not in page(complete).html().lower()
 
 
-def test_the_page_of_reproductions_is_made_of_files_alone(
+def test_a_page_of_what_was_collected_is_made_of_files_alone(
     summary: dict[str, Any], tmp_path: Path
 ) -> None:
-    assert "No study has been collected yet." in reproduction(tmp_path)
+    assert collected(tmp_path, "# A head\n") == "# A head\n\nNo study has been collected yet.\n"
     (tmp_path / "made.json").write_bytes(kept(summary))
-    text = reproduction(tmp_path)
-    assert text.startswith("# Reproduction\n")
+    text = collected(tmp_path, "# A head\n")
+    assert text.startswith("# A head\n\n## A made")
     assert markdown(json.loads(kept(summary)), level=2) in text
     assert "\n## A made | study (partial)\n" in text
 
@@ -197,16 +201,19 @@ def test_words_of_any_language_can_be_read_in_the_file() -> None:
     assert "Größe" in kept({"title": "Größe"}).decode()
 
 
-def test_the_documentations_page_says_what_the_files_do(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["reproduction", "experiments"])
+def test_a_page_of_the_documentation_says_what_the_files_do(
+    name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import importlib
 
     root = request.config.rootpath
     monkeypatch.syspath_prepend(root / "benchmarks")
     pages: Any = importlib.import_module("pages")
-    written: Callable[[], str] = pages.reproduced
-    assert (root / "docs" / "reproduction.md").read_text("utf-8") == written()
+    text = (root / "docs" / f"{name}.md").read_text("utf-8")
+    assert text == pages.of_studies(name)
+    files = (root / "benchmarks" / "results" / FOLDERS[name]).glob("*.json")
+    assert text.count("\n## ") == len(list(files)) > 0
 
 
 def test_regions_are_compared_over_seeds_alone(summary: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The page of what the papers' tables came to, from the files of studies."""
+"""Pages of what studies came to, from the files that they were collected in."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ from stgraph.reading import read_json
 from stgraph.studies.plan import LARGEST
 from stgraph.studies.table import markdown
 
-__all__ = ["kept", "reproduction"]
+__all__ = ["collected", "kept"]
 
-_HEAD = """# Reproduction
-
-Made by `python benchmarks/pages.py` from `benchmarks/results/tables/`, where
-`stgraph study FILE --collect benchmarks/results/tables` puts what a study has reached, partial or
-whole; a test holds it to them. [Studies](studies.md) tells how they are made.
-"""
 _NONE = "No study has been collected yet.\n"
 
 
-def reproduction(folder: str | Path) -> str:
-    """Return the page, as Markdown, of all files of a folder in the order of their names.
+def collected(folder: str | Path, head: str) -> str:
+    """Return a page, as Markdown: a head, and all files of a folder in the order of their names.
+
+    Args:
+        folder: where ``stgraph study --collect`` has put them.
+        head: what stands above.
 
     Raises:
         InputError: when one of them is no file of a study.
@@ -31,7 +29,7 @@ def reproduction(folder: str | Path) -> str:
         markdown(read_json(path, "what a study has reached", most=LARGEST), level=2)
         for path in sorted(Path(folder).glob("*.json"))
     ]
-    return "\n".join([_HEAD, *(tables or [_NONE])])
+    return "\n".join([head, *(tables or [_NONE])])
 
 
 def kept(summary: dict[str, Any]) -> bytes:
