@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import pytest
 import torch
@@ -8,6 +9,8 @@ from torch import nn
 
 from stgraph import recipes
 from stgraph.classifiers import VideoClassifier
+from stgraph.export import Deployable, clip_program, step_program
+from stgraph.training.scaling import signed
 
 Made = tuple[VideoClassifier, tuple[int, int, int, int]]
 MODELS: dict[str, Callable[[], Made]] = {
@@ -32,16 +35,43 @@ MODELS: dict[str, Callable[[], Made]] = {
 }
 
 
+Program = Callable[..., Deployable]
+
+
+def made(name: str) -> Made:
+    torch.manual_seed(0)
+    model, size = MODELS[name]()
+    for parameter in model.parameters():
+        if parameter.dim() == 1 and not parameter.any():
+            nn.init.normal_(parameter, std=0.3)
+    return model.eval(), size
+
+
 @pytest.fixture
 def model_of() -> Callable[[str], Made]:
     """A model by name, whose residuals do something, and the size of its clips."""
+    return made
 
-    def make(name: str) -> Made:
-        torch.manual_seed(0)
-        model, size = MODELS[name]()
-        for parameter in model.parameters():
-            if parameter.dim() == 1 and not parameter.any():
-                nn.init.normal_(parameter, std=0.3)
-        return model.eval(), size
+
+@pytest.fixture(scope="session")
+def clip_of() -> Program:
+    """The program of a model by name, of 8-bit clips; made once, so nobody may change its model."""
+
+    @lru_cache(2)
+    def make(name: str) -> Deployable:
+        model, size = made(name)
+        return clip_program(model, size, signed)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def step_of() -> Program:
+    """The program of a model's step by name, of a number of frames; made once, too."""
+
+    @lru_cache(2)
+    def make(name: str, frames: int = 1) -> Deployable:
+        model, (_, *size) = made(name)
+        return step_program(model, (frames, *size), signed)
 
     return make

@@ -16,7 +16,6 @@ from stgraph.export import (
     clip_program,
     difference,
     reopened,
-    step_program,
     write_onnx,
     write_program,
 )
@@ -54,38 +53,39 @@ def alone(path: Path, inputs: list[torch.Tensor], folder: Path) -> tuple[list[to
     return [made] if isinstance(made, torch.Tensor) else list(made), done.stdout
 
 
-def test_a_file_runs_without_this_library(model_of, tmp_path):
-    model, size = model_of("dyreg_small")
-    made = clip_program(model, size, signed)
+def test_a_file_runs_without_this_library(clip_of, tmp_path):
+    made = clip_of("dyreg_small")
     write_program(tmp_path / "model.pt2", made, {"classes": ["a", "b"]})
     video = made.video(4, seed=3)
     (logits,), said = alone(tmp_path / "model.pt2", [video], tmp_path)
     with torch.no_grad():
-        torch.testing.assert_close(logits, model(signed(video)).logits, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(logits, made.model(signed(video)).logits, rtol=1e-4, atol=1e-5)
     assert said.strip() == "['a', 'b']"
 
 
 @pytest.mark.slow
-def test_a_file_of_a_step_runs_without_this_library(model_of, tmp_path):
-    model, (_, *size) = model_of("motion_small")
-    made = step_program(model, (1, *size), signed)
+def test_a_file_of_a_step_runs_without_this_library(step_of, tmp_path):
+    made = step_of("motion_small")
     write_program(tmp_path / "step.pt2", made, {"classes": []})
     outputs, _ = alone(tmp_path / "step.pt2", [made.video(2), *made.start(2)], tmp_path)
     with torch.no_grad():
-        expected = model(signed(made.video(2)))
+        expected = made.model(signed(made.video(2)))
     torch.testing.assert_close(outputs[0], expected.logits, rtol=1e-4, atol=1e-5)
     assert difference(reopened(tmp_path / "step.pt2", "pt2"), made) < 1e-5
 
 
-def test_a_file_says_what_it_takes(model_of, tmp_path):
-    model, (_, *size) = model_of("dyreg_small")
-    made = step_program(model, (1, *size), signed)
+def test_a_file_says_what_it_takes(step_of, tmp_path):
+    made = step_of("dyreg_small")
     write_program(tmp_path / "step.pt2", made, {"streaming": True})
     words = {ABOUT: ""}
     torch.export.load(tmp_path / "step.pt2", extra_files=words)
     about = json.loads(words[ABOUT])
     assert about["streaming"] is True
-    assert about["inputs"][0] == {"name": "video", "type": "uint8", "shape": ["clips", 1, *size]}
+    assert about["inputs"][0] == {
+        "name": "video",
+        "type": "uint8",
+        "shape": ["clips", 1, 1, 64, 64],
+    }
     assert about["outputs"] == ["logits", *(f"next_{n}" for n in range(len(about["inputs"]) - 1))]
 
 
@@ -119,11 +119,10 @@ onnx_names = [
 
 @pytest.mark.filterwarnings("ignore")  # of the converter
 @pytest.mark.parametrize("name", onnx_names)
-def test_onnx_equals_the_model(model_of, tmp_path, monkeypatch, name):
+def test_onnx_equals_the_model(clip_of, tmp_path, monkeypatch, name):
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
-    model, size = model_of(name)
-    made = clip_program(model, size, signed)
+    made = clip_of(name)
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     for logger, level in zip(loggers, (logging.DEBUG, logging.ERROR, logging.NOTSET), strict=True):
         monkeypatch.setattr(logger, "level", level)
@@ -151,11 +150,10 @@ def test_onnx_equals_the_model(model_of, tmp_path, monkeypatch, name):
         ),
     ],
 )
-def test_onnx_of_a_step_equals_the_stream(model_of, tmp_path, name):
+def test_onnx_of_a_step_equals_the_stream(step_of, tmp_path, name):
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
-    model, (_, *size) = model_of(name)
-    made = step_program(model, (1, *size), signed)
+    made = step_of(name)
     write_onnx(tmp_path / "step.onnx", made, {})
     assert difference(reopened(tmp_path / "step.onnx", "onnx"), made, calls=4) < 1e-4
 

@@ -32,18 +32,19 @@ slow = (pytest.mark.slow, pytest.mark.long)
 
 
 @pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=slow) for name in LONG)])
-def test_the_program_of_a_model_equals_it(model_of, name):
-    model, size = model_of(name)
-    made = clip_program(model, size, signed)
+def test_the_program_of_a_model_equals_it(model_of, clip_of, name):
+    made = clip_of(name)
     run = made.program.module()
     video = made.video(5)
     # Nobody has trained the weights, and logits may be large.
     scale = max(1.0, float(run(video).detach().abs().max()))
     assert difference(lambda video: (run(video),), made) < 1e-5 * scale
     with torch.no_grad():
-        torch.testing.assert_close(run(video), model(signed(video)).logits, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            run(video), made.model(signed(video)).logits, rtol=1e-4, atol=1e-5
+        )
     assert made.inputs == ("video",)
-    assert made.shapes == (("clips", *size),)
+    assert made.shapes == (("clips", *model_of(name)[1]),)
 
 
 @pytest.mark.parametrize(
@@ -54,16 +55,15 @@ def test_the_program_of_a_model_equals_it(model_of, name):
         *(pytest.param(n, marks=slow) for n in ("rstg", *LONG[:5]) if n != "motion_small"),
     ],
 )
-def test_the_program_of_a_step_equals_the_stream(model_of, name):
+def test_the_program_of_a_step_equals_the_stream(step_of, name):
     """Zeros are the state before the first frame, whatever a model starts from."""
-    model, (_, *size) = model_of(name)
-    made = step_program(model, (1, *size), signed)
+    made = step_of(name)
     run, state, expected = made.program.module(), made.start(3), None
     for number in range(4):
         video = made.video(3, seed=number)
         logits, *state = run(video, *state)
         with torch.no_grad():
-            answer = model(signed(video), expected)
+            answer = made.model(signed(video), expected)
         expected = answer.state
         torch.testing.assert_close(logits, answer.logits, rtol=1e-4, atol=1e-5)
     assert len(made.outputs) == len(made.inputs) == 1 + len(state)
@@ -76,16 +76,15 @@ def test_the_program_of_a_step_equals_the_stream(model_of, name):
         assert name in {"motion_small", "small_video"}
 
 
-def test_a_step_may_be_of_several_frames(model_of):
-    model, (_, *size) = model_of("dyreg_small")
-    made = step_program(model, (2, *size), signed)
+def test_a_step_may_be_of_several_frames(step_of):
+    made = step_of("dyreg_small", 2)
     assert difference(made.program.module(), made) < 1e-5
 
 
-def test_a_stream_is_compared_beyond_its_first_frame(model_of):
+def test_a_stream_is_compared_beyond_its_first_frame(model_of, step_of):
     """In as many calls as are asked for, where a program without a state has one."""
     model, (_, *size) = model_of("dyreg_small")
-    made, seen = step_program(model, (1, *size), signed), []
+    made, seen = step_of("dyreg_small"), []
     run = made.program.module()
 
     def forgetful(video: Tensor, *state: Tensor) -> Any:
