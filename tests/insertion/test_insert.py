@@ -508,6 +508,20 @@ def test_what_a_block_may_not_do(cnn):
         insert(cnn, {}, input_size=(3, 16, 16))(torch.randn(0, 3, 3, 16, 16))
 
 
+@pytest.mark.parametrize("way", ["split", "mixed"])
+def test_maps_whose_first_size_is_not_that_of_the_images_are_no_place(way):
+    class Windows(nn.Module):
+        def forward(self, x):
+            if way == "split":  # four windows of an image
+                return x.unfold(2, 4, 4).unfold(3, 4, 4).flatten(2, 3).movedim(2, 1).flatten(0, 1)
+            return x.mean(0, keepdim=True)
+
+    cnn = nn.Sequential(nn.Conv2d(3, 4, 1), Windows(), nn.Flatten(), nn.LazyLinear(5))
+    cnn(torch.rand(2, 3, 8, 8))
+    with pytest.raises(InputError, match=r"1: expected a map \[F, C, H, W\], got"):
+        insert(cnn, {"1": graph_block}, input_size=(3, 8, 8))
+
+
 def test_a_place_that_several_patterns_name_has_one_block(cnn):
     net = insert(cnn, {("stages.*", "stages.1", "stages.0.*"): graph_block}, input_size=(3, 16, 16))
     assert sorted(net.places) == ["stages.0", "stages.0.0", "stages.0.1", "stages.1"]

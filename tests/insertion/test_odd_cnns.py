@@ -172,6 +172,28 @@ def test_methods_that_a_cnn_keeps_are_those_of_the_same_objects():
     assert cnn.counter.calls == 2  # one counter, for both
 
 
+@pytest.mark.parametrize("register", ["register_forward_hook", "register_forward_pre_hook"])
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_hooks_write_on_the_cnn_is_written(register, whole):
+    """Methods of the CNN, or parts of them, at a part of it where no block stands."""
+
+    class Noting(CNN):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen = []
+            getattr(self.shared, register)(self.note if whole else partial(self.note, more=1))
+
+        def note(self, *_, more=0):
+            self.seen = [*self.seen, more]
+
+    cnn = Noting()
+    net = insert(cnn, PLACES, input_size=(3, 16, 16))
+    for calls in (1, 2):
+        cnn.seen = cnn.seen[: 3 * (calls - 1)]
+        net(torch.randn(VIDEO))
+        assert cnn.seen == [0 if whole else 1] * 3 * calls
+
+
 def test_parts_in_lists_and_bound_forwards_are_followed():
     net = awake(insert(CNN().eval(), PLACES, input_size=(3, 16, 16)).eval())
     listed = Listed(reach=1).eval()

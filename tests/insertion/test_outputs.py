@@ -148,6 +148,23 @@ def test_what_a_cnn_returns_keeps_its_type(kind):
         assert out.name == "a"
 
 
+@pytest.mark.parametrize("kind", [kind for kind in OUTPUTS if kind not in ("largest", "proxy")])
+def test_what_a_cnn_keeps_of_its_answer_stays_as_it_was(kind):
+    kept = []
+
+    class Keeps(CNN):
+        def forward(self, image):
+            kept.append(super().forward(image))
+            return kept[-1]
+
+    net = insert(Keeps(kind), {"stem": Identity()}, input_size=(3, 8, 8))
+    kept.clear()  # of the run that found the sizes
+    out = net(torch.rand(B, T, 3, 8, 8)).output
+    (mine,) = kept
+    assert all(len(each) == B * T for each in flat(mine))
+    assert all(each.shape[:2] == (B, T) for each in flat(out))
+
+
 def test_what_has_no_entry_for_each_frame_stays_as_it_is():
     class WithAnchors(CNN):
         def forward(self, image):
