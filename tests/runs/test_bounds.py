@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
+from jsonargparse import get_loader
 
 from stgraph.cli import main
+from stgraph.runs.configuration import bounded_yaml
 from stgraph.training import model_of_run
 
 Config = Callable[..., str]
@@ -248,3 +251,14 @@ def test_showing_what_is_no_checkpoint(
         assert refused("show", "--ckpt", ckpt, "--config", config, "--out", "page.html")
         assert f"{ckpt}" in capsys.readouterr().err or ckpt == "other.ckpt"
     assert not Path("page.html").exists()
+
+
+@pytest.mark.parametrize("text", ["a: 1", "{"])
+def test_the_parser_loads_as_before_after_a_command(text: str) -> None:
+    """After one that ends in an error, too."""
+    before = get_loader("yaml")
+    with suppress(RuntimeError), bounded_yaml():
+        assert get_loader("yaml") is not before
+        if text == "{":
+            raise RuntimeError("in the middle")
+    assert get_loader("yaml") is before

@@ -98,6 +98,15 @@ def test_a_lock_is_gone_afterwards_and_so_is_an_empty_folder(tmp_path: Path) -> 
     assert [file.name for file in (tmp_path / "b").iterdir()] == ["kept"]
 
 
+def test_a_lock_that_a_crash_left_is_written_anew(tmp_path: Path) -> None:
+    """All of it, though what stood there was longer."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/.lock").write_text(json.dumps({"pid": 1, "host": "h" * 500, "since": "then"}))
+    with locked(tmp_path / "a"):
+        assert json.loads((tmp_path / "a/.lock").read_text())["pid"] == os.getpid()
+    assert not (tmp_path / "a/.lock").exists()
+
+
 def test_who_holds_a_lock_is_told(tmp_path: Path) -> None:
     with locked(tmp_path / "a"):
         told = rf"run: .*a, which process {os.getpid()} on {socket.gethostname()} trains since"

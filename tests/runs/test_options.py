@@ -258,3 +258,12 @@ def test_what_lightning_finds_in_the_middle_is_told_in_a_line(
         raise ValueError("of a part")  # with its traceback
     with pytest.raises(InputError, match="of a part"), options_of_lightning():
         raise ValueError("of a part")
+
+
+@pytest.mark.parametrize("only_its_own", [False, True])
+def test_a_package_that_is_missing_is_no_wrong_option(only_its_own: bool) -> None:
+    with (
+        pytest.raises(ModuleNotFoundError, match="no such logger"),
+        options_of_lightning(only_its_own),
+    ):
+        raise ModuleNotFoundError("no such logger", name="loggers")

@@ -9,9 +9,11 @@ from typing import BinaryIO
 
 import pytest
 import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch import Trainer
 
 from stgraph.cli import main
-from stgraph.training.saving import WholeCheckpoints
+from stgraph.training.saving import WholeCheckpoints, save_whole
 
 Config = Callable[..., str]
 
@@ -55,3 +57,15 @@ def test_a_ruin_is_no_best(config: Config, caplog: pytest.LogCaptureFixture) -> 
     assert main(["fit", "--config", path, "--ckpt_path", "last"]) == 0
     assert "the next validation's is the best so far: ckpt_path: expected" in caplog.text
     assert torch.load(best, weights_only=True)["epoch"] == 1
+
+
+def test_who_was_told_how_to_write_checkpoints_writes_them_so() -> None:
+    class Mine(TorchCheckpointIO):
+        """Somebody's own, of the trainer's."""
+
+    mine, usual = Mine(), Trainer(accelerator="cpu", logger=False)
+    told = Trainer(accelerator="cpu", logger=False, plugins=[mine])
+    for trainer in (told, usual):
+        save_whole(trainer)
+    assert told.strategy.checkpoint_io is mine
+    assert type(usual.strategy.checkpoint_io) is WholeCheckpoints

@@ -72,6 +72,29 @@ def test_only_what_the_auxiliary_sees_learns(
     assert any(name.startswith("auxiliary.head") for name in moved)
 
 
+@pytest.mark.parametrize(
+    ("clip", "how", "expected"),
+    [("0.5", "null", (0.5, "norm")), ("0.25", "value", (0.25, "value")), ("null", "null", None)],
+)
+def test_gradients_are_clipped_as_those_of_the_run(
+    clip: str, how: str, expected: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = [f"--trainer.gradient_clip_val={clip}", f"--trainer.gradient_clip_algorithm={how}"]
+    built, seen = command("--trainer.max_steps=0", *options), []
+    plugin = built.trainer.precision_plugin
+    whole = plugin.clip_gradients
+
+    def clipped(optimizer: Any, most: float, kind: Any) -> None:
+        seen.append((most, kind.value))
+        whole(optimizer, most, kind)
+
+    monkeypatch.setattr(plugin, "clip_gradients", clipped)
+    built.trainer.callbacks.insert(0, ShowFirst(clips(16), batch_size=8))
+    built.trainer.fit(built.model, built.datamodule)
+    assert seen == ([] if expected is None else [expected] * 2)
+
+
 def test_the_seed_says_in_which_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
