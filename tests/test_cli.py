@@ -13,7 +13,7 @@ import pytest
 import stgraph
 from stgraph.applications import demo, demo_video, export, extract, predict, show, study
 from stgraph.applications import inspect as applications_inspect
-from stgraph.cli import COMMANDS, gathered, main
+from stgraph.cli import COMMANDS, _apart, gathered, main
 from stgraph.commands import demo as commands_demo
 from stgraph.commands import demo_video as commands_demo_video
 from stgraph.commands import export as commands_export
@@ -122,6 +122,13 @@ def test_words_that_a_shell_writes_out_are_one_option() -> None:
     assert gathered(words) == ["--ckpt", "x", '--video=["a.mp4", "-", "b.mp4"]', "--out=y"]
     assert gathered(["--video=a.mp4", "--ckpt", "x"]) == ["--video=a.mp4", "--ckpt", "x"]
     assert gathered(["--video", "--help"]) == ["--help"]
+
+
+def test_options_of_a_run_may_stand_anywhere_among_those_of_a_command() -> None:
+    words = "--ckpt a --data.root b --out c --trainer=d --model.x+=e f --split g -1 --datasets h"
+    mine, of_run = _apart(words.split())
+    assert mine == ["--ckpt", "a", "--out", "c", "--split", "g", "-1", "--datasets", "h"]
+    assert of_run == ["--data.root", "b", "--trainer=d", "--model.x+=e", "f"]
 
 
 def test_the_help_of_answers_to_videos(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -126,8 +127,10 @@ def test_onnx_equals_the_model(clip_of, tmp_path, monkeypatch, name):
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     for logger, level in zip(loggers, (logging.DEBUG, logging.ERROR, logging.NOTSET), strict=True):
         monkeypatch.setattr(logger, "level", level)
+    filters = list(warnings.filters)
     write_onnx(tmp_path / "model.onnx", made, {"classes": ["a"]})
-    levels = [logger.level for logger in loggers]  # quiet only meanwhile
+    assert warnings.filters == filters  # quiet only meanwhile
+    levels = [logger.level for logger in loggers]
     assert levels == [logging.DEBUG, logging.ERROR, logging.NOTSET]
     assert difference(reopened(tmp_path / "model.onnx", "onnx"), made) < 1e-4
     session = runtime.InferenceSession(str(tmp_path / "model.onnx"))

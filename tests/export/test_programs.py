@@ -155,6 +155,8 @@ def test_what_cannot_be_a_program_is_told():
         with pytest.raises(InputError, match="model: expected one in evaluation mode"):
             make(model, (1, 1, 64, 64))
     model.eval()
+    with pytest.raises(InputError, match="clips: expected a whole number of at least 2"):
+        clip_program(model, (2, 1, 64, 64), clips=1)
     with pytest.raises(InputError, match=r"size: expected \(T, c, H, W\)"):
         clip_program(model, (2, 64, 64))
     with pytest.raises(InputError, match=r"x: expected \[F, 1, H, W\]"):  # of the model itself

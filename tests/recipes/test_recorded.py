@@ -8,8 +8,9 @@ import torch
 
 from stgraph import backbones, recipes
 from stgraph.backbones import c2d_resnet50, resnet50
+from stgraph.edges import FullEdges, GridEdges
 from stgraph.nodes import GridNodes, grid_anchors
-from stgraph.recipes.recorded import Recipe, Unwritten, recipe
+from stgraph.recipes.recorded import Part, Recipe, Unwritten, recipe
 
 
 def test_all_arguments_are_noted_as_plain_values():
@@ -70,3 +71,15 @@ def test_every_recipe_notes_what_it_was_called_with():
     for name in recipes.__all__:
         assert hasattr(getattr(recipes, name), "__wrapped__"), name
     assert recipes.mean_lstm.__wrapped__ is backbones.mean_lstm
+
+
+def test_a_part_of_ones_own_is_not_taken_for_the_librarys():
+    """Though it is made of one, and has its options."""
+
+    class Mine(GridEdges):
+        pass
+
+    for edges, noted in [(GridEdges((2, 1)), Part), (FullEdges(), Part), (Mine((2, 1)), Unwritten)]:
+        model = recipes.rstg_sync_mnist(channels=4, scales=(2, 1), edges=edges)
+        assert type(model.recipe.arguments["edges"]) is noted
+    assert model.recipe.arguments["edges"].what.endswith("Mine")

@@ -248,3 +248,13 @@ def test_a_mean_of_regions_is_over_the_seeds_that_have_one() -> None:
     (line,) = lines({"rows": [row], "results": results, "seeds": [0, 1, 2], "reference": None})
     assert line.object_mean("iou") == pytest.approx((0.2 + 0.3) / 2)
     assert line.object_mean("common") is None
+
+
+def test_names_with_a_bar_leave_the_columns_as_they_are(summary: dict[str, Any]) -> None:
+    renamed = json.loads(json.dumps(summary).replace('"A"', '"A|1"'))
+    plain, other = (
+        [line for line in markdown(one).splitlines() if line.startswith("|")]
+        for one in (summary, renamed)
+    )
+    assert [line.count("|") for line in plain] == [line.count("|") for line in other]
+    assert any(line.startswith("| A·1 |") for line in other)
