@@ -118,3 +118,14 @@ def test_the_command_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_no_help_is_answered_where_none_is_asked_for() -> None:
     assert part_help("fit", ["--config", DEMO, "--run", "a.help"]) is None
+
+
+def test_a_package_that_a_module_lacks_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "parts_that_lack.py").write_text("import nowhere_to_be_found\n\nNet = None\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises((InputError, ModuleNotFoundError), match="nowhere_to_be_found"):
+        part_help("fit", ["--model.model.help", "parts_that_lack.Net"])
+    with pytest.raises(InputError, match="parts_that_are_not"):
+        part_help("fit", ["--model.model.help", "parts_that_are_not.Net"])

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
@@ -38,7 +39,8 @@ def test_a_run_that_diverged_has_a_result_too(tmp_path: Path) -> None:
     assert kept["curve"] == [{"clips": 5.0, "top1": 0.25}]
 
 
-def test_a_point_of_the_curve_has_the_loss_since_the_last_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("again", [False, True])
+def test_a_point_of_the_curve_has_the_loss_since_the_last_one(tmp_path: Path, again: bool) -> None:
     curve = Curve(tmp_path / "progress")
     trainer: Any = SimpleNamespace(
         world_size=1,
@@ -50,6 +52,9 @@ def test_a_point_of_the_curve_has_the_loss_since_the_last_one(tmp_path: Path) ->
     )
     for losses in ([(1.0, 2), (4.0, 1)], [(8.0, 3)]):
         for loss, clips in losses:
+            if again:  # a run that is resumed in between
+                curve, before = Curve(tmp_path / "progress"), curve
+                curve.load_state_dict(json.loads(json.dumps(before.state_dict())))
             trainer.callback_metrics = {"train/loss": torch.tensor(loss)}
             batch = {"label": torch.zeros(clips)}
             curve.on_train_batch_end(trainer, None, None, batch, 0)  # type: ignore[arg-type]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import re
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from stgraph.studies.measuring import pack
 from stgraph.studies.pages import page
 from stgraph.studies.statistics import mcnemar, paired
 from stgraph.studies.summary import lines
-from stgraph.studies.table import markdown
+from stgraph.studies.table import markdown, probability
 
 CLIPS = 200
 FOLDERS = {"reproduction": "tables", "experiments": "experiments"}
@@ -258,3 +260,18 @@ def test_names_with_a_bar_leave_the_columns_as_they_are(summary: dict[str, Any])
     )
     assert [line.count("|") for line in plain] == [line.count("|") for line in other]
     assert any(line.startswith("| A·1 |") for line in other)
+
+
+def test_the_page_has_each_p_in_its_column(summary: dict[str, Any]) -> None:
+    table = page(summary).html().partition("Against A")[2].partition("</table>")[0]
+    cells = {}
+    for row in re.findall("<tr>(.*?)</tr>", table, re.DOTALL):
+        name, *rest = (unescape(one) for one in re.findall("<t[hd][^>]*>(.*?)</t[hd]>", row))
+        cells[name] = rest
+    assert cells["row"][2:4] == ["p, seeds", "p, Holm"]
+    for line in lines(summary):
+        if line.against is not None:
+            told = [probability(line.against.p), probability(line.adjusted)]
+            assert cells[line.name][2:4] == told
+    # Of two comparisons the smaller p counts double.
+    assert len({tuple(row[2:4]) for name, row in cells.items() if name != "row"}) == 2
