@@ -15,22 +15,28 @@ from stgraph.studies import collected
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, PAGE = ROOT / "benchmarks/results", ROOT / "docs/performance.md"
 COLLECTED = {
-    "reproduction": """# Reproduction
+    "reproduction": (
+        RESULTS / "tables",
+        """# Reproduction
 
 Made by `python benchmarks/pages.py` from `benchmarks/results/tables/`, where
 `stgraph study FILE --collect benchmarks/results/tables` puts what a study has reached, partial or
 whole; a test holds it to them. [Studies](studies.md) tells how they are made, and
 [Experiments](experiments.md) has what was tried to find out what learns.
 """,
-    "experiments": """# Experiments
+    ),
+    "experiments": (
+        RESULTS / "experiments",
+        """# Experiments
 
 Made by `python benchmarks/pages.py` from `benchmarks/results/experiments/`, where
 `stgraph study FILE --collect benchmarks/results/experiments` puts what a study of
 `configs/experiments` has reached, partial or whole; a test holds it to them.
 [Learning](learning.md#what-experiments-say) says what follows from them.
 """,
+    ),
 }
-"""Heads of the pages of studies."""
+"""Pages of studies: where their files lie, and their heads."""
 
 GROWTH = {
     "nodes": "A space layer of 64 channels, forward and backward",
@@ -90,7 +96,7 @@ def place(name: str) -> Path:
 
 def of_studies(name: str) -> str:
     """A page of studies: the papers' tables, or the experiments."""
-    return collected(RESULTS / ("tables" if name == "reproduction" else name), COLLECTED[name])
+    return collected(*COLLECTED[name])
 
 
 def origin(facts: dict[str, Any]) -> list[str]:

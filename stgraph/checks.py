@@ -115,6 +115,17 @@ def shape(name: str, tensor: Tensor, *pattern: str | int) -> tuple[int, ...]:
 def filled_shape(name: str, tensor: Tensor, *pattern: str | int) -> tuple[int, ...]:
     """Check the shape of a tensor as :func:`shape` does, and that no size is 0.
 
+    Args:
+        name: how the argument is called where it was passed.
+        tensor: the tensor.
+        pattern: as of :func:`shape`.
+
+    Returns:
+        All sizes, in order.
+
+    Raises:
+        InputError: when the rank or a size differs, a size is 0, or ``tensor`` is none.
+
     Examples:
         >>> import torch
         >>> filled_shape("video", torch.zeros(0, 5), "B T")

@@ -187,7 +187,7 @@ def _with_attention(seen: _Seen, wanted: Wanted) -> tuple[Batch, list[str]]:
     if wish != "none" and edges is not None and seen.net is not None:
         weights = attention(seen.net, graph)
     chosen = _chosen(weights, wish)
-    if not chosen:
+    if not chosen and (before is None or before.dim() == 2):
         return graph, columns
     assert edges is not None
     assert seen.net is not None

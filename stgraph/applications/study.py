@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from stgraph.checks import choice, integer
 from stgraph.studies.checking import all_runs
-from stgraph.studies.collected import kept
+from stgraph.studies.collecting import kept
 from stgraph.studies.file import Study, read_study
 from stgraph.studies.pace import Pace
 from stgraph.studies.pages import page

@@ -8,7 +8,7 @@ It is not imported with the library: it needs Lightning, of the extra ``train``.
 """
 
 from stgraph.studies.checking import all_runs
-from stgraph.studies.collected import collected
+from stgraph.studies.collecting import collected
 from stgraph.studies.file import HeldOut, Row, Study, read_study
 from stgraph.studies.merging import changed
 from stgraph.studies.pages import page

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from stgraph.studies.file import ANSWERS
@@ -133,20 +133,24 @@ def _told(result: Mapping[str, Any], name: str) -> str:
 
 
 def _missing(summary: Mapping[str, Any]) -> str:
-    seeds: dict[str, list[int]] = {}
+    lacking: dict[str, list[int]] = {row["name"]: [] for row in summary["rows"]}
     for row, seed in summary["missing"]:
-        seeds.setdefault(row, []).append(seed)
-    of_rows: dict[str, list[str]] = {}  # of the same seeds
-    for row, lacking in seeds.items():
-        words = f"seed{'s' if len(lacking) > 1 else ''} {', '.join(map(str, lacking))}"
-        of_rows.setdefault(words, []).append(row)
-    every = len(summary["rows"])
-    runs = "; ".join(
-        f"{words} of every row" if 1 < len(rows) == every else f"{', '.join(rows)}, {words}"
-        for words, rows in of_rows.items()
-    )
+        lacking[row].append(seed)
+    common = set.intersection(*map(set, lacking.values())) if len(lacking) > 1 else set()
+    of_seeds: dict[tuple[int, ...], list[str]] = {}
+    for name, seeds in lacking.items():
+        if rest := tuple(sorted(set(seeds) - common)):
+            of_seeds.setdefault(rest, []).append(f"“{name}”")
+    told = [f"{_seeds(common)} of every row"] if common else []
+    told += [f"{_seeds(seeds)} of {', '.join(names)}" for seeds, names in of_seeds.items()]
+    runs = "; ".join(told)
     done = len(summary["results"])
     return f"{done} of {done + len(summary['missing'])} runs are done. Missing: {runs}."
+
+
+def _seeds(seeds: Iterable[int]) -> str:
+    numbers = sorted(seeds)
+    return f"seed{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 def _table(summary: Mapping[str, Any], found: Sequence[Line]) -> str:

@@ -378,19 +378,22 @@ def test_each_view_has_graphs(tmp_path: Path) -> None:
     assert "`view_id`" in (tmp_path / "clips/README.md").read_text()
 
 
+@pytest.mark.parametrize(("wish", "more"), [(None, 1), ("none", 0)])
 @pytest.mark.parametrize(("sizes", "columns"), [((), 1), ((3,), 3), ((2, 2), 4)])
 def test_fields_of_edges_that_no_frame_has_keep_their_columns(
-    sizes: tuple[int, ...], columns: int, tmp_path: Path
+    sizes: tuple[int, ...], columns: int, wish: str | None, more: int, tmp_path: Path
 ) -> None:
     class Lonely(EdgeBuilder):
         def edges(self, graph: Batch) -> tuple[Tensor, Tensor]:
             return torch.zeros(2, 0, dtype=torch.int64), graph.x.new_zeros(0, *sizes)
 
     module = ClassificationModule(dyreg_small(nodes=GridNodes(32, (2,), edges=Lonely())))
-    extract(module, data(), tmp_path / "graphs")
+    extract(module, data(), tmp_path / "graphs", wanted=Wanted(attention=wish))
     graph = InMemoryGraphs(tmp_path / "graphs")[0]
     assert graph.num_edges == 0
-    assert graph.edge_attr.shape == (0, columns + 1)  # and the attention of the last round
+    assert graph.edge_attr.shape == (0, columns + more)  # the attention of the last round is one
+    facts = json.loads((tmp_path / "graphs" / "datasheet.json").read_text())
+    assert len(facts["edge_attr"]) == columns + more
 
 
 def test_a_slip_does_not_hold_a_folder_up(module: ClassificationModule, tmp_path: Path) -> None:

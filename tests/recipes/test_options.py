@@ -1,4 +1,4 @@
-"""No option of a recipe or a CNN is accepted and ignored: another value makes another model."""
+"""Every option of a recipe or a CNN reaches a module: another value makes another model."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def test_a_study_is_done_once_in_shares_and_the_same_again(
     path = study(title="Two widths")
     assert main(["study", path, "--share", "2/2", "--threads", "1"]) == 0
     assert "Two widths (partial)" in Path("runs/small/table.md").read_text()
-    assert "Missing: Narrow, seed 3." in Path("runs/small/table.md").read_text()
+    assert "Missing: seed 3 of “Narrow”." in Path("runs/small/table.md").read_text()
     assert [read_result(run) is not None for run in runs_of(path)] == [False, True]
     done = runs_of(path)[1].own / "result.json"
     before = done.stat().st_mtime_ns

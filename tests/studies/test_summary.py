@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from stgraph.metrics.answers import wilson
-from stgraph.studies.collected import collected, kept
+from stgraph.studies.collecting import collected, kept
 from stgraph.studies.measuring import pack
 from stgraph.studies.pages import page
 from stgraph.studies.statistics import mcnemar, paired
@@ -21,7 +21,6 @@ from stgraph.studies.summary import lines
 from stgraph.studies.table import markdown, probability
 
 CLIPS = 200
-FOLDERS = {"reproduction": "tables", "experiments": "experiments"}
 LABELS = list(range(CLIPS))
 
 
@@ -128,11 +127,13 @@ def test_how_p_was_found_is_told_where_there_is_one(summary: dict[str, Any]) -> 
 def test_the_table_says_what_is_known(summary: dict[str, Any]) -> None:
     text = markdown(summary)
     assert text.startswith("# A made | study (partial)\n\nWhat it is about.\n\n**Partial**: 8 of 9")
-    assert "Missing: C, seed 2." in text
-    more = {**summary, "missing": [["A", 1], ["A", 2], ["B", 2], ["C", 1], ["C", 2]]}
-    assert "Missing: A, C, seeds 1, 2; B, seed 2." in markdown(more)
-    more["missing"] = [[row, seed] for row in "ABC" for seed in (1, 2)]
+    assert "Missing: seed 2 of “C”." in text
+    more = {**summary, "missing": [["A", 1], ["A", 2], ["B", 2], ["C", 2], ["C", 1]]}
+    assert "Missing: seed 2 of every row; seed 1 of “A”, “C”." in markdown(more)
+    more["missing"] = [[row, seed] for seed in (2, 1) for row in "ABC"]
     assert "Missing: seeds 1, 2 of every row." in markdown(more)
+    alone = {**summary, "rows": summary["rows"][:1], "missing": [["A", 2]], "results": []}
+    assert "Missing: seed 2 of “A”." in markdown(alone)
     head, _, *rows = [line for line in text.splitlines() if line.startswith("|")]
     assert head.startswith(
         "| row | paper | top1, % | seeds | clips | to A | p | IoU with objects |"
@@ -196,6 +197,10 @@ def test_a_page_of_what_was_collected_is_made_of_files_alone(
     text = collected(tmp_path, "# A head\n")
     assert text.startswith("# A head\n\n## A made")
     assert markdown(json.loads(kept(summary)), level=2) in text
+    for other in ("{}", "[]", "3"):
+        (tmp_path / "other.json").write_text(other)
+        with pytest.raises(InputError, match=r"other\.json: expected what a study has reached"):
+            collected(tmp_path, "# A head\n")
     assert "\n## A made | study (partial)\n" in text
 
 
@@ -214,8 +219,9 @@ def test_a_page_of_the_documentation_says_what_the_files_do(
     pages: Any = importlib.import_module("pages")
     text = (root / "docs" / f"{name}.md").read_text("utf-8")
     assert text == pages.of_studies(name)
-    files = (root / "benchmarks" / "results" / FOLDERS[name]).glob("*.json")
-    assert text.count("\n## ") == len(list(files)) > 0
+    folder, head = pages.COLLECTED[name]
+    assert text.startswith(head)
+    assert text.count("\n## ") == len(list(folder.glob("*.json"))) > 0
 
 
 def test_regions_are_compared_over_seeds_alone(summary: dict[str, Any]) -> None:
