@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stgraph.checks import InputError
 from stgraph.metrics.answers import wilson
 from stgraph.studies.collecting import collected, kept
 from stgraph.studies.measuring import pack
