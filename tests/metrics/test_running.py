@@ -105,6 +105,15 @@ def test_nothing_to_measure_is_nothing_logged() -> None:
     assert found["objects"]["frames"]["without_boxes"] == 24
 
 
+@pytest.mark.parametrize("place", [None, "late"])
+def test_what_may_be_logged_is_announced_by_its_name(place: str | None) -> None:
+    """So that a schedule or a checkpoint can wait for it."""
+    metric = fed(Objects(place=place), batch())
+    numbers = {name for name, value in metric.compute().items() if isinstance(value, float)}
+    assert numbers
+    assert numbers <= set(metric.names)
+
+
 def test_a_place_of_several() -> None:
     clips = batch()
     here = fed(Objects(place="late"), clips).compute()

@@ -34,3 +34,11 @@ def test_a_memory_is_filled_with_all_of_a_file(size: int) -> None:
         fill(io.BytesIO(content + b"x"), memory)
     with pytest.raises(ValueError, match=f"ends after {size} of {size + 1} bytes"):
         fill(io.BytesIO(content), memoryview(bytearray(size + 1)))
+
+
+def test_a_link_to_a_file_is_the_file(tmp_path: Path) -> None:
+    """As caches of hubs have them."""
+    (tmp_path / "file").write_bytes(b"content")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    (tmp_path / "again").symlink_to("link")
+    assert digest(tmp_path / "again") == digest(tmp_path / "link") == digest(tmp_path / "file")

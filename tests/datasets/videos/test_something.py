@@ -63,6 +63,11 @@ def test_version_2_numbers_them_by_its_file(second: Path) -> None:
     found = {entry.name: (entry.path.name, entry.label) for entry in data.entries}
     # one that is not there keeps its place, for the policy to deal with
     assert found == {"78687": ("78687.webm", 1), "42326": ("42326", 2), "5": ("5.webm", 0)}
+    numbers = json.loads((second / "labels.json").read_text())
+    (second / "labels.json").write_text(json.dumps(dict(reversed(numbers.items()))))
+    again = SomethingSomething(second / "videos", second / "labels.json", second / "train.json")
+    assert again.label_names == LABELS  # by their numbers, whatever stands first
+    assert again.entries == data.entries
 
 
 @pytest.mark.parametrize("version", ["first", "second"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import copy
 import pickle
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -296,6 +297,24 @@ def test_a_file_is_read_without_running_it(small, tmp_path):
     assert torch.equal(logits(model), logits(model_from_official(small()).model))
     torch.save(checkpoint, path, _use_new_zipfile_serialization=False)  # as before PyTorch 1.6
     assert load_official(model, str(path)) == report
+
+
+@pytest.mark.parametrize("module", [b"numpy.core", b"numpy._core"])
+def test_a_checkpoint_may_hold_a_number_of_numpy_and_a_counter(small, tmp_path, module):
+    """As published ones do, of NumPy 1 and 2: the best accuracy, and the epochs of a schedule."""
+    weights = {name: value.float() for name, value in small().items()}
+    best = {"best_prec1": np.float64(0.5), "milestones": Counter([3, 5])}
+    torch.save({"state_dict": weights, **best}, tmp_path / "whole.pth.tar")
+    content = pickle.dumps(np.float64(0.5), 2)
+    assert b"numpy._core" in content or b"numpy.core" in content
+    path = tmp_path / "model.pth.tar"
+    mine = b"numpy._core" if b"numpy._core" in content else b"numpy.core"
+    torch.save({"state_dict": weights, **best}, path, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes().replace(mine + b".multiarray", module + b".multiarray"))
+    model, report = model_from_official(path)
+    expected = model_from_official(weights).model.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
+    assert report.skipped == ()
 
 
 class Trap:

@@ -346,6 +346,14 @@ def test_boxes_in_a_column(tmp_path):
     assert of(ColumnBoxes(slots=2), boxes=alone, frames=[0])["box"].tolist() == [[BALL, HAND]]
 
 
+def test_boxes_in_a_column_are_those_of_the_video_of_a_clip():
+    """Which several clips may be of, each with a name of its own."""
+    boxes = ColumnBoxes(slots=2)
+    for name in ("7@0-1", "7@1-2"):
+        clip = Entry(Path("7.webm"), name=name, video="7", columns={"boxes": COLUMN})
+        check(boxes(clip, torch.arange(3), (8, 16), WHOLE))
+
+
 @pytest.mark.parametrize("kind", ["something-else", "coco", "mot", "column"])
 def test_every_format_looks_at_what_is_in_view_and_at_what_nobody_annotated(kind, files, tmp_path):
     """Half of the hand is in view; nobody looked at frame 9, nor, in MOT, at another video."""
