@@ -100,6 +100,17 @@ def test_a_clip_without_frames_stays_finite():
     torch.testing.assert_close(out[:1, :2], alone)
 
 
+def test_frames_that_do_not_exist_may_hold_anything():
+    """Those in the middle and in front too: what is there sees what is there alone."""
+    net, x = block().eval(), maps(2, 4, 6, 4, 4)
+    mask = torch.tensor([[False, True, False, True], [True, True, True, False]])
+    x[~mask] = torch.nan
+    out = net(x, frame_mask=mask).features
+    for clip in range(2):
+        there = mask[clip]
+        torch.testing.assert_close(out[clip, there], net(x[clip, there][None]).features[0])
+
+
 def test_gradients_are_right():
     net = block(2).eval()
     x = maps(1, 2, 2, 2, 2).requires_grad_()

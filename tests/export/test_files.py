@@ -127,6 +127,7 @@ def test_onnx_equals_the_model(clip_of, tmp_path, monkeypatch, name):
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     for logger, level in zip(loggers, (logging.DEBUG, logging.ERROR, logging.NOTSET), strict=True):
         monkeypatch.setattr(logger, "level", level)
+    warnings.filterwarnings("default", message="of the caller")
     filters = list(warnings.filters)
     write_onnx(tmp_path / "model.onnx", made, {"classes": ["a"]})
     assert warnings.filters == filters  # quiet only meanwhile

@@ -123,9 +123,13 @@ def test_no_help_is_answered_where_none_is_asked_for() -> None:
 def test_a_package_that_a_module_lacks_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "parts_that_lack.py").write_text("import nowhere_to_be_found\n\nNet = None\n")
+    text = "import nowhere_to_be_found\n\nNet = None\n"
+    (tmp_path / "parts_that_lack.py").write_text(text)
+    (tmp_path / "inner_parts").mkdir()
+    (tmp_path / "inner_parts" / "that_lack.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises((InputError, ModuleNotFoundError), match="nowhere_to_be_found"):
-        part_help("fit", ["--model.model.help", "parts_that_lack.Net"])
+    for name in ("parts_that_lack.Net", "inner_parts.that_lack.Net"):
+        with pytest.raises((InputError, ModuleNotFoundError), match="nowhere_to_be_found"):
+            part_help("fit", ["--model.model.help", name])
     with pytest.raises(InputError, match="parts_that_are_not"):
         part_help("fit", ["--model.model.help", "parts_that_are_not.Net"])
