@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from stgraph.applications.readme import _table
 from stgraph.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,3 +41,9 @@ def test_a_plain_classifier_reaches_the_models_own_readout(
     assert isinstance(reached, float)
     assert own > 0.25  # the model has learnt something: 9 % of the labels are guessed
     assert reached >= own
+
+
+def test_a_bar_in_a_name_is_no_column() -> None:
+    table = _table(["clip", "why"], [["a|b", "no | film"], ["c", "d"]])
+    assert table[2] == r"| a\|b | no \| film |"
+    assert [line.replace(r"\|", "").count("|") for line in table] == [3] * 4

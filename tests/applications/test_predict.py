@@ -158,6 +158,21 @@ def test_options_of_a_prediction_reach_the_model(run_of, video_file, tmp_path, c
     assert last["probability"] == pytest.approx(whole[-1]["probability"], abs=2e-6)
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_a_bad_video_among_steps_says_why(kind, run_of, video_file, tmp_path) -> None:
+    (tmp_path / "bad.mp4").write_bytes(b"bad")
+    video_file(tmp_path / "good.mp4", frames=5)
+    out = tmp_path / f"steps.{kind}"
+    words = [str(tmp_path / name) for name in ("bad.mp4", "good.mp4")]
+    options = ["--steps=true", "--rate=0", f"--out={out}", "--device=cpu"]
+    assert main(["predict", "--video", *words, "--ckpt", str(run_of()), *options]) == 1
+    text = out.read_text()
+    rows = lines(text) if kind == "jsonl" else list(csv.DictReader(text.splitlines()))
+    assert "bad.mp4" in rows[0]["error"]
+    assert [int(row["frames"]) for row in rows[1:]] == [1, 2, 3, 4, 5]
+    assert not any(row.get("error") for row in rows[1:])
+
+
 def test_a_camera_is_answered_line_by_line(run_of, capsys) -> None:
     options = ["--ckpt", str(run_of()), "--device=cpu"]
     camera = "camera:lavfi:testsrc=size=64x48:rate=10:duration=2,realtime"

@@ -46,6 +46,13 @@ def test_the_final_accuracy_is_the_last_measured_and_not_the_best():
     assert RunCurve("falls", [1, 2, 3], [1, 2, 3], [1, 1, 1], [0.9, 0.5, nan]).final == 0.5
 
 
+def test_a_test_counts_before_all_validations():
+    """Also one in which nothing is right."""
+    for accuracy in (0.0, 0.7):
+        run = RunCurve("tested", [1, 2], [1, 2], [1, 1], [0.4, 0.5], accuracy, 100)
+        assert run.final == accuracy
+
+
 def test_run_without_a_measurement_has_no_accuracy():
     blank = RunCurve("blank", [], [], [], [])
     assert math.isnan(blank.final)

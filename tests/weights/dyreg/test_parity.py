@@ -13,7 +13,7 @@ import pytest
 import torch
 from plain_dyreg import PLAIN, doubles, forward, graph_forward, relative
 
-from stgraph import recipes
+from stgraph import GraphBlock, recipes
 from stgraph.backbones import TemporalShift
 from stgraph.checks import InputError
 from stgraph.layers import MeanGather
@@ -25,6 +25,7 @@ from stgraph.weights import (
     model_from_official,
     save_pretrained,
 )
+from stgraph.weights.dyreg.recognise import note_recipe
 
 STRUCTURES = {
     "as released": {},
@@ -458,6 +459,20 @@ def test_the_recipe_of_the_same_model_is_recognised(released, model_weights, sma
         model_from_official(model_weights({}, **kinds), shift=TemporalShift(fold=4)),
     )
     assert not any(hasattr(other.model, "recipe") for other in others)
+
+
+def test_graphs_that_start_in_several_ways_stay_where_they_are():
+    """At the centre and on a grid, as no recipe has them."""
+    model = recipes.dyreg_tsm_resnet50(3, ("layer2.2.conv2", "layer3.4.conv2"), frame_size=160)
+    blocks = [block for block in model.net.graph_blocks.values() if isinstance(block, GraphBlock)]
+    first, second = (block.net.nodes.anchor for block in blocks)
+    second.copy_(grid_anchors(9))
+    before = first.clone()
+    del model.recipe
+    note_recipe(model.eval())
+    assert torch.equal(first, before)
+    assert torch.equal(second, grid_anchors(9))
+    assert not hasattr(model, "recipe")
 
 
 @pytest.mark.parametrize(("channels", "width", "size"), [(8, 8, 14), (12, 8, 7)])

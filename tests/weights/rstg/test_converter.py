@@ -39,6 +39,8 @@ def test_types_are_kept(weights):
     single = {name: value.float() for name, value in weights.items()}
     assert outcome(single).dtype == torch.float32
     assert outcome(weights).dtype == torch.float64
+    unused = single | {"learning_rate": torch.ones(3).double()}  # which no part has a use for
+    assert outcome(unused).dtype == torch.float32
 
 
 def test_what_a_checkpoint_has_besides(weights):
