@@ -71,7 +71,7 @@ def test_rows_of_the_small_table_see_the_same_clips() -> None:
         told["trainer"] = {k: v for k, v in told["trainer"].items() if k != "callbacks"}
         if run.seed == 0:
             seen.append(told)
-    assert len(seen) == 8
+    assert len(seen) == 10
     assert all(told == seen[0] for told in seen)
     assert seen[0]["data"]["train"]["init_args"]["step"] == 3
     assert seen[0]["data"]["train"]["init_args"]["canvas"] == 48
