@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -236,6 +237,20 @@ def test_the_module_is_the_command(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "stgraph", "--version"]
     run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert run.stdout == f"stgraph {stgraph.__version__}\n"
+
+
+def test_parts_of_a_user_are_found_in_the_folder_where_the_command_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the installed command is started: that folder is not on the path yet."""
+    text = "from torch import nn\n\nclass Wide(nn.Module):\n    def __init__(self, by: int): ..."
+    (tmp_path / "lies_in_this_folder.py").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    elsewhere = [folder for folder in sys.path if folder not in ("", str(tmp_path))]
+    monkeypatch.setattr(sys, "path", elsewhere)
+    with suppress(SystemExit):
+        main(["fit", "--model.model.help", "lies_in_this_folder.Wide"])
+    assert "--model.model.by" in capsys.readouterr().out
 
 
 def test_a_package_for_pictures_that_is_absent_is_told_in_a_line(

@@ -283,6 +283,34 @@ def test_an_extractor_that_knows_nothing_of_masks_gets_them_for_free(causal, tol
         extractor(features, together, MASK)
 
 
+class Sometimes(NodeExtractor):
+    """An extractor that says which nodes are absent where some are, and nothing elsewhere."""
+
+    def regions(self, features, state=None):
+        b, t, _, h, w = features.shape
+        present = features.mean((2, 3, 4))[..., None] > features.new_tensor([-9.0, 0.0])
+        box = features.new_tensor([0, 0, 1, 1]).expand(b, t, 2, 4)
+        mask = None if present.all() else present
+        return Regions(features.new_ones(b, t, 2, h, w), box, mask), None
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
+def test_clips_of_which_some_have_all_nodes(order):
+    features = random(3, 5, 4, 6, 7).abs()[list(order)]
+    features[order.index(0), 1] *= -1  # where the second node is away
+    graph, _ = Sometimes(4, FullEdges())(spoilt(features), frame_mask=MASK)
+    lengths = MASK.sum(1).tolist()
+    away = 1 if lengths[order.index(0)] > 1 else 0
+    assert graph.num_nodes == 2 * sum(lengths) - away
+    assert graph.x.isfinite().all()
+    present = to_dense(torch.ones(graph.num_nodes), graph).bool()
+    for clip, length in enumerate(lengths):
+        expected = torch.ones(length, 2, dtype=torch.bool)
+        if clip == order.index(0):
+            expected[1:2, 1] = False
+        assert torch.equal(present[clip, :length], expected)
+
+
 def test_boxes_of_frames_that_do_not_exist_may_be_anything():
     boxes = torch.tensor([0.2, 0.3, 0.6, 0.9], dtype=torch.float64).expand(3, 5, 2, 4)
     extractor = BoxNodes(4, edges=NearestEdges(1)).double()

@@ -25,7 +25,7 @@ class Listed(CNN):
         self.secret = lambda: stages  # a way on which no call can follow
         self.reach = reach
         forward = type(self.stages[1]).forward
-        self.stages[1].forward = MethodType(lambda stage, x: forward(stage, x), self.stages[1])
+        self.stages[1].forward = MethodType(lambda stage, x: 2 * forward(stage, x), self.stages[1])
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.shared(self.stem(x)) + self.offset
@@ -198,8 +198,17 @@ def test_what_hooks_write_on_the_cnn_is_written(register, whole):
         assert cnn.seen == ["begins", *[0 if whole else 1] * 3] * calls
 
 
+class Doubled(nn.Sequential):
+    """What the bound forward of :class:`Listed` does, written as a class."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
 def test_parts_in_lists_and_bound_forwards_are_followed():
-    net = awake(insert(CNN().eval(), PLACES, input_size=(3, 16, 16)).eval())
+    cnn = CNN().eval()
+    cnn.stages[1].__class__ = Doubled
+    net = awake(insert(cnn, PLACES, input_size=(3, 16, 16)).eval())
     listed = Listed(reach=1).eval()
     listed.load_state_dict(remove(net).state_dict())
     other = insert(listed, PLACES, input_size=(3, 16, 16)).eval()

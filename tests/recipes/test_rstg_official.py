@@ -196,6 +196,7 @@ def test_the_parts_of_c2d_and_i3d_are_arguments():
     assert len(blocks) == 5
     assert all(isinstance(block.norm, FixedStatsBatchNorm3d) for block in blocks)
     assert not any(block.pool.ceil_mode for block in blocks)
+    assert {tuple(block.pool.kernel_size) for block in blocks} == {(1, 2, 2)}  # space, not time
 
 
 def test_any_function_may_make_the_update():

@@ -58,6 +58,14 @@ def test_a_fit_learns_and_leaves_its_folder(config: Config) -> None:
     assert {file.name for file in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
 
 
+@pytest.mark.parametrize("asked", [None, True])
+def test_a_logger_that_is_not_named_is_ours(config: Config, asked: bool | None) -> None:
+    path = config({"trainer.logger": asked, "data.val": None, "trainer.max_epochs": 1})
+    assert main(["fit", "--config", path]) == 0
+    left = {file.name for file in Path("runs/small").iterdir()}
+    assert left == {"checkpoints", "config.yaml", "csv", "tensorboard"}
+
+
 def test_the_saved_configuration_is_resolved_and_repeats_the_run(config: Config) -> None:
     assert main(["fit", "--config", config(), "--model.model.width", "5"]) == 0
     saved = yaml.safe_load(Path("runs/small/config.yaml").read_text())
@@ -186,7 +194,9 @@ def test_without_validation_clips_none_are_validated(
 def test_a_validation_prints_top_1(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "--config", config()]) == 0
     capsys.readouterr()
+    kept = {file: file.read_bytes() for file in Path("runs/small/checkpoints").iterdir()}
     assert main(["validate", "--config", config(), "--ckpt_path", "best"]) == 0
+    assert {file: file.read_bytes() for file in Path("runs/small/checkpoints").iterdir()} == kept
     line = capsys.readouterr().out.splitlines()[-1]
     best = max(float(row["val/top1"]) for row in metrics("small") if row["val/top1"])
     assert line.startswith(f"val: top-1 {100 * best:.2f} %")

@@ -50,6 +50,13 @@ def test_arguments_may_stand_on_both_levels() -> None:
     assert model == {**MODEL, "init_args": {**MODEL["init_args"], "width": 4, "depth": 2}}
 
 
+def test_dotted_names_may_begin_within_a_part() -> None:
+    dotted = {"model": {"model": {"init_args.nodes.count": 4, "init_args.width": 4}}}
+    assert changed(BASE, dotted) == changed(
+        BASE, {"model.model": {"nodes": {"count": 4}, "width": 4}}
+    )
+
+
 def test_null_and_lists_replace() -> None:
     made = changed({"a": {"b": [1, 2], "c": {"d": 1}}}, {"a.b": [3], "a.c": None, "e.f": 1})
     assert made == {"a": {"b": [3], "c": None}, "e": {"f": 1}}

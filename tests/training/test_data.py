@@ -60,6 +60,25 @@ class Data(LightningDataModule):
 
     def predict_dataloader(self):
         return DataLoader(Plain(labelled=False), batch_size=self.batch)
+
+
+class Staged(LightningDataModule):
+    CLIPS = {"fit": 40, "test": 24, "predict": 16}
+
+    def setup(self, stage):
+        self.staged = {stage: DataLoader(Plain(self.CLIPS[stage]), batch_size=8)}
+
+    def train_dataloader(self):
+        return self.staged["fit"]
+
+    def val_dataloader(self):
+        return self.staged["fit"]
+
+    def test_dataloader(self):
+        return self.staged["test"]
+
+    def predict_dataloader(self):
+        return self.staged["predict"]
 """
 
 
@@ -191,6 +210,9 @@ def test_the_datasets_of_any_data_module_are_found(
     with pytest.raises(InputError, match=r"data.test: expected a dataset"):
         dataset_of(data, "test")
     assert not validates(ClipData(train=Plain()))
+    staged = {"train": 40, "val": 40, "test": 24, "predict": 16}
+    for stage, clips in staged.items():
+        assert len(dataset_of(plain_parts.Staged(), stage)) == clips
 
 
 class Endless(IterableDataset):

@@ -13,8 +13,9 @@ def lines(axes, colour):
     return [line for line in axes.lines if line.get_color() == colour]
 
 
-def test_lines_are_the_centres_over_time(clip):
-    view = clip(height=16, width=32, absent=((1, 2),))
+@pytest.mark.parametrize("absent", [((1, 2),), ((3, 2),)], ids=["between", "at the end"])
+def test_lines_are_the_centres_over_time(clip, absent):
+    view = clip(height=16, width=32, absent=absent)
     frame, across, down = trajectories(view.video, view.graph).axes
     for node in range(3):
         colour = identity_hex(node)
@@ -26,6 +27,10 @@ def test_lines_are_the_centres_over_time(clip):
         drawn = torch.tensor([*zip(x.get_ydata(), y.get_ydata(), strict=True)]).float()
         torch.testing.assert_close(drawn[times], expected)
         assert drawn.isnan().any(1).sum() == (1 if node == 2 else 0)  # the line breaks
+        (dot,) = lines(frame, colour)[1:]
+        assert dot.get_marker() == "o"
+        last = expected[times.argmax()] * torch.tensor([32.0, 16.0])
+        torch.testing.assert_close(torch.tensor(dot.get_xydata()).float()[0], last)
         inside = torch.tensor(path.get_xydata()).float()[times]
         torch.testing.assert_close(inside, expected * torch.tensor([32.0, 16.0]))
 

@@ -215,6 +215,9 @@ def test_sync_mnists_model_in_other_sizes(plain, random_weights, assert_equal):
     w |= random_weights.linear("pred", 1, 1, 1, 4, 7)
     model, report = rstg_from_official(w, rounds=2, edges="full_noloops")
     assert set(report.used) == set(w)
+    usual = rstg_from_official(w, 2, "full_noloops", frame=64, forget_bias=1.0).model
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, usual.state_dict()[name]), name
     video = torch.rand(2, 3, 20, 24, 2).double() * 255
     options = plain.Graph(1 - torch.eye(14).double(), rounds=2)
     logits, _, _ = plain.sync_mnist(w, video, options)
@@ -269,6 +272,11 @@ def test_options_of_graphs_reach_the_graphs_of_a_model(model_weights, assert_equ
     moved = {name for name, value in biases[0].items() if not torch.equal(value, biases[1][name])}
     assert moved
     assert all("bias_ih" in name for name in moved)
+    usual, told = (
+        rstg_from_official(w, window=None, **options).model.state_dict()
+        for options in ({}, {"forget_bias": 1.0})
+    )
+    assert all(torch.equal(value, told[name]) for name, value in usual.items())
     for name in moved:
         off = (biases[0][name] - biases[1][name]).view(4, -1)  # i, f, g, o
         torch.testing.assert_close(
