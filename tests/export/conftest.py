@@ -7,13 +7,28 @@ import pytest
 import torch
 from torch import nn
 
-from stgraph import recipes
-from stgraph.classifiers import VideoClassifier
+from stgraph import SpaceTimeGraph, recipes
+from stgraph.backbones import ConvStack
+from stgraph.classifiers import GraphClassifier, VideoClassifier
+from stgraph.edges import FullEdges
 from stgraph.export import Deployable, clip_program, step_program
+from stgraph.layers import SpaceLayer, TimeLayer
+from stgraph.nodes import GridNodes
 from stgraph.training.scaling import signed
 
 Made = tuple[VideoClassifier, tuple[int, int, int, int]]
+
+
+def smallest() -> GraphClassifier:
+    """One layer in time and one in space: for tests of what does not depend on the model."""
+    layers = {"time": TimeLayer(nn.GRU(4, 4)), "space": SpaceLayer(4)}
+    nodes = GridNodes(4, scales=(1, 2), edges=FullEdges())
+    net = SpaceTimeGraph(nodes, layers, ("time", "space"))
+    return GraphClassifier(ConvStack(1, 4, depth=1), net, 5)
+
+
 MODELS: dict[str, Callable[[], Made]] = {
+    "smallest": lambda: (smallest(), (3, 1, 16, 16)),
     "dyreg_small": lambda: (recipes.dyreg_small(5), (3, 1, 64, 64)),
     "motion_small": lambda: (recipes.motion_small(5), (3, 1, 64, 64)),
     "motion_classes": lambda: (recipes.motion_classes(5, width=16), (3, 1, 64, 64)),

@@ -91,7 +91,7 @@ def test_a_file_says_what_it_takes(step_of, tmp_path):
 
 
 def test_another_model_is_found_to_differ(model_of, tmp_path):
-    model, size = model_of("dyreg_small")
+    model, size = model_of("smallest")
     made = clip_program(model, size, signed)
     write_program(tmp_path / "model.pt2", made, {})
     with torch.no_grad():

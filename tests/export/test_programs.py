@@ -77,14 +77,14 @@ def test_the_program_of_a_step_equals_the_stream(step_of, name):
 
 
 def test_a_step_may_be_of_several_frames(step_of):
-    made = step_of("dyreg_small", 2)
+    made = step_of("smallest", 2)
     assert difference(made.program.module(), made) < 1e-5
 
 
 def test_a_stream_is_compared_beyond_its_first_frame(model_of, step_of):
     """In as many calls as are asked for, where a program without a state has one."""
-    model, (_, *size) = model_of("dyreg_small")
-    made, seen = step_of("dyreg_small"), []
+    model, (_, *size) = model_of("smallest")
+    made, seen = step_of("smallest"), []
     run = made.program.module()
 
     def forgetful(video: Tensor, *state: Tensor) -> Any:
@@ -106,7 +106,7 @@ def test_a_stream_is_compared_beyond_its_first_frame(model_of, step_of):
 
 
 def test_a_program_without_scaling_takes_what_the_model_does(model_of):
-    model, size = model_of("dyreg_small")
+    model, size = model_of("smallest")
     made = clip_program(model, size)
     video = torch.randn(4, *size)
     with torch.no_grad():
@@ -118,7 +118,7 @@ def test_a_program_without_scaling_takes_what_the_model_does(model_of):
 
 @pytest.mark.parametrize("make", [clip_program, step_program])
 def test_there_is_a_largest_number_of_clips(model_of, make):
-    model, (_, *size) = model_of("dyreg_small")
+    model, (_, *size) = model_of("smallest")
     run = make(model, (1, *size), clips=3)
     module = run.program.module()
     assert module(run.video(3), *run.start(3)) is not None
@@ -128,7 +128,7 @@ def test_there_is_a_largest_number_of_clips(model_of, make):
 
 def test_answers_that_are_no_numbers_are_far_off(model_of):
     """One of them alone, too; and of several clips in the last one alone."""
-    model, size = model_of("dyreg_small")
+    model, size = model_of("smallest")
     made = clip_program(model, size)
     run = made.program.module()
     for spoilt in (torch.nan, torch.inf):
@@ -197,7 +197,7 @@ def test_states_are_tensors_in_an_order():
 
 def test_stand_ins_of_an_exporter_are_taken_for_what_they_stand_for(model_of, monkeypatch):
     """So a program sums messages up as the model does, and writes none of their norms down."""
-    model, size = model_of("dyreg_small")
+    model, size = model_of("smallest")
     summed = []
 
     def counting(*args: Any) -> Tensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from stgraph.checks import InputError
 from stgraph.studies.file import read_study
@@ -40,6 +41,17 @@ def test_the_base_lies_beside_the_file_wherever_one_is(
     read = read_study(path)
     assert read.base is not None
     assert read.base.is_file()
+
+
+def test_a_study_that_says_no_more_than_its_rows(study: Callable[..., str]) -> None:
+    path = Path(study())
+    content = yaml.safe_load(path.read_text("utf-8"))
+    path.write_text(yaml.safe_dump({"base": content["base"], "rows": [ROW]}), encoding="utf-8")
+    read = read_study(path)
+    assert read.seeds == (0,)
+    assert (read.title, read.metric, read.weights) == ("small", "top1", "best")
+    assert read.reference is None
+    assert read.rows[0].changes == {}
 
 
 def test_limits_are_within(study: Callable[..., str]) -> None:
