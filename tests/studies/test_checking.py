@@ -20,6 +20,24 @@ def runs_of(path: str, build: bool = True) -> list[Run]:
     return all_runs(read_study(path), "runs", build)
 
 
+DAMAGED = """
+from parts_of_a_user import Noise
+from stgraph.checks import InputError
+
+
+class Damaged(Noise):
+    def __init__(self, first: int = 0):
+        super().__init__()
+        self.label[:] = 6
+        self.first = first
+
+    def batch(self, indices, device=None):
+        if min(indices) < self.first:
+            raise InputError("clip", "one that can be read", "bytes")
+        return super().batch(indices, device)
+"""
+
+
 def test_runs_are_rows_by_seeds_and_nothing_is_left_behind(study: Study) -> None:
     before = set(Path.cwd().iterdir())
     found = runs_of(path := study(seeds=[5, 1], seeded=["data.seed"]))
@@ -150,3 +168,13 @@ def test_where_runs_are_to_lie_is_looked_at_before_the_first(study: Study) -> No
     Path("runs", "small").write_text("")
     with pytest.raises(InputError, match=r"run: .* the name of a folder, got .*, which is a file"):
         runs_of(path, build=False)
+
+
+def test_clips_that_cannot_be_read_are_left_to_the_run(study: Study, tmp_path: Path) -> None:
+    """The first two are all that is looked at; a run leaves out what it cannot read."""
+    (tmp_path / "damaged_clips.py").write_text(DAMAGED, encoding="utf-8")
+    damaged = {"class_path": "damaged_clips.Damaged"}
+    assert len(runs_of(study(set={"data.train": {**damaged, "init_args": {"first": 2}}}))) == 2
+    few = {"data.train": {**damaged, "init_args": {"first": 1}}, "model.model.classes": 3}
+    with pytest.raises(InputError, match=r"label: expected 0 to 2"):  # of the second clip
+        runs_of(study(set=few))

@@ -282,3 +282,19 @@ def test_the_page_has_each_p_in_its_column(summary: dict[str, Any]) -> None:
             assert cells[line.name][2:4] == told
     # Of two comparisons the smaller p counts double.
     assert len({tuple(row[2:4]) for name, row in cells.items() if name != "row"}) == 2
+
+
+def test_the_page_has_the_regions_of_the_rows_that_have_any(summary: dict[str, Any]) -> None:
+    for one in summary["results"]:
+        if one["row"] == "B":
+            one["objects"] = {"l2_r": 0.125}
+    table = page(summary).html().partition(">Regions<")[2].partition("</table>")[0]
+    rows = [
+        [unescape(one) for one in re.findall("<t[hd][^>]*>(.*?)</t[hd]>", row)]
+        for row in re.findall("<tr>(.*?)</tr>", table, re.DOTALL)
+    ]
+    mean = lines(summary)[0].object_mean("iou")
+    assert len(rows) == 3  # the heads, and rows A and B
+    assert rows[0][0] == "row"
+    assert ["A", f"{mean:.3f}", "–"] in rows
+    assert ["B", "–", "0.125"] in rows
