@@ -103,7 +103,8 @@ class Warmup(LightningModule):
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
         """Return the auxiliary loss of a clip batch."""
-        loss: Tensor = self.module.auxiliary(self.module.answer(batch), batch)  # type: ignore[misc]
+        asked = self.module.asked(batch)
+        loss: Tensor = self.module.auxiliary(asked.answer, asked.seen)  # type: ignore[misc]
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["label"]))
         return loss
 

@@ -22,7 +22,7 @@ from stgraph.runs.command import Command
 from stgraph.studies.file import ANSWERS, Row, Study
 from stgraph.studies.merging import value_at
 from stgraph.studies.plan import Run, configuration, digest, trains
-from stgraph.training.batches import check_labels, mean_of_views, one_view_each
+from stgraph.training.batches import check_labels
 from stgraph.training.data import clips_of_stage, validates
 from stgraph.training.module import ClassificationModule
 
@@ -125,24 +125,22 @@ def _check_stage(
     batch = next(iter(Pieces(clips, [(0, range(min(2, len(clips))))], skip=True))).batch
     if batch is None:  # none of them can be read, which the run itself may leave out
         return
-    answer = module.answer(batch)
-    classes = answer.logits.size(1)
+    answer, flat, seen, logits = module.asked(batch)
+    classes = logits.size(1)
     if metric == "top5" and classes <= 5:
         raise InputError("metric", "`top1`, with five classes or fewer", f"top5 of {classes}")
-    check_labels(batch["label"], answer.logits)
-    flat, views = one_view_each(batch)
+    check_labels(batch["label"], logits)
     if stage == "test":
         measured: dict[str, Any] = {}
         measures: Any = module.measures["test"]
         for measure in measures:
-            logits = mean_of_views(answer.logits, views)
             measure.update(logits, answer, {**flat, "label": batch["label"]})
             measured |= measure.compute()
         if metric not in (*ANSWERS, *measured):
             known = "`top1`, where the model has no regions or the clips no `box`"
             raise InputError("metric", known, metric)
     elif module.auxiliary is not None:
-        module.auxiliary(answer, {**flat, "video": module.scale(flat["video"])})
+        module.auxiliary(answer, seen)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import LightningModule
@@ -38,7 +38,7 @@ from stgraph.training.restoring import first_step
 from stgraph.training.scaling import signed
 from stgraph.training.schedules import Schedule, WarmupCosine
 
-__all__ = ["ClassificationModule", "adamw", "hits"]
+__all__ = ["Asked", "ClassificationModule", "adamw", "hits"]
 
 _STAGES = ("train", "val", "test")
 _REGIME, _UNSEEN = "stgraph_training", "stgraph_unseen"
@@ -51,6 +51,19 @@ def adamw(parameters: Iterable[nn.Parameter]) -> Optimizer:
     when a configuration names another class, and give SGD the weight decay of AdamW.
     """
     return torch.optim.AdamW(parameters, lr=1e-3)
+
+
+class Asked(NamedTuple):
+    """What a model was asked, and what it said."""
+
+    answer: Any
+    """Of the model, to each view of each clip."""
+    batch: dict[str, Any]
+    """The clip batch as it was loaded, B·V clips of one view each."""
+    seen: dict[str, Any]
+    """The same with ``video`` as the model saw it: scaled, float."""
+    logits: Tensor
+    """Means over the views of a clip ``[B, K]``."""
 
 
 def _measures(parts: Sequence[ClipMetric]) -> nn.ModuleList:
@@ -156,9 +169,15 @@ class ClassificationModule(LightningModule):
 
         Of a batch with several views, each view is answered as a clip of its own, B·V in all.
         """
+        return self.asked(batch).answer
+
+    def asked(self, batch: Mapping[str, Tensor]) -> Asked:
+        """Answer a clip batch as :meth:`answer` does, and say what the model saw of it."""
         check_batch(batch)
-        flat, _ = one_view_each(batch)
-        return self._ask(self.scale(flat["video"]), flat)
+        flat, views = one_view_each(batch)
+        seen = {**flat, "video": self.scale(flat["video"])}
+        answer = ask(self.model, seen["video"], flat, self.hints)
+        return Asked(answer, flat, seen, mean_of_views(answer.logits, views))
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of a clip batch; of one without clips it is zero."""
@@ -185,9 +204,7 @@ class ClassificationModule(LightningModule):
         """
         if not batch:
             return {}
-        logits = self.answer(batch).logits  # [B·V, K]
-        views = len(logits) // len(batch["video"])
-        probability, answer = mean_of_views(logits, views).softmax(-1).max(-1)
+        probability, answer = self.asked(batch).logits.softmax(-1).max(-1)
         known = {name: batch[name] for name in ("index", "label") if name in batch}
         return {**known, "answer": answer, "probability": probability}
 
@@ -196,16 +213,13 @@ class ClassificationModule(LightningModule):
             return self._step_without_clips(stage)
         check_batch(batch, "label")
         label = batch["label"].long()
-        flat, views = one_view_each(batch)
-        video = self.scale(flat["video"])
-        answer = self._ask(video, flat)
-        logits = mean_of_views(answer.logits, views)  # [B, K]
+        answer, flat, seen, logits = self.asked(batch)
         check_labels(label, logits)
         loss: Tensor = self.loss(logits, label)
         total, extra = loss, torch.zeros_like(loss)
         if stage == "train":
             if self.auxiliary is not None and self._within(self.auxiliary.share):
-                extra = self.auxiliary(answer, {**flat, "video": video})
+                extra = self.auxiliary(answer, seen)
                 total = loss + extra
             self._log(loss, extra, len(label), logits.shape[1])
         else:
@@ -318,10 +332,6 @@ class ClassificationModule(LightningModule):
         for name, value in self.measured.items():
             if isinstance(value, (int, float)):
                 self.log(f"{stage}/{name}", value, sync_dist=True)  # the same in all of them
-
-    def _ask(self, video: Tensor, batch: Mapping[str, Tensor]) -> Any:
-        """Return the model's answer to scaled frames."""
-        return ask(self.model, video, batch, self.hints)
 
     def _within(self, share: float) -> bool:
         """Tell whether the run is still within this share of its steps."""

@@ -78,7 +78,8 @@ class ShowFirst(Callback):
 
     def _loss(self, module: Any, batch: ClipBatch) -> Tensor:
         """What is learnt of a batch."""
-        loss: Tensor = module.auxiliary(module.answer(batch), batch)
+        asked = module.asked(batch)
+        loss: Tensor = module.auxiliary(asked.answer, asked.seen)
         return loss
 
     def _show(self, trainer: Trainer, module: Any) -> None:
@@ -123,9 +124,9 @@ class TeachFirst(ShowFirst):
 
     def _loss(self, module: Any, batch: ClipBatch) -> Tensor:
         """The loss of the labels, and that of the auxiliary if there is one."""
-        answer = module.answer(batch)
-        check_labels(batch["label"], answer.logits)
-        loss: Tensor = module.loss(answer.logits, batch["label"])
+        asked = module.asked(batch)
+        check_labels(batch["label"], asked.logits)
+        loss: Tensor = module.loss(asked.logits, batch["label"])
         if module.auxiliary is not None:
-            loss = loss + module.auxiliary(answer, batch)
+            loss = loss + module.auxiliary(asked.answer, asked.seen)
         return loss

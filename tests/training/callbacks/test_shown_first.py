@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from stgraph import recipes
+from stgraph.applications.demo import Warmup
 from stgraph.checks import InputError
 from stgraph.cli import main
 from stgraph.datasets import SyncMNIST, sklearn_digits
 from stgraph.runs.command import Command
-from stgraph.training import ChannelsLast, NodeClasses, ShowFirst, TeachFirst
+from stgraph.training import Auxiliary, ChannelsLast, NodeClasses, ShowFirst, TeachFirst
 from stgraph.training.callbacks import shown_first
 from stgraph.training.groups import build
 
@@ -166,6 +167,58 @@ def test_everything_learns_from_what_is_taught_first(
     parameters = {name for name, _ in built.model.named_parameters()}
     assert moved >= parameters
     assert any(name.startswith("auxiliary") for name in moved) == auxiliary
+
+
+class Looking(Auxiliary):
+    """Keeps what it is given of each batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[Any, dict[str, Any]]] = []
+
+    def forward(self, answer: Any, batch: Mapping[str, Any]) -> torch.Tensor:
+        self.seen.append((answer, dict(batch)))
+        return (0 * answer.logits).sum()
+
+
+class TwoViews:
+    """Clips of two views each, the second one turned over."""
+
+    def __init__(self, of: SyncMNIST) -> None:
+        self.of = of
+
+    def __len__(self) -> int:
+        return len(self.of)
+
+    def batch(self, indices: Any, device: Any = None) -> dict[str, torch.Tensor]:
+        batch = {name: self.of.batch(indices, device)[name] for name in ("video", "label", "index")}
+        return {**batch, "video": torch.stack((batch["video"], batch["video"].flip(-1)), 1)}
+
+
+@pytest.mark.parametrize("kind", [ShowFirst, TeachFirst, Warmup])
+@pytest.mark.parametrize("views", [1, 2])
+def test_the_auxiliary_sees_what_the_model_saw(
+    kind: Any, views: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scaled frames, and a clip for each view, as in the run itself."""
+    monkeypatch.chdir(tmp_path)
+    module: Any = command("--trainer.max_steps=0").model
+    module.auxiliary = looking = Looking()
+    shown = clips(8, frames=2) if views == 1 else TwoViews(clips(8, frames=2))
+    batch = shown.batch(range(8))
+    if kind is Warmup:
+        step = Warmup(module)
+        monkeypatch.setattr(step, "log", lambda *_, **__: None)
+        step.training_step(batch, 0)
+    else:
+        loss = kind(shown)._loss(module, batch)
+        own = module.loss(module.asked(batch).logits, batch["label"])
+        torch.testing.assert_close(loss, own if kind is TeachFirst else 0 * own)
+    ((answer, seen),) = looking.seen
+    frames = module.scale(batch["video"]).flatten(0, batch["video"].dim() - 5)
+    assert frames.is_floating_point()
+    assert torch.equal(seen["video"], frames)
+    assert len(answer.logits) == len(seen["label"]) == 8 * views
 
 
 def test_labels_that_are_not_the_models_are_not_taught(
