@@ -75,7 +75,7 @@ def test_a_run_becomes_a_file(
 def test_options_of_an_export_reach_the_model(
     run_of: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, out = run_of(), tmp_path / "model.pt2"
+    folder, out = run_of("frames_small", num_classes=5), tmp_path / "model.pt2"
     moved = tmp_path / "other.yaml"
     (folder / "config.yaml").rename(moved)
     words = ["--config", str(moved), "--frames", "5", "--size", "48"]
@@ -145,7 +145,7 @@ def test_a_file_that_differs_is_not_kept(
 ) -> None:
     monkeypatch.setattr(export, "difference", lambda *_: float("nan"))
     with pytest.raises(InputError, match=r"model: expected logits of the file within 0.001"):
-        export.run(str(run_of()), str(tmp_path / "model.pt2"))
+        export.run(str(run_of("frames_small", num_classes=5)), str(tmp_path / "model.pt2"))
     assert not (tmp_path / "model.pt2").exists()
 
 

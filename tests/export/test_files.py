@@ -55,7 +55,7 @@ def alone(path: Path, inputs: list[torch.Tensor], folder: Path) -> tuple[list[to
 
 
 def test_a_file_runs_without_this_library(clip_of, tmp_path):
-    made = clip_of("dyreg_small")
+    made = clip_of("smallest")
     write_program(tmp_path / "model.pt2", made, {"classes": ["a", "b"]})
     video = made.video(4, seed=3)
     (logits,), said = alone(tmp_path / "model.pt2", [video], tmp_path)
@@ -76,7 +76,7 @@ def test_a_file_of_a_step_runs_without_this_library(step_of, tmp_path):
 
 
 def test_a_file_says_what_it_takes(step_of, tmp_path):
-    made = step_of("dyreg_small")
+    made = step_of("smallest")
     write_program(tmp_path / "step.pt2", made, {"streaming": True})
     words = {ABOUT: ""}
     torch.export.load(tmp_path / "step.pt2", extra_files=words)
@@ -85,7 +85,7 @@ def test_a_file_says_what_it_takes(step_of, tmp_path):
     assert about["inputs"][0] == {
         "name": "video",
         "type": "uint8",
-        "shape": ["clips", 1, 1, 64, 64],
+        "shape": ["clips", 1, 1, 16, 16],
     }
     assert about["outputs"] == ["logits", *(f"next_{n}" for n in range(len(about["inputs"]) - 1))]
 

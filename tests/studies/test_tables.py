@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from operator import attrgetter
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import pytest
 
 from stgraph.studies.checking import all_runs
 from stgraph.studies.file import read_study
+from stgraph.studies.plan import Run
 
 TABLES = sorted((Path(__file__).parents[2] / "configs" / "tables").glob("*.yaml"))
 stem = attrgetter("stem")
@@ -46,10 +47,16 @@ def test_published_numbers_are_those_of_the_papers(path: Path) -> None:
     assert f"stgraph study configs/tables/{path.name}" in path.read_text("utf-8")
 
 
+@cache
+def runs_of(path: Path) -> list[Run]:
+    """The runs of a table, whose configurations take a while to read."""
+    return all_runs(read_study(path), "runs", build=False)
+
+
 @pytest.mark.parametrize("path", [MINI, *(slow(path) for path in TABLES if path != MINI)], ids=stem)
 def test_every_row_is_a_configuration(path: Path) -> None:
     study = read_study(path)
-    runs = all_runs(study, "runs", build=False)
+    runs = runs_of(path)
     assert len(runs) == len(study.rows) * len(study.seeds)
     assert len({run.digest for run in runs}) == len(runs)
 
@@ -66,7 +73,7 @@ def test_every_row_can_train(path: Path, request: pytest.FixtureRequest) -> None
 def test_rows_of_the_small_table_see_the_same_clips() -> None:
     """But for the model, and what only models with nodes take, rows are the same."""
     seen = []
-    for run in all_runs(read_study(MINI), "runs", build=False):
+    for run in runs_of(MINI):
         told = {name: run.configuration[name] for name in ("data", "trainer")}
         told["trainer"] = {k: v for k, v in told["trainer"].items() if k != "callbacks"}
         if run.seed == 0:
