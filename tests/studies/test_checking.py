@@ -16,8 +16,8 @@ from stgraph.studies.plan import Run, configuration
 Study = Callable[..., str]
 
 
-def runs_of(path: str, build: bool = True) -> list[Run]:
-    return all_runs(read_study(path), "runs", build)
+def runs_of(path: str, **options: bool) -> list[Run]:
+    return all_runs(read_study(path), "runs", **options)
 
 
 DAMAGED = """

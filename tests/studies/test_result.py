@@ -68,6 +68,7 @@ def test_a_point_of_the_curve_has_the_loss_since_the_last_one(tmp_path: Path, ag
 
 def test_seconds_of_earlier_sessions_count(tmp_path: Path) -> None:
     curve, again = Curve(tmp_path / "progress"), Curve(tmp_path / "progress")
+    assert curve.sessions == curve.clips == 0  # none has begun
     again.load_state_dict({**curve.state_dict(), "total": 100.0, "sessions": 2})
     trainer: Any = SimpleNamespace(world_size=1)
     again.on_fit_start(trainer, None)  # type: ignore[arg-type]
