@@ -286,6 +286,10 @@ def test_an_extractor_that_knows_nothing_of_masks_gets_them_for_free(causal, tol
 class Sometimes(NodeExtractor):
     """An extractor that says which nodes are absent where some are, and nothing elsewhere."""
 
+    def __init__(self, channels, edges, causal):
+        super().__init__(channels, edges)
+        self.causal = causal
+
     def regions(self, features, state=None):
         b, t, _, h, w = features.shape
         present = features.mean((2, 3, 4))[..., None] > features.new_tensor([-9.0, 0.0])
@@ -294,11 +298,12 @@ class Sometimes(NodeExtractor):
         return Regions(features.new_ones(b, t, 2, h, w), box, mask), None
 
 
+@pytest.mark.parametrize("causal", [True, False], ids=["at once", "one by one"])
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
-def test_clips_of_which_some_have_all_nodes(order):
+def test_clips_of_which_some_have_all_nodes(order, causal):
     features = random(3, 5, 4, 6, 7).abs()[list(order)]
     features[order.index(0), 1] *= -1  # where the second node is away
-    graph, _ = Sometimes(4, FullEdges())(spoilt(features), frame_mask=MASK)
+    graph, _ = Sometimes(4, FullEdges(), causal)(spoilt(features), frame_mask=MASK)
     lengths = MASK.sum(1).tolist()
     away = 1 if lengths[order.index(0)] > 1 else 0
     assert graph.num_nodes == 2 * sum(lengths) - away
