@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import inspect
+import io
 import re
 import resource
 import subprocess
@@ -272,6 +274,33 @@ def test_the_exit_status_says_whether_anything_was_bad(
 ) -> None:
     monkeypatch.setattr("stgraph.cli._find", lambda command, options: lambda options: bad)
     assert main(["inspect", "clips"]) == status
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left"), 2, "error: No space left"),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), 141, "nobody reads its output any more"),
+    ],
+    ids=["full", "left"],
+)
+def test_output_that_is_lost_at_the_very_end_is_told(
+    error: OSError,
+    status: int,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What was printed lies in a buffer, and whether it can be written shows when it is emptied."""
+
+    class Buffered(io.StringIO):
+        def flush(self) -> None:
+            raise error
+
+    monkeypatch.setattr("stgraph.cli._find", lambda command, options: lambda options: 0)
+    monkeypatch.setattr(sys, "stdout", Buffered())
+    assert main(["inspect", "clips"]) == status
+    assert capsys.readouterr().err == f"stgraph inspect: {told}\n"
 
 
 @pytest.mark.parametrize("name", ["stgraph", "stgraph.nowhere", None])
