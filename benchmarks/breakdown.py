@@ -139,8 +139,9 @@ def training_step(name: str, repeat: int, device: torch.device) -> dict[str, Any
     frames = module.scale(batch["video"]).flatten(0, 1)
 
     def loss() -> Tensor:
-        answer = module.answer(batch)
-        return module.loss(answer.logits, batch["label"].long()) + module.auxiliary(answer, batch)
+        asked = module.asked(batch)
+        loss = module.loss(asked.logits, batch["label"].long())
+        return loss + module.auxiliary(asked.answer, asked.seen)
 
     learned = tuple(module.parameters())
     step = trained(loss, learned)

@@ -133,7 +133,7 @@ def fit(
         for step in range(1, count + 1):
             batch, video, hints = shown(data, (step - 1) * size, size, boxes)
             out = model(video, **hints)
-            classes = auxiliary(out, batch)
+            classes = auxiliary(out, {**batch, "video": video})
             loss = nn.functional.cross_entropy(out.logits, batch["label"])
             optimizer.zero_grad()
             (classes if warm else loss + classes).backward()

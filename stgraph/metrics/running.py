@@ -56,7 +56,8 @@ class ClipMetric(Metric, ABC):
         Args:
             logits: of the clips ``[B, K]``; of several views, their average.
             answer: all that the model answered; of V views it has B·V clips.
-            batch: the clip batch.
+            batch: the clip batch; its fields are those of B·V clips, but ``label`` is ``[B]``, and
+                its ``video`` is not scaled.
         """
 
     @abstractmethod

@@ -134,7 +134,7 @@ def _check_stage(
         measured: dict[str, Any] = {}
         measures: Any = module.measures["test"]
         for measure in measures:
-            measure.update(logits, answer, {**flat, "label": batch["label"]})
+            measure.update(logits, answer, {**flat, "label": batch["label"].long()})
             measured |= measure.compute()
         if metric not in (*ANSWERS, *measured):
             known = "`top1`, where the model has no regions or the clips no `box`"

@@ -7,7 +7,7 @@ from stgraph.training.checkpoints import load_weights
 from stgraph.training.data import ClipData
 from stgraph.training.distill import KickStart
 from stgraph.training.groups import Group, RegionGroups, TSMGroups, together
-from stgraph.training.module import ClassificationModule
+from stgraph.training.module import Asked, ClassificationModule
 from stgraph.training.node_classes import NodeClasses
 from stgraph.training.node_presence import NodePresence
 from stgraph.training.oracle import Oracle2D
@@ -24,6 +24,7 @@ from stgraph.training.schedules import (
 from stgraph.training.starts import from_imagenet, from_official, initialised, opened
 
 __all__ = [
+    "Asked",
     "Auxiliary",
     "ChannelsLast",
     "ClassificationModule",

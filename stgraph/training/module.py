@@ -57,11 +57,11 @@ class Asked(NamedTuple):
     """What a model was asked, and what it said."""
 
     answer: Any
-    """Of the model, to each view of each clip."""
+    """Of the model, to B·V clips: each view of each clip."""
     batch: dict[str, Any]
-    """The clip batch as it was loaded, B·V clips of one view each."""
+    """The clip batch with a clip for each view, B·V in all; its ``video`` is not scaled yet."""
     seen: dict[str, Any]
-    """The same with ``video`` as the model saw it: scaled, float."""
+    """The same with ``video`` as the model saw it: scaled."""
     logits: Tensor
     """Means over the views of a clip ``[B, K]``."""
 
@@ -169,15 +169,30 @@ class ClassificationModule(LightningModule):
 
         Of a batch with several views, each view is answered as a clip of its own, B·V in all.
         """
-        return self.asked(batch).answer
+        check_batch(batch)
+        answer, *_ = self._ask(batch)
+        return answer
 
     def asked(self, batch: Mapping[str, Tensor]) -> Asked:
-        """Answer a clip batch as :meth:`answer` does, and say what the model saw of it."""
+        """Answer a clip batch as :meth:`answer` does, and say what the model saw of it.
+
+        Args:
+            batch: ``video`` ``[B, T, C, H, W]`` or, of several views, ``[B, V, T, C, H, W]``, and
+                the hints that the model is told.
+
+        Raises:
+            InputError: on a batch without clips, without one of the hints, or with a field that
+                has no views where the video has some.
+        """
         check_batch(batch)
+        answer, flat, seen, views = self._ask(batch)
+        return Asked(answer, flat, seen, mean_of_views(answer.logits, views))
+
+    def _ask(self, batch: Mapping[str, Tensor]) -> tuple[Any, dict[str, Any], dict[str, Any], int]:
+        """The answer to each view, the batch with a clip for each, the same scaled, and V."""
         flat, views = one_view_each(batch)
         seen = {**flat, "video": self.scale(flat["video"])}
-        answer = ask(self.model, seen["video"], flat, self.hints)
-        return Asked(answer, flat, seen, mean_of_views(answer.logits, views))
+        return ask(self.model, seen["video"], flat, self.hints), flat, seen, views
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of a clip batch; of one without clips it is zero."""
@@ -204,7 +219,9 @@ class ClassificationModule(LightningModule):
         """
         if not batch:
             return {}
-        probability, answer = self.asked(batch).logits.softmax(-1).max(-1)
+        logits = self.answer(batch).logits  # [B·V, K]
+        _, views = one_view_each(batch)
+        probability, answer = mean_of_views(logits, views).softmax(-1).max(-1)
         known = {name: batch[name] for name in ("index", "label") if name in batch}
         return {**known, "answer": answer, "probability": probability}
 
@@ -213,7 +230,8 @@ class ClassificationModule(LightningModule):
             return self._step_without_clips(stage)
         check_batch(batch, "label")
         label = batch["label"].long()
-        answer, flat, seen, logits = self.asked(batch)
+        answer, flat, seen, views = self._ask(batch)
+        logits = mean_of_views(answer.logits, views)  # [B, K]
         check_labels(label, logits)
         loss: Tensor = self.loss(logits, label)
         total, extra = loss, torch.zeros_like(loss)

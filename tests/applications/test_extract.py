@@ -396,6 +396,20 @@ def test_fields_of_edges_that_no_frame_has_keep_their_columns(
     assert len(facts["edge_attr"]) == columns + more
 
 
+def test_graphs_without_edges_are_extracted(tmp_path: Path) -> None:
+    layers = {"time": TimeLayer(nn.GRU(8, 8))}
+    net = SpaceTimeGraph(GridNodes(8, (2,)), layers, ("time",))
+    module = ClassificationModule(GraphClassifier(ConvStack(1, 8), net, 11))
+    for wish in (None, "none"):
+        folder = tmp_path / str(wish)
+        extract(module, data(), folder, wanted=Wanted(attention=wish))
+        graph = InMemoryGraphs(folder)[0]
+        assert graph.num_nodes == 4
+        assert "edge_index" not in graph
+    with pytest.raises(InputError, match="attention: expected none"):
+        extract(module, data(), tmp_path / "all", wanted=Wanted(attention="1"))
+
+
 def test_a_slip_does_not_hold_a_folder_up(module: ClassificationModule, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="attention"):
         extract(module, data(), tmp_path, wanted=Wanted(attention="7"))

@@ -54,8 +54,17 @@ def test_logits_are_averaged_over_views_with_the_hints_of_each() -> None:
     torch.testing.assert_close(predicted["probability"], probability)
     assert not torch.allclose(torch.stack(each).softmax(-1).mean(0).amax(-1), probability)
     module.log = lambda *_, **__: None  # type: ignore[assignment]
+    given: list[tuple[Any, ...]] = []
+    measure = SimpleNamespace(update=lambda *told: given.append(told))
+    module._measures = lambda stage: [measure]  # type: ignore[assignment,list-item]
     loss = module._step(several, "test")
     torch.testing.assert_close(loss, nn.functional.cross_entropy(expected, several["label"]))
+    ((logits, answered, seen),) = given
+    torch.testing.assert_close(logits, expected)
+    assert len(answered.logits) == 12
+    assert torch.equal(seen["video"], several["video"].flatten(0, 1))  # as it was loaded
+    assert torch.equal(seen["box"], several["box"].flatten(0, 1))
+    assert torch.equal(seen["label"], several["label"])
 
 
 def test_one_view_is_left_as_it_is() -> None:

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from stgraph.checks import InputError, integer
 from stgraph.datasets import ClipBatch, ClipLoader
-from stgraph.training.batches import check_labels
+from stgraph.training.batches import check_batch, check_labels
 from stgraph.training.groups import build
 
 __all__ = ["ShowFirst", "TeachFirst"]
@@ -124,9 +124,10 @@ class TeachFirst(ShowFirst):
 
     def _loss(self, module: Any, batch: ClipBatch) -> Tensor:
         """The loss of the labels, and that of the auxiliary if there is one."""
-        asked = module.asked(batch)
-        check_labels(batch["label"], asked.logits)
-        loss: Tensor = module.loss(asked.logits, batch["label"])
+        check_batch(batch, "label")
+        asked, label = module.asked(batch), batch["label"].long()
+        check_labels(label, asked.logits)
+        loss: Tensor = module.loss(asked.logits, label)
         if module.auxiliary is not None:
             loss = loss + module.auxiliary(asked.answer, asked.seen)
         return loss

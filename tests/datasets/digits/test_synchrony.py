@@ -304,3 +304,13 @@ def test_train_and_test_share_no_image() -> None:
         {image.tobytes() for image in sklearn_digits(split).images} for split in ("train", "test")
     )
     assert not train & test
+
+
+@both
+def test_seeds_are_whole_numbers_of_63_bits(make: Make, digits: Digits) -> None:
+    last = make(digits, frames=2, seed=2**63 - 1)
+    assert last.batch([0])["video"].shape[1] == 2
+    assert not same(last.batch([0]), make(digits, frames=2, seed=2**63 - 2).batch([0]))
+    for seed in (-1, 2**63, 0.5):
+        with pytest.raises(InputError, match="seed: expected a whole number"):
+            make(digits, frames=2, seed=seed)

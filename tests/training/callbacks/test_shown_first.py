@@ -15,7 +15,15 @@ from stgraph.checks import InputError
 from stgraph.cli import main
 from stgraph.datasets import SyncMNIST, sklearn_digits
 from stgraph.runs.command import Command
-from stgraph.training import Auxiliary, ChannelsLast, NodeClasses, ShowFirst, TeachFirst
+from stgraph.studies.checking import _check_stage
+from stgraph.training import (
+    Auxiliary,
+    ChannelsLast,
+    ClipData,
+    NodeClasses,
+    ShowFirst,
+    TeachFirst,
+)
 from stgraph.training.callbacks import shown_first
 from stgraph.training.groups import build
 
@@ -195,7 +203,7 @@ class TwoViews:
         return {**batch, "video": torch.stack((batch["video"], batch["video"].flip(-1)), 1)}
 
 
-@pytest.mark.parametrize("kind", [ShowFirst, TeachFirst, Warmup])
+@pytest.mark.parametrize("kind", [ShowFirst, TeachFirst, Warmup, "a study's check"])
 @pytest.mark.parametrize("views", [1, 2])
 def test_the_auxiliary_sees_what_the_model_saw(
     kind: Any, views: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -206,7 +214,10 @@ def test_the_auxiliary_sees_what_the_model_saw(
     module.auxiliary = looking = Looking()
     shown = clips(8, frames=2) if views == 1 else TwoViews(clips(8, frames=2))
     batch = shown.batch(range(8))
-    if kind is Warmup:
+    if isinstance(kind, str):  # which looks at two clips
+        batch = shown.batch(range(2))
+        _check_stage(module, ClipData(train=shown), "train", "top1")
+    elif kind is Warmup:
         step = Warmup(module)
         monkeypatch.setattr(step, "log", lambda *_, **__: None)
         step.training_step(batch, 0)
@@ -218,7 +229,20 @@ def test_the_auxiliary_sees_what_the_model_saw(
     frames = module.scale(batch["video"]).flatten(0, batch["video"].dim() - 5)
     assert frames.is_floating_point()
     assert torch.equal(seen["video"], frames)
-    assert len(answer.logits) == len(seen["label"]) == 8 * views
+    assert len(answer.logits) == len(seen["label"]) == len(batch["label"]) * views
+
+
+def test_labels_of_any_whole_numbers_are_taught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    module: Any = command("--trainer.max_steps=0").model
+    batch = clips(8).batch(range(8))
+    first = TeachFirst(clips(8))
+    loss = first._loss(module, {**batch, "label": batch["label"].int()})
+    torch.testing.assert_close(loss, first._loss(module, batch))
+    with pytest.raises(InputError, match="label"):
+        first._loss(module, {name: batch[name] for name in batch if name != "label"})
 
 
 def test_labels_that_are_not_the_models_are_not_taught(
@@ -252,7 +276,8 @@ def test_what_is_shown_teaches_the_classes(tmp_path: Path, monkeypatch: pytest.M
     def loss() -> float:
         module.eval()
         with torch.no_grad():
-            value = float(module.auxiliary(module.answer(unseen), unseen))
+            asked = module.asked(unseen)
+            value = float(module.auxiliary(asked.answer, asked.seen))
         module.train()
         return value
 

@@ -14,21 +14,23 @@ from stgraph.training.callbacks.left_out import Decoded
 
 
 def trainer(command: str, decoder: dict[str, str] | None, **changes: Any) -> Any:
-    dataset = SimpleNamespace() if decoder is None else SimpleNamespace(decoder=decoder)
-    loader = SimpleNamespace(dataset=dataset)
-    said: dict[str, Any] = {
-        "is_global_zero": True,
-        "state": SimpleNamespace(fn=command),
-        "train_dataloader": loader,
-        "val_dataloaders": [loader],
-        "test_dataloaders": loader,
-        "predict_dataloaders": [SimpleNamespace(dataset=None), loader],
-    }
-    return SimpleNamespace(**said | changes)
+    """One whose clips of the command alone are decoded."""
+    plain = SimpleNamespace(dataset=SimpleNamespace())
+    loaders: dict[str, Any] = dict.fromkeys(LOADERS.values(), plain)
+    if decoder is not None:
+        loader = SimpleNamespace(dataset=SimpleNamespace(decoder=decoder))
+        loaders[LOADERS[command]] = [plain, loader] if command == "predict" else loader
+    state = SimpleNamespace(fn=command)
+    return SimpleNamespace(**{"is_global_zero": True, "state": state, **loaders, **changes})
 
 
+LOADERS = {
+    "fit": "train_dataloader",
+    "validate": "val_dataloaders",
+    "test": "test_dataloaders",
+    "predict": "predict_dataloaders",
+}
 STARTS = {
-    "fit": "on_train_start",
     "validate": "on_validation_start",
     "test": "on_test_start",
     "predict": "on_predict_start",
@@ -53,8 +55,9 @@ def test_another_decoder_than_in_training_is_told(
 
 def test_what_is_not_decoded_or_not_of_the_command_is_not_written_down(tmp_path: Path) -> None:
     callback: Any = Decoded(tmp_path)
+    decoded = SimpleNamespace(dataset=SimpleNamespace(decoder=ONE))
     callback.on_train_start(trainer("fit", None), None)
-    callback.on_validation_start(trainer("fit", ONE), None)
+    callback.on_validation_start(trainer("fit", None, val_dataloaders=decoded), None)
     callback.on_test_start(trainer("test", ONE, is_global_zero=False), None)
     callback.on_test_start(trainer("test", ONE, fast_dev_run=1), None)
     assert not list(tmp_path.iterdir())
