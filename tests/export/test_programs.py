@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -74,6 +74,33 @@ def test_the_program_of_a_step_equals_the_stream(step_of, name):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
     if begun:  # the first frame of a stream is another one than the next ones
         assert name in {"motion_small", "small_video"}
+
+
+class Beginning(torch.nn.Module):
+    """Adds a number in the first piece of a stream."""
+
+    causal = True
+
+    def __init__(self, by: float) -> None:
+        super().__init__()
+        self.by = by
+
+    def forward(self, video: Tensor, state: Tensor | None = None) -> Any:
+        mean = video.mean((2, 3, 4)).sum(1, keepdim=True)  # [B, 1]
+        before = torch.zeros_like(mean) if state is None else state
+        return Said(before + mean + (self.by if state is None else 0), before + mean)
+
+
+class Said(NamedTuple):
+    logits: Tensor
+    state: Tensor
+
+
+@pytest.mark.parametrize("by", [0.0, 0.01, 0.5])
+def test_a_first_frame_that_is_a_little_different_is_marked(by):
+    made = step_program(Beginning(by).eval(), (1, 1, 4, 4))
+    assert made.types == (("float32", "bool", "float32") if by else ("float32", "float32"))
+    assert difference(made.program.module(), made) < 1e-6
 
 
 def test_a_step_may_be_of_several_frames(step_of):
