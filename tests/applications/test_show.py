@@ -4,17 +4,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from torch_geometric.nn import GATv2Conv
 
 from stgraph import SpaceTimeGraph, viz
-from stgraph.applications.show import view, view_of
+from stgraph.applications.show import _single, view, view_of
 from stgraph.checks import InputError
 from stgraph.classifiers import Answer, GraphClassifier
 from stgraph.cli import main
 from stgraph.datasets import SyncMNIST, sklearn_digits
+from stgraph.datasets.videos import CentreClips, ProtocolClips, protocol
 from stgraph.edges import FullEdges
 from stgraph.explain import attention
 from stgraph.layers import GraphConv, HomogeneousLayer, SpaceLayer
@@ -187,6 +189,19 @@ def test_a_page_of_coloured_frames_is_bounded(tmp_path: Path) -> None:
     assert seen.prediction in "abcde"
     page = viz.show(tmp_path / "page.html", [seen])
     assert page.stat().st_size < 5_000_000  # 32 frames of noise without losses take 20
+
+
+@pytest.mark.parametrize("name", ["1x1", "3x2", "11x2"])
+def test_of_a_video_one_clip_is_shown_however_many_a_test_takes(name: str) -> None:
+    rule = protocol(name, size=16)
+    one = _single(rule)
+    assert isinstance(one, ProtocolClips)
+    assert (one.samplings, one.crops.count) == (1, 1)
+    assert one.sampler == rule.sampler
+    assert (one.crops.size, one.crops.side) == (rule.crops.size, rule.crops.side)
+    assert len(one.views(20, 30, np.zeros(0, np.uint64))) == 1
+    other = CentreClips()
+    assert _single(other) is other
 
 
 def test_show_writes_a_page_of_a_video(

@@ -70,6 +70,7 @@ def test_seconds_of_earlier_sessions_count(tmp_path: Path) -> None:
     curve, again = Curve(tmp_path / "progress"), Curve(tmp_path / "progress")
     assert curve.sessions == curve.clips == 0  # none has begun
     again.load_state_dict({**curve.state_dict(), "total": 100.0, "sessions": 2})
+    assert (curve.total, again.total) == (0, 100)
     trainer: Any = SimpleNamespace(world_size=1)
     again.on_fit_start(trainer, None)  # type: ignore[arg-type]
     again.on_fit_end(trainer, None)  # type: ignore[arg-type]
