@@ -125,7 +125,8 @@ def _check_stage(
     batch = next(iter(Pieces(clips, [(0, range(min(2, len(clips))))], skip=True))).batch
     if batch is None:  # none of them can be read, which the run itself may leave out
         return
-    answer, flat, seen, logits = module.asked(batch)
+    asked = module.asked(batch)
+    logits = asked.logits
     classes = logits.size(1)
     if metric == "top5" and classes <= 5:
         raise InputError("metric", "`top1`, with five classes or fewer", f"top5 of {classes}")
@@ -134,13 +135,14 @@ def _check_stage(
         measured: dict[str, Any] = {}
         measures: Any = module.measures["test"]
         for measure in measures:
-            measure.update(logits, answer, {**flat, "label": batch["label"].long()})
+            label = batch["label"].long()
+            measure.update(logits, asked.answer, {**asked.batch, "label": label})
             measured |= measure.compute()
         if metric not in (*ANSWERS, *measured):
             known = "`top1`, where the model has no regions or the clips no `box`"
             raise InputError("metric", known, metric)
     elif module.auxiliary is not None:
-        module.auxiliary(answer, seen)
+        module.auxiliary(asked.answer, asked.seen)
 
 
 @contextmanager

@@ -62,8 +62,13 @@ class Asked(NamedTuple):
     """The clip batch with a clip for each view, B·V in all; its ``video`` is not scaled yet."""
     seen: dict[str, Any]
     """The same with ``video`` as the model saw it: scaled."""
-    logits: Tensor
-    """Means over the views of a clip ``[B, K]``."""
+    views: int
+    """V, of each clip."""
+
+    @property
+    def logits(self) -> Tensor:
+        """Means over the views of a clip ``[B, K]``."""
+        return mean_of_views(self.answer.logits, self.views)
 
 
 def _measures(parts: Sequence[ClipMetric]) -> nn.ModuleList:
@@ -169,9 +174,7 @@ class ClassificationModule(LightningModule):
 
         Of a batch with several views, each view is answered as a clip of its own, B·V in all.
         """
-        check_batch(batch)
-        answer, *_ = self._ask(batch)
-        return answer
+        return self.asked(batch).answer
 
     def asked(self, batch: Mapping[str, Tensor]) -> Asked:
         """Answer a clip batch as :meth:`answer` does, and say what the model saw of it.
@@ -185,14 +188,9 @@ class ClassificationModule(LightningModule):
                 has no views where the video has some.
         """
         check_batch(batch)
-        answer, flat, seen, views = self._ask(batch)
-        return Asked(answer, flat, seen, mean_of_views(answer.logits, views))
-
-    def _ask(self, batch: Mapping[str, Tensor]) -> tuple[Any, dict[str, Any], dict[str, Any], int]:
-        """The answer to each view, the batch with a clip for each, the same scaled, and V."""
         flat, views = one_view_each(batch)
         seen = {**flat, "video": self.scale(flat["video"])}
-        return ask(self.model, seen["video"], flat, self.hints), flat, seen, views
+        return Asked(ask(self.model, seen["video"], flat, self.hints), flat, seen, views)
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of a clip batch; of one without clips it is zero."""
@@ -230,20 +228,20 @@ class ClassificationModule(LightningModule):
             return self._step_without_clips(stage)
         check_batch(batch, "label")
         label = batch["label"].long()
-        answer, flat, seen, views = self._ask(batch)
-        logits = mean_of_views(answer.logits, views)  # [B, K]
+        asked = self.asked(batch)
+        logits = asked.logits  # [B, K]
         check_labels(label, logits)
         loss: Tensor = self.loss(logits, label)
         total, extra = loss, torch.zeros_like(loss)
         if stage == "train":
             if self.auxiliary is not None and self._within(self.auxiliary.share):
-                extra = self.auxiliary(answer, seen)
+                extra = self.auxiliary(asked.answer, asked.seen)
                 total = loss + extra
             self._log(loss, extra, len(label), logits.shape[1])
         else:
             for measure in self._measures(stage):
                 # Answers and boxes are those of views, logits and labels those of clips.
-                measure.update(logits.detach(), answer, {**flat, "label": label})
+                measure.update(logits.detach(), asked.answer, {**asked.batch, "label": label})
             self._metric(stage, "loss").update(loss.detach().expand(len(label)))  # a value a clip
         for name, k in (("top1", 1), ("top5", 5)):
             if k == 1 or logits.shape[1] > k:
