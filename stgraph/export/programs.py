@@ -14,6 +14,7 @@ from torch.export import Dim, ExportedProgram
 from stgraph.causality import waiting
 from stgraph.checks import InputError, integer
 from stgraph.export.states import counted, filled, tensors
+from stgraph.insertion import Inserted
 
 __all__ = ["Deployable", "clip_program", "step_program"]
 
@@ -115,9 +116,8 @@ class _Step(_Clip):
 class _MarkedStep(_Step):
     """A step of a model whose first frame is another one: a mark in the state says which it is."""
 
-    def forward(self, video: Tensor, *marked: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        seen = _seen(self.scale, video)
-        begun, *state = marked
+    def chosen(self, begun: Tensor, seen: Tensor, state: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The step of the one way or of the other, in a program that goes one of them."""
 
         def goes_on(seen: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
             return self.goes_on(seen, *state)
@@ -125,11 +125,26 @@ class _MarkedStep(_Step):
         def begins(seen: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
             return self.begins(seen)
 
+        chosen: Sequence[Tensor] = torch.cond(begun, goes_on, begins, (seen, *state))
+        return chosen
+
+    def forward(self, video: Tensor, *marked: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        seen = _seen(self.scale, video)
+        begun, *state = marked
         if torch.compiler.is_compiling():
-            logits, *after = torch.cond(begun, goes_on, begins, (seen, *state))
+            logits, *after = self.chosen(begun, seen, state)
         else:
-            logits, *after = (goes_on if bool(begun) else begins)(seen, *state)
+            logits, *after = self.goes_on(seen, *state) if bool(begun) else self.begins(seen)
         return logits, torch.ones_like(begun), *after
+
+
+class _TwofoldStep(_MarkedStep):
+    """The same as a program that goes both ways, where blocks in a CNN cannot be in a branch."""
+
+    def chosen(self, begun: Tensor, seen: Tensor, state: Sequence[Tensor]) -> Sequence[Tensor]:
+        """What both ways come to, of which one is taken."""
+        pairs = zip(self.goes_on(seen, *state), self.begins(seen), strict=True)
+        return [torch.where(begun, on, first) for on, first in pairs]
 
 
 def clip_program(
@@ -185,7 +200,8 @@ def step_program(
         first = [torch.zeros_like(each) for each in tensors(state)]
         pairs = zip(step.begins(seen[0]), step.goes_on(seen[0], *first), strict=True)
         if not all(torch.allclose(one, other, rtol=1e-4, atol=1e-5) for one, other in pairs):
-            step = _MarkedStep(model, scale, state)
+            in_a_cnn = any(isinstance(part, Inserted) for part in model.modules())
+            step = (_TwofoldStep if in_a_cnn else _MarkedStep)(model, scale, state)
     shapes = [_shape(*pair) for pair in zip(tensors(state), tensors(more), strict=True)]
     types = [_name(each) for each in tensors(state)]
     if isinstance(step, _MarkedStep):

@@ -44,12 +44,13 @@ class _Call:
 
     def __init__(
         self,
-        clips: int,
+        video: Tensor,
         state: Mapping[str, Any],
         mask: Tensor | None,
         hints: Mapping[str, Any],
     ) -> None:
-        self.clips, self.state, self.mask, self.hints = clips, state, mask, hints
+        self.video, self.state, self.mask, self.hints = video, state, mask, hints
+        self.clips = video.size(0)
         self.outputs: dict[str, Any] = {}
         self.open = True
 
@@ -124,7 +125,8 @@ class Inserted(nn.Module):
                 others are 0. Every block has to take it.
             hints: further arguments, handed to every block that takes them, or else to the CNN, if
                 it takes them. A 2D CNN gets its tensors ``[B, T, …]`` as ``[F, …]``, an entry for
-                every frame that exists.
+                every frame that exists. Blocks whose extractor looks at the frames themselves
+                (``of_frames``) get the video as ``frames`` without being told to.
 
         Raises:
             InputError: on a video of another shape, a state that does not fit or that a part which
@@ -136,7 +138,7 @@ class Inserted(nn.Module):
         mask = check_frame_mask(frame_mask, clips, frames)
         self._check(state, mask)
         hints, options = self._split(hints)
-        call = _Call(clips, {} if state is None else state, mask, hints)
+        call = _Call(video, {} if state is None else state, mask, hints)
         run = partial(self._run, call, torch.compiler.is_compiling())
         if self.is_3d:
             output = run(video.transpose(1, 2), options)
@@ -224,6 +226,8 @@ class Inserted(nn.Module):
         hints = _taken(block, call.hints)
         if call.mask is not None:
             hints["frame_mask"] = call.mask
+        if getattr(block, "of_frames", False):
+            hints = {"frames": call.video, **hints}
 
         def run(maps: Tensor) -> Tensor:
             if call.open and name in call.outputs:

@@ -81,6 +81,11 @@ class GraphStage(nn.Module):
         """Whether its extractor takes a hint of this name."""
         return self.net.nodes.takes(hint)
 
+    @property
+    def of_frames(self) -> bool:
+        """Whether its extractor needs the frames of the video beside the features."""
+        return self.net.nodes.of_frames
+
     def forward(
         self,
         features: Tensor,

@@ -31,7 +31,13 @@ __all__ = [
 
 
 @recipe
-def dyreg_block(nodes: NodeExtractor, channels: int, map_size: int, rounds: int = 3) -> GraphBlock:
+def dyreg_block(
+    nodes: NodeExtractor,
+    channels: int,
+    map_size: int,
+    rounds: int = 3,
+    position: nn.Module | None = None,
+) -> GraphBlock:
     """DyReG's graph block around any extractor (DyReG and its official code).
 
     Kernel position embedding, norm, three rounds of (GRU, messages) and a last GRU over the
@@ -42,12 +48,15 @@ def dyreg_block(nodes: NodeExtractor, channels: int, map_size: int, rounds: int 
         channels: channels of the CNN's maps; projected to the graph's width where they differ.
         map_size: side of the maps, which the position embedding's weights are made for.
         rounds: spatial iterations K = 3.
+        position: what tells nodes where they are, :class:`~stgraph.layers.KernelPosition` by
+            default, or how they moved, :class:`~stgraph.layers.Displacement`.
     """
     width = nodes.out_channels
+    position = KernelPosition(width, map_size, map_size) if position is None else position
     net = SpaceTimeGraph(
         nodes=nodes,
         layers={
-            "position": KernelPosition(width, map_size, map_size),
+            "position": position,
             "norm": NodeNorm(width),
             "time": TimeLayer(nn.GRU(width, width)),
             "space": SpaceLayer(width),
@@ -84,7 +93,10 @@ def dyreg_regions(
 
 @recipe
 def dyreg_multi_sync_mnist(
-    num_classes: int = 56, in_channels: int = 1, nodes: NodeExtractor | None = None
+    num_classes: int = 56,
+    in_channels: int = 1,
+    nodes: NodeExtractor | None = None,
+    position: nn.Module | None = None,
 ) -> CNNClassifier:
     """DyReG on MultiSyncMNIST (DyReG, Table 7; "full" has 3,080,992 parameters).
 
@@ -97,12 +109,14 @@ def dyreg_multi_sync_mnist(
         in_channels: channels of the frames.
         nodes: the extractor, whose channels are the width of the graph; :func:`dyreg_regions` by
             default, ``GridNodes(32, (3,), edges=FullEdges())`` for the fixed grid.
+        position: see :func:`dyreg_block`.
 
     Examples:
         >>> sum(p.numel() for p in dyreg_multi_sync_mnist().parameters())
         3080992
     """
-    block = dyreg_block(dyreg_regions() if nodes is None else nodes, 128, map_size=16)
+    nodes = dyreg_regions() if nodes is None else nodes
+    block = dyreg_block(nodes, 128, map_size=16, position=position)
     cnn = resnet18(num_classes, in_channels, stages=3)
     net = insert(cnn, {"layer2": block}, input_size=(in_channels, 128, 128))
     return CNNClassifier(net, num_classes)

@@ -147,7 +147,9 @@ def dyreg_small(
 
 
 @recipe
-def residual_small(num_classes: int = 11, nodes: NodeExtractor | None = None) -> CNNClassifier:
+def residual_small(
+    num_classes: int = 11, nodes: NodeExtractor | None = None, position: nn.Module | None = None
+) -> CNNClassifier:
     """DyReG's form at the size of :func:`dyreg_small`: a block in a CNN, an identity at first.
 
     The CNN of :func:`frames_small` with :func:`~stgraph.recipes.dyreg_block` of one round behind
@@ -156,13 +158,14 @@ def residual_small(num_classes: int = 11, nodes: NodeExtractor | None = None) ->
     Args:
         num_classes: K; 11 for pairs of 5 digit classes and none.
         nodes: the extractor; :func:`small_regions` by default.
+        position: see :func:`dyreg_block`.
     """
     nodes = small_regions() if nodes is None else nodes
     cnn = nn.Sequential()
     cnn.add_module("features", TinyCNN(1))
     cnn.add_module("pool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
     cnn.add_module("fc", nn.Linear(32, num_classes))
-    block = dyreg_block(nodes, 32, map_size=12, rounds=1)
+    block = dyreg_block(nodes, 32, map_size=12, rounds=1, position=position)
     return CNNClassifier(insert(cnn, {"features": block}, input_size=(1, 48, 48)), num_classes)
 
 

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from stgraph import recipes
+from stgraph import insert, recipes
 from stgraph.checks import InputError
+from stgraph.classifiers import CNNClassifier
 from stgraph.edges import RadiusEdges
 from stgraph.export import clip_program, difference, step_program
 from stgraph.export.states import counted, filled, tensors
@@ -101,6 +102,21 @@ def test_a_first_frame_that_is_a_little_different_is_marked(by):
     made = step_program(Beginning(by).eval(), (1, 1, 4, 4))
     assert made.types == (("float32", "bool", "float32") if by else ("float32", "float32"))
     assert difference(made.program.module(), made) < 1e-6
+
+
+@pytest.mark.slow
+def test_windows_that_follow_in_a_cnn_have_a_step():
+    """A program of a CNN with blocks has no branches: it goes both ways, of which it takes one."""
+    block = recipes.dyreg_block(recipes.small_followers(4, 4), 4, map_size=8, rounds=1)
+    nn.init.ones_(block.norm.weight)
+    cnn = nn.Sequential(nn.Conv2d(1, 4, 2, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model = CNNClassifier(insert(cnn, {"0": block}, input_size=(1, 16, 16)), 4).eval()
+    made = step_program(model, (1, 1, 16, 16))
+    assert made.types[:2] == ("float32", "bool")
+    assert difference(made.program.module(), made, calls=3) < 1e-6
+    video = torch.rand(2, 2, 1, 16, 16)
+    second = model(video[:, 1:], model(video[:, :1]).state).logits
+    assert not torch.allclose(second, model(video[:, 1:]).logits, atol=1e-6)  # ways that differ
 
 
 def test_a_step_may_be_of_several_frames(step_of):

@@ -17,7 +17,7 @@ from stgraph import GraphBlock, insert, remove
 from stgraph.checks import InputError
 from stgraph.classifiers import CNNClassifier
 from stgraph.insertion import Inserted, Place
-from stgraph.nodes import BoxNodes, ConstantRegions
+from stgraph.nodes import ConstantRegions
 
 
 @pytest.fixture
@@ -352,28 +352,6 @@ def test_hooks_of_the_user_still_run(net):
     net(torch.randn(VIDEO))
     handle.remove()
     assert seen == [1]
-
-
-def test_hints_reach_the_blocks_that_take_them(cnn):
-    def boxes(place: Place) -> GraphBlock:
-        return graph_block(place, BoxNodes)
-
-    net = insert(cnn, {"stages.1": boxes}, input_size=(3, 16, 16))
-    out = net(torch.randn(VIDEO), boxes=torch.tensor([0.0, 0, 0.5, 0.5]).expand(2, 3, 4, 4))
-    assert out.blocks["stages.1"].graph.num_nodes == 24
-    mixed = insert(net, {"stages.0.1.conv2": graph_block})  # of grids, which take none
-    assert mixed(torch.randn(VIDEO), boxes=torch.rand(2, 3, 4, 4).sort().values)
-    with pytest.raises(
-        InputError, match=r"hints: expected what a block or the CNN takes, got \['clicks'\]"
-    ):
-        mixed(torch.randn(VIDEO), clicks=1)
-    with pytest.raises(InputError, match=r"hints: expected what GridNodes takes, got \['boxes'\]"):
-        mixed.graph_blocks["stages/0/1/conv2"](torch.randn(2, 3, 8, 8, 8), boxes=1)
-    plain = insert(cnn, {}, input_size=(3, 16, 16))
-    with pytest.raises(
-        InputError, match=r"hints: expected what a block or the CNN takes, got \['boxes'\]"
-    ):
-        plain(torch.randn(VIDEO), boxes=1)
 
 
 def test_a_cnn_that_cannot_run_on_the_meta_device():

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from stgraph import backbones, recipes
 from stgraph.backbones import FixedStatsBatchNorm3d, PairMax3d, c2d_resnet50, c2d_resnet50_official
 from stgraph.edges import FullEdges
-from stgraph.layers import Broadcast, Readout, ScaleUpdate
+from stgraph.layers import Broadcast, Displacement, Readout, ScaleUpdate
 from stgraph.nodes import SmallGenerator, centre_anchors, grid_anchors
 from stgraph.schedules import one_temp
 
@@ -48,8 +48,9 @@ OTHERS: dict[str, dict[str, Any]] = {
     "c2d_resnet50": {**COUNTS, **RESNET3D, "temporal_pool": PairMax3d},
     "c2d_resnet50_official": {**COUNTS, "dropout": 0.17},
     "conv_lstm": {**COUNTS, "channels": 16},
-    "dyreg_block": {"nodes": nodes(24), "channels": 24, "map_size": 11, "rounds": 2},
-    "dyreg_multi_sync_mnist": {**COUNTS, "nodes": nodes()},
+    "dyreg_block": {"nodes": nodes(24), "channels": 24, "map_size": 11, "rounds": 2}
+    | {"position": Displacement(32)},
+    "dyreg_multi_sync_mnist": {**COUNTS, "nodes": nodes(), "position": Displacement(32)},
     "dyreg_regions": {"width": 24, "num_nodes": 4, "map_size": 11, "anchors": grid_anchors},
     "dyreg_small": {"num_classes": 7, "nodes": nodes(), "rounds": 2},
     "dyreg_tsm_resnet18": {**DYREG, "width": 48},
@@ -67,7 +68,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "non_local_i3d": {"num_classes": 7},
     "non_local_official": {"num_classes": 7, "dropout": 0.17},
     "non_local_sync_mnist": COUNTS,
-    "residual_small": {"num_classes": 7, "nodes": nodes()},
+    "residual_small": {"num_classes": 7, "nodes": nodes(), "position": Displacement(32)},
     "resnet18": RESNET,
     "resnet18_multi_sync_mnist": COUNTS,
     "resnet34": RESNET,

@@ -24,6 +24,7 @@ ASKED = {
     "norms",
     "positions",
     "rates",
+    "subsets",
 }
 
 
