@@ -44,7 +44,7 @@ slow: $(VENV)/.dev ## the slow tests: whole trainings, killed and signalled proc
 	@echo "== tests: slow ones"
 	STGRAPH_EXPECT_SCATTER=0 $(PYTEST) --durations 12 -m "slow and not long"
 
-long: $(VENV)/.dev ## what takes longest: the compiler and the exporter on every model, a study
+long: $(VENV)/.dev ## what takes longest: the compiler and the exporter on every model, studies, a demonstration
 	@echo "== tests: long ones"
 	STGRAPH_EXPECT_SCATTER=0 $(PYTEST) -m long
 

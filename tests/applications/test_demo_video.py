@@ -66,6 +66,7 @@ def test_a_command_that_fails_says_why(capfd) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_motion_is_found_by_regions_that_follow(tmp_path: Path) -> None:
     path = demo_video.run(str(tmp_path / "demo"), digits="sklearn")

@@ -28,8 +28,8 @@ def test_a_plain_classifier_reaches_the_models_own_readout(
     lines = [shlex.split(line)[1:] for line in block.splitlines()]
     assert [line[0] for line in lines] == ["demo", "extract", "extract"]
     less = [
-        ["--steps=300", "--warmup=150", "--test_clips=400"],
-        ["--data.train.init_args.length=6000", "--trainer.enable_progress_bar=false"],
+        ["--steps=150", "--warmup=100", "--test_clips=300"],
+        ["--data.train.init_args.length=3000", "--trainer.enable_progress_bar=false"],
         ["--trainer.enable_progress_bar=false"],
     ]
     for line, options in zip(lines, less, strict=True):
