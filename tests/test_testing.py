@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from stgraph import testing
+from stgraph.checks import InputError
 from stgraph.edges import FullEdges
 from stgraph.nodes import NodeExtractor, Regions
 
@@ -89,6 +90,23 @@ def test_a_state_must_be_refused_where_the_whole_clip_is_needed():
     with pytest.raises(AssertionError, match="expected an InputError, 'state: expected None'"):
         testing.pieces_equal_the_whole(Lax(3))
 
+    class Vague(Lax):
+        """It refuses, and blames what is right."""
+
+        def forward(self, features, state=None, **hints):
+            if state is not None:
+                raise InputError("features", "the whole clip", "a piece")
+            return super().forward(features, state, **hints)
+
+    with pytest.raises(AssertionError, match="expected 'state: expected None', got features: "):
+        testing.pieces_equal_the_whole(Vague(3))
+
+
+def test_a_state_of_parts_with_names_must_own_its_memory_too():
+    parts = change(lambda self, x, r, s: (r, {"last": x.mean((3, 4))[:, -1]}))
+    with pytest.raises(AssertionError, match="bytes behind a tensor of the state"):
+        testing.state_owns_its_memory(parts(3))
+
 
 def test_wrong_features_and_types_are_found():
     class Silent(Good):
@@ -105,6 +123,8 @@ def test_wrong_features_and_types_are_found():
 
     with pytest.raises(AssertionError, match="and none was raised"):
         testing.wrong_features_refused(Silent(3))
+    with pytest.raises(AssertionError, match="Silent breaks 'wrong_features_refused'"):
+        testing.check_extractor(Silent(3))
     with pytest.raises(AssertionError, match="type of x"):
         testing.half_precision(Mixed(3))
 

@@ -189,3 +189,6 @@ def test_latencies_are_known_to_a_percent() -> None:
         expected = times[max(0, round(share * 5001) - 1)]
         assert latency.quantile(share) == pytest.approx(expected, rel=0.015)
     assert latency.count == 5001
+    clock = Latency()
+    clock.add(0.0)  # less than a clock tells
+    assert 0 < clock.quantile(1.0) < 1e-5

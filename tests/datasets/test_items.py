@@ -136,13 +136,17 @@ def test_a_state_goes_on_with_the_next_batch(workers: int, done: int) -> None:
     [
         ({"video": torch.zeros(3, 1, 4, 4), "label": 0}, r"video: expected \[2, .* as of clip 0"),
         ({"video": torch.zeros(2, 1, 4, 4)}, r"clip 2: expected the fields of clip 0"),
+        (
+            {"video": torch.zeros(2, 1, 4, 4), "label": 0, "more": 1},
+            r"clip 2: expected the fields of clip 0, .*, got .*'more'",
+        ),
         ({"label": 0}, r"clip 2: expected a dict with a video"),
         ({"video": torch.zeros(2, 4, 4), "label": 0}, r"video: expected a tensor \[T, C, H, W\]"),
         ({"video": [1, 2], "label": 0}, r"got list of clip 2"),
         ({"video": torch.zeros(2, 1, 4, 4), "label": None}, r"label: expected numbers or tensors"),
         ((torch.zeros(2, 1, 4, 4), 0), r"clip 2: expected a dict with a video, got tuple"),
     ],
-    ids=["length", "field", "no video", "frames", "list", "none", "tuple"],
+    ids=["length", "field", "more", "no video", "frames", "list", "none", "tuple"],
 )
 def test_what_makes_no_batch_is_told(workers: int, clip: Any, message: str) -> None:
     good = {"video": torch.zeros(2, 1, 4, 4), "label": 0}

@@ -141,7 +141,13 @@ def test_options_that_make_no_batch_are_refused(
 def test_a_state_of_other_batches_is_refused(clips: SyncMNIST) -> None:
     loader = ClipLoader(clips, 8)
     state = loader.state_dict()
-    for change in ({"batch_size": 4}, {"seed": 3}, {"clips": 99}, {"shuffle": True}):
+    for change in (
+        {"batch_size": 4},
+        {"seed": 3},
+        {"clips": 99},
+        {"shuffle": True},
+        {"drop_last": True},
+    ):
         (name,) = change
         with pytest.raises(InputError, match=f"state\\['{name}'\\]: expected"):
             loader.load_state_dict({**state, **change})

@@ -142,6 +142,20 @@ def test_more_blocks_may_come_later(cnn):
         insert(both, {"stages.1": graph_block})
 
 
+def test_blocks_that_come_later_may_be_for_another_size(cnn, net):
+    sizes = []
+
+    def make(place: Place) -> GraphBlock:
+        sizes.append(place.height)
+        return graph_block(place)
+
+    assert insert(net, {"stages.0": make}).input_size == (3, 16, 16)
+    later = {"stages.0": make}
+    larger = insert(insert(cnn, PLACES, input_size=(3, 16, 16)), later, input_size=(3, 32, 32))
+    assert larger.input_size == (3, 32, 32)
+    assert sizes == [8, 16]
+
+
 def test_places_stand_in_the_order_in_which_they_run(cnn):
     first = insert(cnn, {"stages.1": graph_block, "stages.0": graph_block}, input_size=(3, 16, 16))
     net = insert(first, {"stages.0.1.conv2": graph_block}, {"stages.0": Shift()})

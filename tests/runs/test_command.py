@@ -137,6 +137,17 @@ def test_a_run_is_not_overwritten(config: Config, capsys: pytest.CaptureFixture[
     )
 
 
+def test_a_trial_leaves_nothing_and_needs_no_new_name(config: Config) -> None:
+    """As `fast_dev_run` promises: a batch of each stage, and nothing is kept."""
+    trial = ["fit", "--config", config(), "--trainer.fast_dev_run", "true"]
+    assert main(trial) == 0
+    assert not Path("runs/small/checkpoints/last.ckpt").exists()
+    assert main(["fit", "--config", config()]) == 0
+    before = weights("small")
+    assert main(trial) == 0
+    assert same(before, weights("small"))
+
+
 def test_any_part_is_swapped_by_its_class_path(config: Config) -> None:
     changes = {
         "model.model": {"class_path": "parts_of_a_user.recipe", "init_args": {"width": 4}},
@@ -305,6 +316,7 @@ def test_a_new_run_from_anothers_checkpoint_has_a_best_of_its_own(config: Config
     other = ["--run", "other", "--ckpt_path", "runs/small/checkpoints/last.ckpt"]
     assert main(["fit", "--config", path, *other]) == 0
     assert torch.load("runs/other/checkpoints/best.ckpt", weights_only=True)["epoch"] == 1
+    assert "0" not in {row["epoch"] for row in metrics("other")}  # and rows of its own
 
 
 def test_only_a_resume_that_succeeds_replaces_the_configuration(config: Config) -> None:

@@ -96,6 +96,10 @@ def test_a_lock_is_gone_afterwards_and_so_is_an_empty_folder(tmp_path: Path) -> 
     with locked(tmp_path / "b"):
         (tmp_path / "b/kept").touch()
     assert [file.name for file in (tmp_path / "b").iterdir()] == ["kept"]
+    (tmp_path / "c").mkdir()
+    with locked(tmp_path / "c"):
+        pass
+    assert (tmp_path / "c").is_dir()  # it was there before
 
 
 def test_a_lock_that_a_crash_left_is_written_anew(tmp_path: Path) -> None:

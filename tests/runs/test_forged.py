@@ -32,6 +32,7 @@ CHANGES: dict[str, tuple[str, object]] = {
     "progress of nothing": (f"{BATCHES}/total/ready", None),
     "progress below 0": (f"{EPOCHS}/current/completed", -7),
     "progress without end": (f"{EPOCHS}/current/completed", 10**40),
+    "progress out of order": (f"{EPOCHS}/current/started", 0),
     "progress beyond the run": (f"{EPOCHS}/current/processed", 10**6),
     "a method that is a number": (f"{EPOCHS}/current/reset", 5),
     "a flag that is text": (f"{BATCHES}/is_last_batch", "no"),

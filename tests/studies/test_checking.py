@@ -145,6 +145,14 @@ def test_clips_of_the_test_are_the_same_for_all_rows(study: Study) -> None:
             assert configuration(read, row, 0, "runs")["data"]["test"] == data
 
 
+def test_runs_begin_from_no_checkpoint_of_the_base(study: Study) -> None:
+    path = study()
+    with Path("config.yaml").open("a") as file:
+        file.write("ckpt_path: best\n")
+    read = read_study(path)
+    assert "ckpt_path" not in configuration(read, read.rows[0], 0, "runs")
+
+
 def test_a_row_may_have_a_base_of_its_own(study: Study, config: Callable[..., str]) -> None:
     path = study()
     text = Path("config.yaml").read_text()

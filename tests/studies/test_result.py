@@ -21,11 +21,13 @@ def test_a_run_that_diverged_has_a_result_too(tmp_path: Path) -> None:
     curve = Curve(tmp_path / "progress")
     curve.points = [{"clips": 5.0, "loss": math.nan, "top1": 0.25}]
     named = {"study": "one", "row": "steep", "seed": 0, "digest": "", "threads": 1}
+    model = nn.Linear(1, 1)
+    model.weight.requires_grad_(False)
     result = result_of(
         {**named, "metric": "top1", "weights": "last"},
         configuration={},
         curve=curve,
-        model=nn.Linear(1, 1),
+        model=model,
         figures={"test/top1": 0.25, "test/loss": math.inf, "test/distance": math.nan},
         each_clip=pack([True, False, False, False], [0, 1, 2, 3]),
         about=about_here("a test"),
@@ -36,6 +38,7 @@ def test_a_run_that_diverged_has_a_result_too(tmp_path: Path) -> None:
     kept = json.loads(json.dumps(result, allow_nan=False))
     assert kept["test"]["answers"] == {"top1": 0.25}
     assert kept["objects"] == {}
+    assert kept["parameters"] == 2  # frozen ones, too
     assert kept["curve"] == [{"clips": 5.0, "top1": 0.25}]
 
 

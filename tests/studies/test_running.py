@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from stgraph.applications.study import _threads
 from stgraph.cli import main
 from stgraph.runs.folder import locked
 from stgraph.studies import running
@@ -275,6 +276,11 @@ def test_nothing_is_trained_where_a_row_cannot_be(
 
 
 @pytest.mark.usefixtures("no_process")
+def test_runs_at_a_time_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert [_threads(jobs) for jobs in (1, 3, 4, 16)] == [8, 2, 2, 1]
+
+
 def test_a_check_and_a_report_train_nothing(
     study: Study, capsys: pytest.CaptureFixture[str]
 ) -> None:

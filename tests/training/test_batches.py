@@ -113,6 +113,7 @@ def test_the_labels_of_a_test_are_those_to_train_on() -> None:
     model: Any = SimpleNamespace(num_classes=2)
     for stage in ("test", "predict"):
         check_classes(data(train=["a", "c"], **{stage: []}), model, stage)
+        check_classes(data(train=["a", "b", "c"], **{stage: ["a", "b"]}), model, stage)
         check_classes(data(train=["a", "c"], **{stage: ["a", "c"]}), model, stage)
         with pytest.raises(InputError, match=rf"data.{stage}: expected the labels of data.train"):
             check_classes(data(train=["a", "c"], **{stage: ["c", "d"]}), model, stage)

@@ -220,7 +220,14 @@ class Endless(IterableDataset):
         yield {}
 
 
-@pytest.mark.parametrize("dataset", [Endless(), Dataset(), object(), {1, 2}])
+class Counted(Dataset):
+    """With a length, and clips in name only."""
+
+    def __len__(self) -> int:
+        return 3
+
+
+@pytest.mark.parametrize("dataset", [Endless(), Dataset(), Counted(), object(), {1, 2}])
 def test_what_is_no_dataset_is_told(dataset: Any) -> None:
     with pytest.raises(InputError, match=r"data.train: expected a dataset with __len__, and batch"):
         ClipData(train=dataset).train_dataloader()

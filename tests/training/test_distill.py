@@ -266,6 +266,9 @@ def test_runs_teach_from_the_command_line(config, tmp_path) -> None:
         saved = torch.load(last.with_stem(which), weights_only=True)["state_dict"]
         for name, value in model_of_run("runs/teacher", which).state_dict().items():
             torch.testing.assert_close(value, saved[f"model.{name}"])
+    by_path = model_of_run("runs/teacher", "runs/teacher/checkpoints/last.ckpt").state_dict()
+    for name, value in model_of_run("runs/teacher", "last").state_dict().items():
+        assert torch.equal(value, by_path[name])
 
     run = {"class_path": "stgraph.training.model_of_run", "init_args": {"folder": "runs/teacher"}}
     changes = {

@@ -45,6 +45,11 @@ class Several(Own):
         return [DataLoader(PlainNoise(), batch_size=8)] * 2
 
     val_dataloader = test_dataloader = predict_dataloader = loaders
+
+
+class Named(Own):
+    def predict_dataloader(self):
+        return {name: DataLoader(Bare(), batch_size=8) for name in ("one", "other")}
 """
 
 
@@ -91,6 +96,7 @@ def test_what_a_stage_lacks_is_told(
         ("validate", "Own", "data: expected a data module with val_dataloader, got Own"),
         ("predict", "Several", "predict_dataloader: expected one loader, got list of 2"),
         ("test", "Several", "test_dataloader: expected one loader, got list of 2"),
+        ("predict", "Named", "predict_dataloader: expected one loader, got dict of 2"),
         ("fit", "Several", "val_dataloader: expected one loader, got list of 2"),
     ):
         capsys.readouterr()

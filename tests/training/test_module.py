@@ -72,6 +72,20 @@ def test_modules_do_not_share_their_loss() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
+@pytest.mark.parametrize(("classes", "told"), [(5, False), (6, True)])
+def test_the_best_five_are_counted_where_there_are_more(classes: int, told: bool) -> None:
+    model = Mean(classes)
+    model.num_classes = classes  # type: ignore[assignment]
+    video = torch.randint(0, 256, (4, 2, 1, 3, 3)).byte()
+    clips = [{"video": one, "label": torch.tensor(0)} for one in video]
+    trainer = Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
+    (found,) = trainer.validate(ClassificationModule(model), DataLoader(clips, 2), verbose=False)
+    assert ("val/top5" in found) is told
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
 def test_losses_are_means_over_clips_in_batches_of_any_sizes() -> None:
     torch.manual_seed(0)
     module, video = ClassificationModule(Mean()), torch.randint(0, 256, (5, 2, 1, 3, 3)).byte()

@@ -64,6 +64,12 @@ def test_each_difference_is_named(optimizer, schedule, names, message: str) -> N
         check_same(describe(sgd(), Milestones(), NAMES), describe(optimizer, schedule, names))
 
 
+def test_rates_that_are_tensors_are_compared_to_the_last_digit() -> None:
+    one, other = (torch.optim.Adam([NET.weight], torch.tensor(lr)) for lr in (0.00101, 0.00102))
+    with pytest.raises(InputError, match=r"groups\[0\].lr 0.0010\d+ for 0.0010\d+"):
+        check_same(describe(one, None, NAMES), describe(other, None, NAMES))
+
+
 def test_what_is_new_is_named_too() -> None:
     before, now = describe(sgd(), Milestones(), NAMES), describe(sgd(), Milestones(), NAMES)
     with pytest.raises(InputError, match=r"schedule.warmup 5 for nothing"):

@@ -27,3 +27,6 @@ def test_who_goes_on_from_an_older_place_moves_all_that_comes_again(tmp_path: Pa
     assert [rows(folder) for folder in folders] == [[1, 2, 3], [4, 5], []]
     assert [rows(folder, "repeated.csv") for folder in folders[1:]] == [[6, 7], [6, 7]]
     assert not (folders[0] / "repeated.csv").exists()
+    RowLogger(tmp_path, "csv", 4).go_on({"version": 1, "rows": 1})  # from before that place
+    assert [rows(folder) for folder in folders] == [[1, 2, 3], [4], []]
+    assert rows(folders[1], "repeated.csv") == [6, 7, 5]

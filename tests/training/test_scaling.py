@@ -35,6 +35,8 @@ def test_what_does_not_fit_is_refused():
     for scale in (raw, signed, kinetics, imagenet, Standardised([0.5] * 3, [0.2] * 3)):
         with pytest.raises(InputError, match=r"video: expected torch.uint8, got torch.float32"):
             scale(FRAMES.float())
+        with pytest.raises(InputError, match=r"video: expected torch.uint8, got torch.int64"):
+            scale(FRAMES.long())
     with pytest.raises(InputError, match=r"video: expected \[..., 3, H, W\], got \[2, 4, 5\]"):
         imagenet(FRAMES[:, 0])
     with pytest.raises(InputError, match=r"spread: expected 2 numbers, as mean, got 1"):

@@ -47,6 +47,7 @@ def test_a_schedule_may_be_all_cosine_or_all_warm_up(warmup: float) -> None:
 def test_milestones_divide_by_ten() -> None:
     found = rates(Milestones((0.5, 0.75)))
     assert found == pytest.approx([2.0] * 50 + [0.2] * 25 + [0.02] * 25)
+    assert Milestones((0.5,)).factor(0.5) == 0.1  # from the milestone on
     found = rates(Milestones((0.5, 0.75), gamma=0.5))
     assert found == pytest.approx([2.0] * 50 + [1.0] * 25 + [0.5] * 25)
 
