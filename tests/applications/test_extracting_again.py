@@ -18,7 +18,7 @@ from stgraph.datasets import SyncMNIST, sklearn_digits
 from stgraph.datasets.graphs import InMemoryGraphs, OnDiskGraphs
 from stgraph.recipes import dyreg_small
 from stgraph.runs.folder import locked
-from stgraph.training import ClassificationModule
+from stgraph.training import ClassificationModule, raw
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +102,10 @@ def test_a_folder_goes_on_with_the_same_alone(module: ClassificationModule, tmp_
     assert (tmp_path / "a/datasheet.json").stat().st_mtime_ns == stamp
     torch.manual_seed(1)
     other = ClassificationModule(dyreg_small())
+    scaled = ClassificationModule(module.model, scale=raw).eval()
     for one, dataset, options, told in (
         (other, clips(), {}, r"weights\.sha256"),
+        (scaled, clips(), {}, r'scale "stgraph\.\S*signed", .* got "stgraph\.\S*raw"'),
         (module, clips(12), {}, r"clips\.number 10, .* got 12"),
         (module, clips(), {"wanted": Wanted(kernel=True)}, r"wanted\.kernel false"),
         (module, clips(), {"shard_clips": 5}, "shard_clips 4"),

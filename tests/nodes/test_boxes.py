@@ -141,6 +141,8 @@ def test_bad_boxes_are_refused_where_they_are_present(values, message):
     boxes = one(values)
     with pytest.raises(InputError, match=rf"boxes: expected .*{message}.*clip 1, frame 2, box 3"):
         BoxNodes(8)(FEATURES, boxes=boxes)
+    with pytest.raises(InputError, match=rf"boxes: expected .*{message}.*clip 1, frame 2, box 3"):
+        BoxNodes(8)(FEATURES, boxes=boxes, track=torch.arange(4).expand(2, 3, 4))  # ids are right
     present = torch.ones(2, 3, 4, dtype=torch.bool)
     present[1, 2, 3] = False
     graph, _ = BoxNodes(8)(FEATURES, boxes=boxes, present=present)

@@ -209,7 +209,9 @@ def test_masks_go_through_any_view_as_plain_code_says(masks, some_view):
 def test_masks_of_turned_frames_are_refused(masks):
     part = masks({0: {5: drawn((0, 0, 3, 3))}})
     part(CLIP, torch.tensor([0]), (12, 18), WHOLE)
-    with pytest.raises(InputError, match="expected masks of the shape of frames of 9 × 6, got 6 × 9 of"):
+    with pytest.raises(
+        InputError, match="expected masks of the shape of frames of 9 × 6, got 6 × 9 of"
+    ):
         part(CLIP, torch.tensor([0]), (9, 6), WHOLE)
 
 
