@@ -48,6 +48,7 @@ MODELS: dict[str, Callable[[], Made]] = {
     "mean_lstm": lambda: (recipes.mean_lstm(channels=8), (2, 3, 1, 64, 64)),
     "motion_classes": lambda: (recipes.motion_classes(5, width=16), (2, 3, 1, 64, 64)),
     "motion_small": lambda: (recipes.motion_small(), (2, 3, 1, 64, 64)),
+    "motion_subsets": lambda: (recipes.motion_subsets(5, width=16), (2, 3, 1, 64, 64)),
     "non_local_i3d": lambda: (recipes.non_local_i3d(5), (1, 8, 3, 64, 64)),
     "non_local_official": lambda: (recipes.non_local_official(5), (1, 8, 3, 224, 224)),
     "non_local_sync_mnist": lambda: (recipes.non_local_sync_mnist(5), (1, 8, 1, 64, 64)),

@@ -14,7 +14,6 @@ from torch.export import Dim, ExportedProgram
 from stgraph.causality import waiting
 from stgraph.checks import InputError, integer
 from stgraph.export.states import counted, filled, tensors
-from stgraph.insertion import Inserted
 
 __all__ = ["Deployable", "clip_program", "step_program"]
 
@@ -139,7 +138,7 @@ class _MarkedStep(_Step):
 
 
 class _TwofoldStep(_MarkedStep):
-    """The same as a program that goes both ways, where blocks in a CNN cannot be in a branch."""
+    """The same as a program that goes both ways, for what cannot be in a branch."""
 
     def chosen(self, begun: Tensor, seen: Tensor, state: Sequence[Tensor]) -> Sequence[Tensor]:
         """What both ways come to, of which one is taken."""
@@ -199,14 +198,16 @@ def step_program(
         step = _Step(model, scale, state)
         first = [torch.zeros_like(each) for each in tensors(state)]
         pairs = zip(step.begins(seen[0]), step.goes_on(seen[0], *first), strict=True)
-        if not all(torch.allclose(one, other, rtol=1e-4, atol=1e-5) for one, other in pairs):
-            in_a_cnn = any(isinstance(part, Inserted) for part in model.modules())
-            step = (_TwofoldStep if in_a_cnn else _MarkedStep)(model, scale, state)
+        same = all(torch.allclose(one, other, rtol=1e-4, atol=1e-5) for one, other in pairs)
     shapes = [_shape(*pair) for pair in zip(tensors(state), tensors(more), strict=True)]
     types = [_name(each) for each in tensors(state)]
-    if isinstance(step, _MarkedStep):
-        shapes, types = [(), *shapes], ["bool", *types]
-    return _made(step, size, tuple(zip(shapes, types, strict=True)), clips)
+    if same:
+        return _made(step, size, tuple(zip(shapes, types, strict=True)), clips)
+    marked = ((), "bool"), *zip(shapes, types, strict=True)
+    try:
+        return _made(_MarkedStep(model, scale, state), size, marked, clips)
+    except InputError:  # what a CNN with blocks notes of a call is refused in a branch
+        return _made(_TwofoldStep(model, scale, state), size, marked, clips)
 
 
 def _in_evaluation(model: nn.Module) -> nn.Module:

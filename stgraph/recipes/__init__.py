@@ -12,6 +12,12 @@ from stgraph.recipes.dyreg import (
     dyreg_tsm_resnet18,
     dyreg_tsm_resnet50,
 )
+from stgraph.recipes.motion import (
+    motion_classes,
+    motion_small,
+    motion_subsets,
+    small_followers,
+)
 from stgraph.recipes.plain import (
     c2d,
     c2d_official,
@@ -38,10 +44,7 @@ from stgraph.recipes.rstg_official import (
 from stgraph.recipes.small import (
     dyreg_small,
     frames_small,
-    motion_classes,
-    motion_small,
     residual_small,
-    small_followers,
     small_grid,
     small_regions,
 )
@@ -65,6 +68,7 @@ __all__ = [
     "mean_lstm",
     "motion_classes",
     "motion_small",
+    "motion_subsets",
     "non_local_i3d",
     "non_local_official",
     "non_local_sync_mnist",

@@ -7,15 +7,12 @@ from collections.abc import Sequence
 from torch import nn
 
 from stgraph.backbones import TinyCNN
-from stgraph.checks import InputError, integer, times
+from stgraph.checks import times
 from stgraph.classifiers import CNNClassifier, GraphClassifier
 from stgraph.edges import FullEdges
 from stgraph.insertion import insert
-from stgraph.kernels import Bilinear
 from stgraph.layers import (
-    CommonFate,
     ConcatSend,
-    Displacement,
     KernelPosition,
     NodeNorm,
     Readout,
@@ -24,14 +21,9 @@ from stgraph.layers import (
 )
 from stgraph.model import SpaceTimeGraph
 from stgraph.nodes import (
-    ClassNodes,
-    Competition,
-    Contrast,
     DynamicRegions,
-    FixedSizeWindows,
     GridNodes,
     LargeGenerator,
-    MeanShiftRegions,
     NodeExtractor,
     Windows,
     grid_anchors,
@@ -42,10 +34,7 @@ from stgraph.recipes.recorded import recipe
 __all__ = [
     "dyreg_small",
     "frames_small",
-    "motion_classes",
-    "motion_small",
     "residual_small",
-    "small_followers",
     "small_grid",
     "small_regions",
 ]
@@ -84,29 +73,6 @@ def small_regions(width: int = 32, num_nodes: int = 9) -> DynamicRegions:
         windows=Windows(ratio=5.0, cells=0.0, margin=0.0, growth=0.7),
         anchors=grid_anchors,
         alpha=(0.0, 0.0, 0.5, 0.5),
-    )
-
-
-@recipe
-def small_followers(width: int = 32, num_nodes: int = 9) -> MeanShiftRegions:
-    """Windows that follow what they find, as :func:`motion_small` uses them.
-
-    They are drawn to the contrast of the frames, compete for its cells, begin a quarter wider in
-    the first frame, and read the features at their centres. Half-sizes are 3/16 of the map.
-
-    Args:
-        width: channels of the maps.
-        num_nodes: N, a square number.
-    """
-    return MeanShiftRegions(
-        width,
-        num_nodes,
-        edges=FullEdges(),
-        saliency=Contrast(),
-        settling=(1.25, 1.125, 1.0, 1.0, 1.0),
-        competition=Competition(),
-        sampling=Bilinear(),
-        windows=FixedSizeWindows(16 / 3, cells=0.0),
     )
 
 
@@ -167,66 +133,3 @@ def residual_small(
     cnn.add_module("fc", nn.Linear(32, num_classes))
     block = dyreg_block(nodes, 32, map_size=12, rounds=1, position=position)
     return CNNClassifier(insert(cnn, {"features": block}, input_size=(1, 48, 48)), num_classes)
-
-
-@recipe
-def motion_small(num_classes: int = 11, nodes: NodeExtractor | None = None) -> GraphClassifier:
-    """A small model that finds who moves alike within minutes on a CPU: the demonstration's.
-
-    It is :func:`dyreg_small` with windows that follow what they find in place of predicted ones,
-    and their displacements in place of the embedding of their kernels.
-
-    Args:
-        num_classes: K; 11 for pairs of 5 digit classes and none.
-        nodes: the extractor; :func:`small_followers` by default.
-    """
-    nodes = small_followers() if nodes is None else nodes
-    width = nodes.out_channels
-    net = SpaceTimeGraph(
-        nodes=nodes,
-        layers={
-            "displacement": Displacement(width),
-            "norm": NodeNorm(width),
-            "time": TimeLayer(nn.GRU(width, width)),
-            "space": SpaceLayer(width, send=ConcatSend(width, layers=1)),
-            "last": TimeLayer(nn.GRU(width, width)),
-        },
-        schedule=("displacement", "norm", "time", "space", "last"),
-    )
-    return GraphClassifier(TinyCNN(1), net, num_classes, Readout("mean"))
-
-
-@recipe
-def motion_classes(num_classes: int = 46, objects: int = 10, width: int = 128) -> GraphClassifier:
-    """Who moves alike, of things whose classes are known: a light model for SyncMNIST on a CPU.
-
-    A CNN of seven convolutions makes maps of a quarter of the frames' size, 25×25 of 100×100. The
-    first three work at half the size, because details tell a thing that others cover. Each class
-    of things has a node where the frame looks most like it, not far from where it was; nodes hear
-    those whose offset from them does not vary, and what they know in the last frame is the answer.
-    With :class:`~stgraph.training.NodePresence` as the auxiliary loss.
-
-    Args:
-        num_classes: K; 46 for pairs of 10 digit classes and none.
-        objects: classes of things, N.
-        width: channels of the maps and of the nodes; a multiple of 4.
-
-    Raises:
-        InputError: on another width.
-    """
-    if integer("width", width) % 4:
-        raise InputError("width", "a multiple of 4", width)
-    net = SpaceTimeGraph(
-        nodes=ClassNodes(width, objects, FullEdges(), reach=2),
-        layers={
-            "norm": NodeNorm(width),
-            "time": TimeLayer(nn.GRU(width, width)),
-            "fate": CommonFate(width),
-            "last": TimeLayer(nn.GRU(width, width)),
-        },
-        schedule=("norm", "time", "fate", "last"),
-    )
-    half = width // 2
-    channels = (half // 2, half, half, half, width, width, width)
-    backbone = TinyCNN(1, channels, strides=(2, 1, 1, 2, 1, 1, 1))
-    return GraphClassifier(backbone, net, num_classes, Readout("mean", time="last"))

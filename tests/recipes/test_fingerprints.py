@@ -34,6 +34,7 @@ SIZES = {
     "mean_lstm": (3, 1, 64, 64),
     "motion_classes": (3, 1, 64, 64),
     "motion_small": (3, 1, 64, 64),
+    "motion_subsets": (3, 1, 64, 64),
     "non_local_i3d": (8, 3, 64, 64),
     "non_local_official": (8, 3, 224, 224),
     "non_local_sync_mnist": (8, 1, 64, 64),

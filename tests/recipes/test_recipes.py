@@ -278,6 +278,7 @@ STEPS = {
     "residual_small": (recipes.residual_small, (2, 3, 1, 48, 48)),
     "motion_classes": (lambda: recipes.motion_classes(width=16), (2, 3, 1, 64, 64)),
     "motion_small": (recipes.motion_small, (2, 3, 1, 48, 48)),
+    "motion_subsets": (lambda: recipes.motion_subsets(width=16), (2, 3, 1, 64, 64)),
     "small_video": (lambda: recipes.small_video(4), (2, 3, 3, 48, 48)),
     "tsm_resnet50": (recipes.tsm_resnet50, (2, 2, 3, 64, 64)),
     "dyreg_tsm_resnet18": (recipes.dyreg_tsm_resnet18, (2, 2, 3, 64, 64)),
@@ -356,7 +357,17 @@ def test_a_small_model_of_videos_is_made_for_frames_of_any_size(side):
 
 
 @pytest.mark.parametrize(("width", "message"), [(6, "a multiple of 4, got 6"), (0, "at least 1")])
-def test_class_nodes_have_a_width_that_a_cnn_can_halve_twice(width, message):
+@pytest.mark.parametrize("make", [recipes.motion_classes, recipes.motion_subsets])
+def test_nodes_have_a_width_that_a_cnn_can_halve_twice(make, width, message):
     with pytest.raises(InputError, match=f"width: expected .*{message}"):
-        recipes.motion_classes(width=width)
-    assert recipes.motion_classes(4, 3, width=4)(torch.rand(1, 2, 1, 32, 32)).logits.shape == (1, 4)
+        make(width=width)
+    assert make(4, 4, width=4)(torch.rand(1, 2, 1, 32, 32)).logits.shape == (1, 4)
+
+
+def test_windows_are_as_large_as_they_are_told_to_be():
+    video = torch.rand(1, 2, 1, 128, 128)
+    for told in (14.0, 20.0):
+        graph = recipes.motion_subsets(4, 4, width=4, half_size=told)(video).graph
+        torch.testing.assert_close(graph.window[:, :2] * 4, torch.full((8, 2), told))
+    with pytest.raises(InputError, match="half_size: expected a number above 0"):
+        recipes.motion_subsets(half_size=0.0)

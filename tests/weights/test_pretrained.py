@@ -125,6 +125,7 @@ MODELS = {
     "residual_small": (lambda: recipes.residual_small(4), (1, 2, 1, 48, 48)),
     "motion_classes": (lambda: recipes.motion_classes(4, 3, width=16), (1, 2, 1, 32, 32)),
     "motion_small": (lambda: recipes.motion_small(4), (1, 2, 1, 32, 32)),
+    "motion_subsets": (lambda: recipes.motion_subsets(4, 4, width=16), (1, 2, 1, 32, 32)),
 }
 
 
