@@ -38,7 +38,8 @@ MAY = {
     "model": CONTRACT | {"edges", "nodes", "layers"},
     "insertion": {"checks", "causality", "padding"},  # it knows blocks by what they return
     "classifiers": CONTRACT | {"layers", "model", "insertion"},
-    "export": {"checks", "causality", "nodes", "layers"},  # models by what they return
+    # models by what they return, and whether they are CNNs with blocks
+    "export": {"checks", "causality", "nodes", "layers", "insertion"},
     "explain": CONTRACT | {"layers", "model"},
     "backbones": {"checks", "causality", "initialise", "padding", "recurrence", "classifiers"},
     "recipes": CORE,

@@ -14,6 +14,7 @@ from torch.export import Dim, ExportedProgram
 from stgraph.causality import waiting
 from stgraph.checks import InputError, integer
 from stgraph.export.states import counted, filled, tensors
+from stgraph.insertion import Inserted
 
 __all__ = ["Deployable", "clip_program", "step_program"]
 
@@ -138,7 +139,10 @@ class _MarkedStep(_Step):
 
 
 class _TwofoldStep(_MarkedStep):
-    """The same as a program that goes both ways, for what cannot be in a branch."""
+    """The same as a program that goes both ways: a CNN notes what its blocks returned.
+
+    That is a side effect, which an exporter refuses in a branch.
+    """
 
     def chosen(self, begun: Tensor, seen: Tensor, state: Sequence[Tensor]) -> Sequence[Tensor]:
         """What both ways come to, of which one is taken."""
@@ -177,7 +181,9 @@ def step_program(
 ) -> Deployable:
     """Make a program of a causal model: the next frames and a state in, logits and state out.
 
-    The state before the first frame is zeros. The logits are those of all frames so far.
+    The state before the first frame is zeros. The logits are those of all frames so far. Of a model
+    whose first frame is treated differently the program holds both ways; of a CNN with blocks it
+    does the work of both in every step.
 
     Args:
         model: see :func:`clip_program`.
@@ -204,10 +210,9 @@ def step_program(
     if same:
         return _made(step, size, tuple(zip(shapes, types, strict=True)), clips)
     marked = ((), "bool"), *zip(shapes, types, strict=True)
-    try:
-        return _made(_MarkedStep(model, scale, state), size, marked, clips)
-    except InputError:  # what a CNN with blocks notes of a call is refused in a branch
-        return _made(_TwofoldStep(model, scale, state), size, marked, clips)
+    in_a_cnn = any(isinstance(part, Inserted) for part in model.modules())
+    kind = _TwofoldStep if in_a_cnn else _MarkedStep
+    return _made(kind(model, scale, state), size, marked, clips)
 
 
 def _in_evaluation(model: nn.Module) -> nn.Module:

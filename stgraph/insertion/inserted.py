@@ -125,8 +125,9 @@ class Inserted(nn.Module):
                 others are 0. Every block has to take it.
             hints: further arguments, handed to every block that takes them, or else to the CNN, if
                 it takes them. A 2D CNN gets its tensors ``[B, T, …]`` as ``[F, …]``, an entry for
-                every frame that exists. Blocks whose extractor looks at the frames themselves
-                (``of_frames``) get the video as ``frames`` without being told to.
+                every frame that exists. Blocks that look at the frames themselves, which say so by
+                ``of_frames = True``, get the video as ``frames``, if no other is handed over. In a
+                3D CNN that strides over time one has to be: of as many frames as its maps have.
 
         Raises:
             InputError: on a video of another shape, a state that does not fit or that a part which
@@ -376,6 +377,10 @@ def _check_block(block: Any, place: Place) -> None:
         raise InputError(name, "an nn.Module", type(block).__name__)
     if not isinstance(getattr(block, "causal", None), bool):
         raise InputError(name, "a block that says whether it is `causal`", type(block).__name__)
+    of_frames = getattr(block, "of_frames", False)
+    if not isinstance(of_frames, bool) or (of_frames and not accepts(block.forward, "frames")):
+        expected = "`of_frames` to be a bool, and a forward that takes `frames` where it is true"
+        raise InputError(name, expected, f"{type(block).__name__}, where it is {of_frames}")
     channels = getattr(block, "channels", place.channels)
     if channels != place.channels:
         raise InputError(name, f"{place.channels} channels", channels)

@@ -240,11 +240,10 @@ def _later(clock: int | tuple[int, ...], layout: Layout) -> int | tuple[int, ...
 
 
 def _along(hint: Any, mask: Tensor) -> Any:
-    """A hint whose frames that exist come first; what lies behind is left as it is."""
+    """A hint whose frames that exist come first, and 0 behind them."""
     if not isinstance(hint, Tensor) or hint.shape[:2] != mask.shape:
         return hint
-    order = mask.int().argsort(dim=1, descending=True, stable=True).to(hint.device)
-    return hint[torch.arange(len(mask), device=hint.device)[:, None], order]
+    return align(hint, mask)
 
 
 def check_features(features: Tensor, channels: int) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import Tensor, nn
 
 from stgraph.backbones import TemporalShift, resnet18, resnet50, shifted_places
-from stgraph.checks import times
+from stgraph.checks import InputError, integer, times
 from stgraph.classifiers import CNNClassifier
 from stgraph.edges import FullEdges
 from stgraph.insertion import Place, insert
@@ -48,11 +48,19 @@ def dyreg_block(
         channels: channels of the CNN's maps; projected to the graph's width where they differ.
         map_size: side of the maps, which the position embedding's weights are made for.
         rounds: spatial iterations K = 3.
-        position: what tells nodes where they are, :class:`~stgraph.layers.KernelPosition` by
-            default, or how they moved, :class:`~stgraph.layers.Displacement`.
+        position: another layer in place of that embedding, such as
+            :class:`~stgraph.layers.Displacement`, which tells nodes how they moved;
+            ``map_size`` is then of no account. A model with one is stored with its weights, and
+            loaded with ``build=``, as any with a module that no recipe made.
+
+    Raises:
+        InputError: on a size below 1, or a position that is no module.
     """
-    width = nodes.out_channels
-    position = KernelPosition(width, map_size, map_size) if position is None else position
+    width, side = nodes.out_channels, integer("map_size", map_size)
+    if position is None:
+        position = KernelPosition(width, side, side)
+    elif not isinstance(position, nn.Module):
+        raise InputError("position", "a layer, an nn.Module", type(position).__name__)
     net = SpaceTimeGraph(
         nodes=nodes,
         layers={

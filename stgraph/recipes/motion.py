@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import nn
 
 from stgraph.backbones import TinyCNN
-from stgraph.checks import InputError, integer, positive
+from stgraph.checks import InputError, integer
 from stgraph.classifiers import GraphClassifier
 from stgraph.edges import FullEdges
 from stgraph.kernels import Bilinear
@@ -137,10 +139,13 @@ def motion_subsets(
             what is to be followed, and less than the distance of two of them.
 
     Raises:
-        InputError: on another width, or a size that is not above 0.
+        InputError: on another width, a number of nodes that is no square, or a size that is not
+            above 0 and finite.
     """
     if integer("width", width) % 4:
         raise InputError("width", "a multiple of 4", width)
+    if not 0 < half_size < math.inf:
+        raise InputError("half_size", "a number above 0", half_size)
     nodes = MeanShiftRegions(
         width,
         num_nodes,
@@ -149,7 +154,7 @@ def motion_subsets(
         settling=(1.25, 1.125, 1.0, 1.0, 1.0),
         competition=Competition(),
         sampling=Bilinear(),
-        windows=FixedSizeWindows(128 / positive("half_size", half_size), cells=0.0),
+        windows=FixedSizeWindows(128 / half_size, cells=0.0),
     )
     net = SpaceTimeGraph(
         nodes=nodes,

@@ -1,4 +1,4 @@
-"""Small models of minutes of training, and the demonstration's."""
+"""Small models of minutes of training, and the parts that they are made of."""
 
 from __future__ import annotations
 

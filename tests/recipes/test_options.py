@@ -48,8 +48,10 @@ OTHERS: dict[str, dict[str, Any]] = {
     "c2d_resnet50": {**COUNTS, **RESNET3D, "temporal_pool": PairMax3d},
     "c2d_resnet50_official": {**COUNTS, "dropout": 0.17},
     "conv_lstm": {**COUNTS, "channels": 16},
-    "dyreg_block": {"nodes": nodes(24), "channels": 24, "map_size": 11, "rounds": 2}
-    | {"position": Displacement(32)},
+    "dyreg_block": {
+        **{"nodes": nodes(24), "channels": 24, "map_size": 11, "rounds": 2},
+        "position": Displacement(32),
+    },
     "dyreg_multi_sync_mnist": {**COUNTS, "nodes": nodes(), "position": Displacement(32)},
     "dyreg_regions": {"width": 24, "num_nodes": 4, "map_size": 11, "anchors": grid_anchors},
     "dyreg_small": {"num_classes": 7, "nodes": nodes(), "rounds": 2},

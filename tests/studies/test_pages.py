@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -14,6 +15,8 @@ from stgraph.studies.file import METRICS, WEIGHTS, read_study
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {name: (ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in ("studies",)}
+RESULTS = ROOT / "benchmarks" / "results"
+KEPT = sorted([*RESULTS.glob("tables/*.json"), *RESULTS.glob("experiments/*.json")])
 PAGES["tutorial"] = (ROOT / "docs" / "tutorials" / "study.md").read_text("utf-8")
 
 
@@ -63,6 +66,16 @@ def test_every_table_and_experiment_stands_on_the_page() -> None:
     found = set(re.findall(r"`(\w+\.yaml)`", PAGES["studies"]))
     for folder in ("tables", "experiments"):
         assert {path.name for path in (ROOT / "configs" / folder).glob("*.yaml")} <= found
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+def test_results_that_are_kept_are_those_of_the_study(path: Path) -> None:
+    """Who changes a study's rows or what it is about collects its results anew."""
+    kept = json.loads(path.read_text("utf-8"))
+    study = read_study(ROOT / "configs" / path.parent.name / f"{path.stem}.yaml")
+    assert [row["name"] for row in kept["rows"]] == [row.name for row in study.rows]
+    assert (kept["title"], kept["about"]) == (study.title, study.about)
+    assert {result["row"] for result in kept["results"]} <= {row.name for row in study.rows}
 
 
 @pytest.mark.slow
