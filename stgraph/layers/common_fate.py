@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch
 
-from stgraph.checks import InputError, channels, integer, positive, shape
+from stgraph.checks import InputError, channels, fraction, integer, positive, shape
 from stgraph.graph import from_dense, in_clips, layout_of, newest, presence, slots, to_dense
 from stgraph.layers.base import TemporalLayer
 from stgraph.layers.space import SpaceLayer
@@ -62,9 +62,15 @@ class CommonFate(TemporalLayer):
 
     a and b are ``confidence``, s is ``narrowness`` and β ``sharpness``; all are learnt.
 
+    Nodes that lie on one thing keep their offset too, which says nothing. Where several may, as
+    windows do that follow what they find, ``apart`` tells them from things that move alike: a pair
+    whose mean offset so far, :math:`\mathrm{E}_{s ≤ t}^{w_{ij}}(p_i^s - p_j^s)`, is no longer
+    than that has :math:`K_{ij}^t = 0`.
+
     Args:
         channels: C, width of the nodes.
         gain: g. Places are parts of the frame; a gain of some tens makes 1 of the error of a place.
+        apart: distance, in parts of the frame, up to which two nodes are taken for one thing.
 
     Shapes:
         ``x [V, C]`` → ``[V, C]``; state :class:`Offsets`.
@@ -86,10 +92,11 @@ class CommonFate(TemporalLayer):
                 [0, 0, 0]], dtype=torch.int32)
     """
 
-    def __init__(self, channels: int, gain: float = 16.0) -> None:
+    def __init__(self, channels: int, gain: float = 16.0, apart: float = 0.0) -> None:
         super().__init__()
         self.channels = integer("channels", channels)
         self.gain = positive("gain", gain)
+        self.apart = fraction("apart", apart)
         self.confidence = nn.Parameter(torch.tensor([1.0, 0.0]))
         self.narrowness = nn.Parameter(torch.tensor(1.0))
         self.sharpness = nn.Parameter(torch.tensor(1.0))
@@ -130,12 +137,14 @@ class CommonFate(TemporalLayer):
                 expected = "edges" if field == "edge_index" else f"a `{field}` for every node"
                 raise InputError("graph", expected, "none")
         pos, nodes = precise(to_dense(graph.pos, graph)), to_dense(x, graph)
-        varied, after = self._varied(pos, self._confident(graph), graph, state)
+        varied, mean, after = self._moments(pos, self._confident(graph), graph, state)
         kernel = torch.exp(-self.sharpness.exp() * self.gain**2 * varied)
         kernel = kernel * torch.sigmoid(self.source(nodes)).transpose(-2, -1)
         joined = SpaceLayer.adjacency(graph, slots(graph))
         alone = torch.eye(pos.size(2), dtype=torch.bool, device=pos.device)
         kernel = kernel.masked_fill(alone, 0)
+        if self.apart:
+            kernel = kernel.masked_fill(mean.square().sum(-1) <= self.apart**2, 0)
         if joined is not None:
             kernel = kernel * in_clips(joined, graph)
         return kernel.to(x.dtype), nodes, after
@@ -152,10 +161,13 @@ class CommonFate(TemporalLayer):
         here = presence(graph)
         return confident if here is None else confident * here
 
-    def _varied(
+    def _moments(
         self, pos: Tensor, confident: Tensor, graph: Batch, state: Offsets | None
-    ) -> tuple[Tensor, Offsets]:
-        """Variances of offsets ``[B, T, N, N]``, 0 where a pair was never seen, and the state."""
+    ) -> tuple[Tensor, Tensor, Offsets]:
+        """Variances ``[B, T, N, N]`` and means ``[B, T, N, N, 2]`` of offsets, and the state.
+
+        Both are 0 where a pair was never seen.
+        """
         weight = confident[:, :, :, None] * confident[:, :, None]  # [B, T, N, N]
         offset = pos[:, :, :, None] - pos[:, :, None]  # [B, T, N, N, 2]
         if state is None:
@@ -176,7 +188,7 @@ class CommonFate(TemporalLayer):
         mean = offsets / total[..., None]
         varied = (squares / total - mean.square().sum(-1)).clamp_min(0)
         after = [newest(part, graph)[:, 0] for part in so_far]
-        return varied, Offsets(after[0], first, *after[1:])
+        return varied, first[:, None] + mean, Offsets(after[0], first, *after[1:])
 
     @staticmethod
     def _check_state(state: Offsets, pos: Tensor) -> None:
@@ -190,7 +202,7 @@ class CommonFate(TemporalLayer):
 
     def extra_repr(self) -> str:
         """Options, as ``print(module)`` shows them."""
-        return f"{self.channels}, gain={self.gain}"
+        return f"{self.channels}, gain={self.gain}, apart={self.apart}"
 
 
 def _first(offset: Tensor, weight: Tensor) -> Tensor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import nn
 
 from stgraph.backbones import TinyCNN
@@ -127,8 +125,9 @@ def motion_subsets(
     """Which of several things move alike, and what they are: a light model for MultiSyncMNIST.
 
     Windows follow what they find in the frames, as in :func:`motion_small`; a node is told how it
-    moved and hears those whose offset from it does not vary, as in :func:`motion_classes`. Things
-    may be of one class, and none of them has to have a name. A CNN of four convolutions makes maps
+    moved and hears those whose offset from it does not vary, as in :func:`motion_classes`, but for
+    windows on the same thing, nearer than half of a half-size. Things may be of one class, and none
+    of them has to have a name. A CNN of four convolutions makes maps
     of a quarter of the frames' size, 32×32 of 128×128.
 
     Args:
@@ -140,12 +139,12 @@ def motion_subsets(
 
     Raises:
         InputError: on another width, a number of nodes that is no square, or a size that is not
-            above 0 and finite.
+            above 0 and at most 128.
     """
     if integer("width", width) % 4:
         raise InputError("width", "a multiple of 4", width)
-    if not 0 < half_size < math.inf:
-        raise InputError("half_size", "a number above 0", half_size)
+    if not 0 < half_size <= 128:
+        raise InputError("half_size", "a number above 0, of at most 128", half_size)
     nodes = MeanShiftRegions(
         width,
         num_nodes,
@@ -162,7 +161,7 @@ def motion_subsets(
             "displacement": Displacement(width),
             "norm": NodeNorm(width),
             "time": TimeLayer(nn.GRU(width, width)),
-            "fate": CommonFate(width),
+            "fate": CommonFate(width, apart=half_size / 256),
             "last": TimeLayer(nn.GRU(width, width)),
         },
         schedule=("displacement", "norm", "time", "fate", "last"),

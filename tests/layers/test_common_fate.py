@@ -91,6 +91,41 @@ def test_those_that_move_alike_hear_each_other_alone():
     assert (last[~pair] < 1e-6).all()
 
 
+def test_nodes_on_one_thing_do_not_hear_each_other():
+    """Pairs whose mean offset so far is no longer than `apart`; others are as without it."""
+    pos = torch.rand(2, 6, 4, 2, dtype=torch.float64) * 0.5
+    pos[:, :, 1] = pos[:, :, 0] + 0.04 * torch.randn(2, 6, 2).double()  # on one thing
+    pos[:, :, 2] = pos[:, :, 0] + 0.3
+    here = torch.rand(2, 6, 4) > 0.3
+    graph, layer = (
+        graph_of(pos, mass=torch.rand(2, 6, 4).double()),
+        CommonFate(4, gain=3.0).double(),
+    )
+    apart = CommonFate(4, gain=3.0, apart=0.1).double()
+    apart.load_state_dict(layer.state_dict())
+    found, plain = heard(apart, graph), heard(layer, graph)
+    confident = layer._confident(graph)
+    close = torch.zeros(2, 6, 4, 4, dtype=torch.bool)
+    for t in range(6):
+        weight = confident[:, : t + 1, :, None] * confident[:, : t + 1, None]
+        offset = pos[:, : t + 1, :, None] - pos[:, : t + 1, None]
+        mean = (weight[..., None] * offset).sum(1) / weight.sum(1).clamp_min(1e-30)[..., None]
+        close[:, t] = mean.norm(dim=-1) <= 0.1
+    assert close[:, -1, 0, 1].all()
+    assert not close[:, -1, 0, 2].any()
+    torch.testing.assert_close(found, plain.masked_fill(close, 0))
+    state, pieces = None, []
+    for t in range(6):
+        piece = graph_of(pos[:, t : t + 1], here[:, t : t + 1])
+        out, state = apart(piece.x, piece, state)
+        pieces.append(to_dense(out, piece))
+    graph = graph_of(pos, here)
+    whole, _ = apart(graph.x, graph)
+    torch.testing.assert_close(torch.cat(pieces, 1), to_dense(whole, graph))
+    with pytest.raises(InputError, match=r"apart: expected a number from 0 to 1, got -0\.1"):
+        CommonFate(4, apart=-0.1)
+
+
 def test_who_hears_nobody_is_told_so():
     """What comes out is of the node alone, and of a sum of nothing."""
     torch.manual_seed(0)

@@ -369,6 +369,6 @@ def test_windows_are_as_large_as_they_are_told_to_be():
     for told in (14.0, 20.0):
         graph = recipes.motion_subsets(4, 4, width=4, half_size=told)(video).graph
         torch.testing.assert_close(graph.window[:, :2] * 4, torch.full((8, 2), told))
-    for size in (0.0, float("inf"), float("nan")):
+    for size in (0.0, 129.0, float("inf"), float("nan")):
         with pytest.raises(InputError, match="half_size: expected a number above 0"):
             recipes.motion_subsets(half_size=size)
