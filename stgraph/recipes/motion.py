@@ -43,16 +43,7 @@ def small_followers(width: int = 32, num_nodes: int = 9) -> MeanShiftRegions:
         width: channels of the maps.
         num_nodes: N, a square number.
     """
-    return MeanShiftRegions(
-        width,
-        num_nodes,
-        edges=FullEdges(),
-        saliency=Contrast(),
-        settling=(1.25, 1.125, 1.0, 1.0, 1.0),
-        competition=Competition(),
-        sampling=Bilinear(),
-        windows=FixedSizeWindows(16 / 3, cells=0.0),
-    )
+    return _drawn_to_contrast(width, num_nodes, Contrast(), 16 / 3)
 
 
 @recipe
@@ -145,16 +136,7 @@ def motion_subsets(
         raise InputError("width", "a multiple of 4", width)
     if not 0 < half_size <= 128:
         raise InputError("half_size", "a number above 0, of at most 128", half_size)
-    nodes = MeanShiftRegions(
-        width,
-        num_nodes,
-        edges=FullEdges(),
-        saliency=Contrast(stride=4),
-        settling=(1.25, 1.125, 1.0, 1.0, 1.0),
-        competition=Competition(),
-        sampling=Bilinear(),
-        windows=FixedSizeWindows(128 / half_size, cells=0.0),
-    )
+    nodes = _drawn_to_contrast(width, num_nodes, Contrast(stride=4), 128 / half_size)
     net = SpaceTimeGraph(
         nodes=nodes,
         layers={
@@ -168,3 +150,19 @@ def motion_subsets(
     )
     backbone = TinyCNN(1, (width // 4, width // 2, width, width), strides=(2, 1, 2, 1))
     return GraphClassifier(backbone, net, num_classes, Readout("mean"))
+
+
+def _drawn_to_contrast(
+    width: int, num_nodes: int, contrast: Contrast, ratio: float
+) -> MeanShiftRegions:
+    """Windows of a share of the map, that settle from a quarter wider and compete for cells."""
+    return MeanShiftRegions(
+        width,
+        num_nodes,
+        edges=FullEdges(),
+        saliency=contrast,
+        settling=(1.25, 1.125, 1.0, 1.0, 1.0),
+        competition=Competition(),
+        sampling=Bilinear(),
+        windows=FixedSizeWindows(ratio, cells=0.0),
+    )
