@@ -76,15 +76,19 @@ def rows() -> dict[str, NodeExtractor]:
     }
 
 
-def followed(pos: Tensor, box: Tensor) -> tuple[float, float]:
-    """Share of digits ``[B, T, M, 4]`` that a window at ``[B, T, N, 2]`` follows, and of clips
-    all of whose digits are followed."""
+def follows(pos: Tensor, box: Tensor) -> Tensor:
+    """Which windows at ``[B, T, N, 2]`` follow which digits ``[B, T, M, 4]``: ``[B, M, N]``."""
     centre = (box[..., :2] + box[..., 2:]) / 2
     error = pos.diff(dim=1)[:, :, None] - centre.diff(dim=1)[:, :, :, None]  # [B, T - 1, M, N, 2]
     side = box[0, 0, 0, 2] - box[0, 0, 0, 0]
     near = torch.cdist(centre, pos).mean(1) < side / 2  # on the digit, in the mean over the clip
     exact = error.norm(dim=-1).mean(1) < side / 8  # [B, M, N]
-    found = (near & exact).any(-1)
+    return near & exact
+
+
+def followed(pos: Tensor, box: Tensor) -> tuple[float, float]:
+    """Share of digits that a window follows, and of clips all of whose digits are followed."""
+    found = follows(pos, box).any(-1)
     return float(found.float().mean()), float(found.all(-1).float().mean())
 
 

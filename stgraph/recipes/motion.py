@@ -111,39 +111,39 @@ def motion_classes(num_classes: int = 46, objects: int = 10, width: int = 128) -
 
 @recipe
 def motion_subsets(
-    num_classes: int = 56, num_nodes: int = 25, width: int = 64, half_size: float = 14.0
+    num_classes: int = 56, num_nodes: int = 25, width: int = 64, half_size: float = 0.11
 ) -> GraphClassifier:
     """Which of several things move alike, and what they are: a light model for MultiSyncMNIST.
 
     Windows follow what they find in the frames, as in :func:`motion_small`; a node is told how it
     moved and hears those whose offset from it does not vary, as in :func:`motion_classes`, but for
     windows on the same thing, nearer than half of a half-size. Things may be of one class, and none
-    of them has to have a name. A CNN of four convolutions makes maps
-    of a quarter of the frames' size, 32×32 of 128×128.
+    of them has to have a name. A CNN of four convolutions makes maps of a quarter of the frames'
+    size, 32×32 of 128×128.
 
     Args:
         num_classes: K; 56 for pairs of 10 digit classes, which may be the same, and none.
         num_nodes: windows, N, a square number.
         width: channels of the maps and of the nodes; a multiple of 4.
-        half_size: half the side of a window, in pixels of frames of 128×128; about the size of
-            what is to be followed, and less than the distance of two of them.
+        half_size: half the side of a window, as a part of the frame's; about the size of what is
+            to be followed, a digit of 14 pixels on 128, and less than the distance of two of them.
 
     Raises:
         InputError: on another width, a number of nodes that is no square, or a size that is not
-            above 0 and at most 128.
+            above 0 and at most 1.
     """
     if integer("width", width) % 4:
         raise InputError("width", "a multiple of 4", width)
-    if not 0 < half_size <= 128:
-        raise InputError("half_size", "a number above 0, of at most 128", half_size)
-    nodes = _drawn_to_contrast(width, num_nodes, Contrast(stride=4), 128 / half_size)
+    if not 0 < half_size <= 1:
+        raise InputError("half_size", "a number above 0, of at most 1", half_size)
+    nodes = _drawn_to_contrast(width, num_nodes, Contrast(stride=4), 1 / half_size)
     net = SpaceTimeGraph(
         nodes=nodes,
         layers={
             "displacement": Displacement(width),
             "norm": NodeNorm(width),
             "time": TimeLayer(nn.GRU(width, width)),
-            "fate": CommonFate(width, apart=half_size / 256),
+            "fate": CommonFate(width, apart=half_size / 2),
             "last": TimeLayer(nn.GRU(width, width)),
         },
         schedule=("displacement", "norm", "time", "fate", "last"),

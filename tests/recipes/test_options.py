@@ -67,7 +67,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "mean_lstm": {**COUNTS, "channels": 16},
     "motion_classes": {"num_classes": 7, "objects": 5, "width": 16},
     "motion_small": {"num_classes": 7, "nodes": nodes()},
-    "motion_subsets": {"num_classes": 7, "num_nodes": 16, "width": 16, "half_size": 20.0},
+    "motion_subsets": {"num_classes": 7, "num_nodes": 16, "width": 16, "half_size": 0.2},
     "non_local_i3d": {"num_classes": 7},
     "non_local_official": {"num_classes": 7, "dropout": 0.17},
     "non_local_sync_mnist": COUNTS,
