@@ -118,8 +118,9 @@ def motion_subsets(
     Windows follow what they find in the frames, as in :func:`motion_small`; a node is told how it
     moved and hears those whose offset from it does not vary, as in :func:`motion_classes`, but for
     windows on the same thing, nearer than half of a half-size. Things may be of one class, and none
-    of them has to have a name. A CNN of four convolutions makes maps of a quarter of the frames'
-    size, 32×32 of 128×128.
+    of them has to have a name. The maximum over the nodes of the last frame is the answer, so it
+    does not count how many windows lie on a thing. A CNN of four convolutions makes maps of a
+    quarter of the frames' size, 32×32 of 128×128.
 
     Args:
         num_classes: K; 56 for pairs of 10 digit classes, which may be the same, and none.
@@ -149,7 +150,7 @@ def motion_subsets(
         schedule=("displacement", "norm", "time", "fate", "last"),
     )
     backbone = TinyCNN(1, (width // 4, width // 2, width, width), strides=(2, 1, 2, 1))
-    return GraphClassifier(backbone, net, num_classes, Readout("mean"))
+    return GraphClassifier(backbone, net, num_classes, Readout("max", time="last"))
 
 
 def _drawn_to_contrast(
