@@ -194,6 +194,7 @@ def test_a_stream_is_compiled_three_times_however_long_and_follows_its_weights()
     close(*states)
 
 
+@pytest.mark.slow
 def test_a_cell_is_followed_by_its_parts():
     layer = TimeLayer(nn.LSTM(3, 5, num_layers=2)).double()
     graph, _ = GridNodes(3, (2,))(torch.randn(2, 4, 3, 6, 6).double())
@@ -211,6 +212,7 @@ def test_a_cell_is_followed_by_its_parts():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Dynamo does not know")  # what puts frames into clips
 @pytest.mark.parametrize("cell", [nn.GRU(3, 5), nn.LSTM(3, 5, num_layers=2)])
 def test_clips_of_different_lengths_go_through_compiled_code(cell):

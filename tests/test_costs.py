@@ -37,6 +37,7 @@ def macs(monkeypatch) -> ModuleType:
     return importlib.import_module("macs")
 
 
+@pytest.mark.slow
 def test_graphs_add_less_than_those_of_the_official_code(macs):
     lines, costs = macs.table(SOMETHING, macs.TABLES[SOMETHING])
     base, r4, r345 = (cost.macs / 1e9 for cost in costs.values())

@@ -269,6 +269,7 @@ def test_tensors_without_versions_are_looked_at_every_time():
             to_dense(graph.x, graph)
 
 
+@pytest.mark.slow
 def test_a_stream_leaves_nothing_to_the_garbage_collector():
     block = recipes.dyreg_block(recipes.dyreg_regions(4, 3, 6), 4, 6).eval()
     frame, state = torch.randn(1, 1, 4, 6, 6), None

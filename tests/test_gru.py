@@ -28,6 +28,7 @@ def test_values_and_gradients_are_those_of_pytorch(steps):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_its_gradients_have_gradients():
     assert torch.autograd.gradgradcheck(Sweep.of, inputs(3, 2))
 

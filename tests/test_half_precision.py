@@ -95,6 +95,7 @@ def test_large_values_do_not_overflow_in_their_mean():
     assert ClipMeanTime()(x.flatten(0, 2), clip(x))[0].eq(3000).all()
 
 
+@pytest.mark.slow
 @each_half
 def test_classifiers_of_a_stream(dtype):
     torch.manual_seed(0)

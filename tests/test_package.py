@@ -74,6 +74,7 @@ def test_the_sdist_holds_what_the_tests_need(built: Path) -> None:
     assert not top & {"build", "dist", "runs", "shared"}
 
 
+@pytest.mark.slow
 def test_the_wheel_works_where_the_sources_are_not(built: Path, tmp_path: Path) -> None:
     (wheel,) = built.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(tmp_path)

@@ -64,6 +64,7 @@ def test_clips_to_look_at_are_right_ones_and_then_some_wrong_ones(
     assert [seen.number for seen in found] == expected
 
 
+@pytest.mark.slow
 def test_its_models_are_read_without_what_trained_them(tmp_path):
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level

@@ -60,6 +60,7 @@ def test_wrong_numbers_are_named(name: str, tmp_path: Path) -> None:
         demo_video.run(str(tmp_path), **{name: 0})
 
 
+@pytest.mark.slow
 def test_a_command_that_fails_says_why(capfd) -> None:
     with pytest.raises(RuntimeError, match=r"nowhere\.yaml"):
         demo_video._stage("nothing", [["fit", "--config", "nowhere.yaml"]])

@@ -49,6 +49,7 @@ def run_of(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
+@pytest.mark.slow
 def test_a_run_becomes_a_file(
     run_of: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,6 +73,7 @@ def test_a_run_becomes_a_file(
     assert [file.name for file in out.parent.iterdir()] == ["model.pt2"]
 
 
+@pytest.mark.slow
 def test_options_of_an_export_reach_the_model(
     run_of: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -83,6 +85,7 @@ def test_options_of_an_export_reach_the_model(
     assert "uint8 video [clips, 5, 1, 48, 48] to logits\n" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_run_becomes_a_step(
     run_of: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -140,6 +143,7 @@ def test_what_cannot_be_written_is_told_and_nothing_is_left(
     assert [file.name for file in tmp_path.iterdir()] == ["run"]
 
 
+@pytest.mark.slow
 def test_a_file_that_differs_is_not_kept(
     run_of: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,7 @@ def trained(config: Callable[..., str], tmp_path: Path) -> list[str]:
     return ["--ckpt", ckpt, "--shard_clips=6", "--data.eval_batch_size=4", "--graphs=clips"]
 
 
+@pytest.mark.slow
 def test_the_command(
     trained: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -99,6 +100,7 @@ def test_the_command(
     assert not Path("other").exists()
 
 
+@pytest.mark.slow
 def test_options_of_an_extraction_reach_the_data_set(trained: list[str]) -> None:
     words = ["--split=train", "--graphs=frames", "--features=processed", "--attention=none"]
     words += ["--kernel=true", "--half=true", "--on_error=skip", "--shard_clips=7"]

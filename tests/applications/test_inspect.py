@@ -35,6 +35,7 @@ def entries(
     return [*made, Entry(images, None, "some images", 0.0, 1.0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("full", [True, False])
 def test_what_there_is_is_counted(entries: list[Entry], full: bool) -> None:
     told = inspect_videos(entries, NAMES, full, processes=1)
@@ -52,6 +53,7 @@ def test_what_there_is_is_counted(entries: list[Entry], full: bool) -> None:
     assert "PyAV" in facts["decoder"]
 
 
+@pytest.mark.slow
 def test_clips_that_are_no_part_of_their_video_are_bad(entries: list[Entry]) -> None:
     told = inspect_videos(entries, NAMES, processes=1)
     assert set(told.bad) == {"late", "none", "backwards", "before", "ruin", "some images"}
@@ -60,6 +62,7 @@ def test_clips_that_are_no_part_of_their_video_are_bad(entries: list[Entry]) -> 
     assert told.bad["some images"].startswith("start and end: expected none, for a video without")
 
 
+@pytest.mark.slow
 def test_the_summary_in_words(entries: list[Entry]) -> None:
     text = inspect_videos(entries, NAMES, processes=1).text()
     assert text.startswith("11 clips in 4 files (")
@@ -92,6 +95,7 @@ def test_no_labels_make_no_classes(video_file: Callable[..., Path], tmp_path: Pa
     assert not told.bad
 
 
+@pytest.mark.slow
 def test_the_clips_of_a_configuration(
     config: Callable[..., str], video_file: Callable[..., Path], tmp_path: Path, capsys: Any
 ) -> None:
@@ -121,6 +125,7 @@ def test_a_configuration_without_videos_is_refused(config: Callable[..., str]) -
         run(config({}))
 
 
+@pytest.mark.slow
 def test_options_of_an_inspection_are_handed_on(
     video_file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

@@ -173,6 +173,7 @@ def test_a_bad_video_among_steps_says_why(kind, run_of, video_file, tmp_path) ->
     assert not any(row.get("error") for row in rows[1:])
 
 
+@pytest.mark.slow
 def test_a_camera_is_answered_line_by_line(run_of, capsys) -> None:
     options = ["--ckpt", str(run_of()), "--device=cpu"]
     camera = "camera:lavfi:testsrc=size=64x48:rate=10:duration=2,realtime"
@@ -234,6 +235,7 @@ def test_ctrl_c_ends_in_order(run_of, video_file, tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*.part"))
 
 
+@pytest.mark.slow
 def test_a_reader_who_leaves_is_no_bad_video(run_of, video_file, tmp_path: Path) -> None:
     paths = [str(video_file(tmp_path / f"{k}.mp4", frames=5)) for k in range(3)]
     command = [sys.executable, "-m", "stgraph", "predict", "--ckpt", str(run_of())]

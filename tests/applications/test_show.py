@@ -181,6 +181,7 @@ class Photographs(torch.nn.Module):
         return self.inner(video, state)
 
 
+@pytest.mark.slow
 def test_a_page_of_coloured_frames_is_bounded(tmp_path: Path) -> None:
     torch.manual_seed(0)
     noise = torch.randint(0, 256, (1, 32, 3, 224, 224), dtype=torch.uint8)
@@ -204,6 +205,7 @@ def test_of_a_video_one_clip_is_shown_however_many_a_test_takes(name: str) -> No
     assert _single(other) is other
 
 
+@pytest.mark.slow
 def test_show_writes_a_page_of_a_video(
     config: Callable[..., str], video_file: Callable[..., Path], capsys
 ) -> None:

@@ -54,6 +54,7 @@ def alone(path: Path, inputs: list[torch.Tensor], folder: Path) -> tuple[list[to
     return [made] if isinstance(made, torch.Tensor) else list(made), done.stdout
 
 
+@pytest.mark.slow
 def test_a_file_runs_without_this_library(clip_of, tmp_path):
     made = clip_of("smallest")
     write_program(tmp_path / "model.pt2", made, {"classes": ["a", "b"]})
@@ -75,6 +76,7 @@ def test_a_file_of_a_step_runs_without_this_library(step_of, tmp_path):
     assert difference(reopened(tmp_path / "step.pt2", "pt2"), made) < 1e-5
 
 
+@pytest.mark.slow
 def test_a_file_says_what_it_takes(step_of, tmp_path):
     made = step_of("smallest")
     write_program(tmp_path / "step.pt2", made, {"streaming": True})
@@ -90,6 +92,7 @@ def test_a_file_says_what_it_takes(step_of, tmp_path):
     assert about["outputs"] == ["logits", *(f"next_{n}" for n in range(len(about["inputs"]) - 1))]
 
 
+@pytest.mark.slow
 def test_another_model_is_found_to_differ(model_of, tmp_path):
     model, size = model_of("smallest")
     made = clip_program(model, size, signed)
@@ -118,6 +121,7 @@ onnx_names = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of the converter
 @pytest.mark.parametrize("name", onnx_names)
 def test_onnx_equals_the_model(clip_of, tmp_path, monkeypatch, name):

@@ -119,11 +119,13 @@ def test_windows_that_follow_in_a_cnn_have_a_step():
     assert not torch.allclose(second, model(video[:, 1:]).logits, atol=1e-6)  # ways that differ
 
 
+@pytest.mark.slow
 def test_a_step_may_be_of_several_frames(step_of):
     made = step_of("smallest", 2)
     assert difference(made.program.module(), made) < 1e-5
 
 
+@pytest.mark.slow
 def test_a_stream_is_compared_beyond_its_first_frame(model_of, step_of):
     """In as many calls as are asked for, where a program without a state has one."""
     model, (_, *size) = model_of("smallest")
@@ -148,6 +150,7 @@ def test_a_stream_is_compared_beyond_its_first_frame(model_of, step_of):
     assert seen == [1, 3]
 
 
+@pytest.mark.slow
 def test_a_program_without_scaling_takes_what_the_model_does(model_of):
     model, size = model_of("smallest")
     made = clip_program(model, size)
@@ -159,6 +162,7 @@ def test_a_program_without_scaling_takes_what_the_model_does(model_of):
     assert made.types == ("float32",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [clip_program, step_program])
 def test_there_is_a_largest_number_of_clips(model_of, make):
     model, (_, *size) = model_of("smallest")
@@ -169,6 +173,7 @@ def test_there_is_a_largest_number_of_clips(model_of, make):
         module(run.video(4), *run.start(4))
 
 
+@pytest.mark.slow
 def test_answers_that_are_no_numbers_are_far_off(model_of):
     """One of them alone, too; and of several clips in the last one alone."""
     model, size = model_of("smallest")
@@ -212,6 +217,7 @@ def test_what_cannot_be_a_program_is_told():
         step_program(silent, (1, 1, 64, 64))
 
 
+@pytest.mark.slow
 def test_edges_of_unknown_number_cannot_be_written_down():
     nodes = GridNodes(32, (3,), edges=RadiusEdges(0.4))
     model = recipes.dyreg_small(5, nodes=nodes).eval()
@@ -238,6 +244,7 @@ def test_states_are_tensors_in_an_order():
     assert counted(RunningMean(ones, torch.ones(2, 1)), 2).frames.tolist() == [[1], [1]]
 
 
+@pytest.mark.slow
 def test_stand_ins_of_an_exporter_are_taken_for_what_they_stand_for(model_of, monkeypatch):
     """So a program sums messages up as the model does, and writes none of their norms down."""
     model, size = model_of("smallest")

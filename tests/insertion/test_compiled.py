@@ -143,6 +143,7 @@ def test_a_cnn_with_channels_at_the_end_compiles(make):
     trains_as_uncompiled(ConvNeXt(), "stages.0", "inductor", make)
 
 
+@pytest.mark.slow
 def test_a_block_that_breaks_runs_on_copies():
     """As outside of compiled code: nothing is written to the CNN, and calls may run at once."""
     cnn = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 5))

@@ -161,6 +161,7 @@ def test_pieces_with_absent_nodes_are_the_whole():
     torch.testing.assert_close(state, end)
 
 
+@pytest.mark.slow
 def test_long_streams_of_single_precision_lose_nothing():
     """What stands still does so after thousands of frames, however large the sums of squares."""
     torch.manual_seed(0)

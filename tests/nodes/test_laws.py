@@ -269,6 +269,7 @@ def test_gradients_are_finite(kind, data):
         assert parameter.grad is None or parameter.grad.isfinite().all(), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), CASES, ids=lambda case: getattr(case, "__name__", case))
 @some(2)
 @given(size=sizes)

@@ -69,6 +69,7 @@ def test_pieces_are_bounded():
         list(reader.elements())
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path):
     path = tmp_path / "large.json"
     piece = b'["abc", 1.5, {"d": [null, true]}], '

@@ -192,6 +192,7 @@ def test_blocks_of_a_residual_network_have_as_many_rounds_as_they_are_told(make)
     assert all(block.net.schedule.count("space") == 2 for block in blocks)
 
 
+@pytest.mark.slow
 def test_tsm_and_dyreg_have_the_official_parameters_module_by_module():
     model = recipes.dyreg_tsm_resnet50()
     shares = {
@@ -321,6 +322,7 @@ def test_no_recipe_is_forgotten():
     assert set(recipes.__all__) - PARTS_OF_MODELS <= set(STEPS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS)
 def test_a_training_step_of_every_recipe(name):
     torch.manual_seed(0)

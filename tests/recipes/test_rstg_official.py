@@ -127,6 +127,7 @@ def test_neighbours_are_a_part_of_every_recipe(name, edges):
     assert graph.edge_index.size(1) == 2 * expected  # two frames
 
 
+@pytest.mark.slow
 def test_the_frame_reaches_the_edges_of_whole_models():
     with torch.device("meta"):
         edges = GridEdges((3, 2, 1), (256, 256))
@@ -183,6 +184,7 @@ def test_rounds_positions_and_norms_are_arguments():
     assert sorted(bare.net.layers) == ["last", "norm", "space"]
 
 
+@pytest.mark.slow
 def test_the_parts_of_c2d_and_i3d_are_arguments():
     with torch.device("meta"):
         for make in (recipes.c2d, recipes.i3d):

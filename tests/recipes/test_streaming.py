@@ -37,6 +37,7 @@ def tensors(state: Any) -> Iterator[torch.Tensor]:
             yield from tensors(part)
 
 
+@pytest.mark.slow
 def test_online_tsm_with_dyreg_frame_by_frame_equals_the_whole_clip():
     torch.manual_seed(0)
     places = ("layer3.4.conv2", "layer4.1.conv2")

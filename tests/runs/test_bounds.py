@@ -144,6 +144,7 @@ HUGE: dict[str, tuple[dict[str, Any], str, dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", HUGE)
 def test_numbers_beyond_all_memory(
     described: Callable[..., str], case: str, capsys: pytest.CaptureFixture[str]

@@ -82,6 +82,7 @@ def test_another_seed_gives_other_weights(config: Config) -> None:
     assert not same(weights("small"), weights("other"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("crash", "kept"), [(8, 7), (6, 5)], ids=["within an epoch", "after one"])
 def test_a_resumed_run_ends_where_the_whole_run_ends(config: Config, crash: int, kept: int) -> None:
     # 5 steps an epoch, kept after the 2nd, 4th and 5th; dropout draws random numbers as it goes
@@ -99,6 +100,7 @@ def test_a_resumed_run_ends_where_the_whole_run_ends(config: Config, crash: int,
     assert same(weights("small"), weights("whole"))
 
 
+@pytest.mark.slow
 def test_an_interrupted_epoch_goes_on_from_the_batch_that_was_kept(config: Config) -> None:
     changes: dict[str, Any] = {"trainer.max_epochs": 2, "model.optimizer": QUICK}
     path = config(changes)
@@ -179,6 +181,7 @@ def test_a_test_prints_top_1(config: Config, capsys: pytest.CaptureFixture[str])
     assert ", top-5 " in line
 
 
+@pytest.mark.slow
 def test_a_run_says_what_its_reader_can_use(
     config: Config, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -192,6 +195,7 @@ def test_a_run_says_what_its_reader_can_use(
     assert "Trainable params" in "".join(capsys.readouterr())
 
 
+@pytest.mark.slow
 def test_without_validation_clips_none_are_validated(
     config: Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -284,6 +288,7 @@ def overshooting(config: Config) -> str:
     return config({"model.optimizer": sgd, "model.schedule": constant, "seed_everything": 2})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moved", [False, True], ids=["in place", "moved"])
 def test_a_resumed_run_knows_its_best(
     config: Config, capsys: pytest.CaptureFixture[str], moved: bool
@@ -310,6 +315,7 @@ def test_a_resumed_run_knows_its_best(
     assert same(best["state_dict"], again["state_dict"])
 
 
+@pytest.mark.slow
 def test_a_new_run_from_anothers_checkpoint_has_a_best_of_its_own(config: Config) -> None:
     path = overshooting(config)
     assert main(["fit", "--config", path, "--trainer.max_epochs", "1"]) == 0
@@ -319,6 +325,7 @@ def test_a_new_run_from_anothers_checkpoint_has_a_best_of_its_own(config: Config
     assert "0" not in {row["epoch"] for row in metrics("other")}  # and rows of its own
 
 
+@pytest.mark.slow
 def test_only_a_resume_that_succeeds_replaces_the_configuration(config: Config) -> None:
     path = config()
     assert main(["fit", "--config", path, "--trainer.max_epochs", "1"]) == 0
@@ -341,6 +348,7 @@ def checkpoint(run: str, name: str = "last") -> dict[str, Any]:
     return torch.load(path, weights_only=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -375,6 +383,7 @@ def test_a_run_is_resumed_as_it_was_trained(
     assert main(resume) == 0
 
 
+@pytest.mark.slow
 def test_a_part_of_an_epochs_batches_is_a_whole_epoch(config: Config) -> None:
     """What is resumed after 3 batches of 5 goes on with the next epoch, as if never left."""
     constant = {"class_path": "stgraph.training.Constant"}
@@ -389,6 +398,7 @@ def test_a_part_of_an_epochs_batches_is_a_whole_epoch(config: Config) -> None:
     assert same(weights("small"), weights("whole"))
 
 
+@pytest.mark.slow
 def test_the_state_of_weights_alone_is_not_resumed(
     config: Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -463,6 +473,7 @@ def test_epochs_shorter_than_what_is_between_two_logs_are_logged(config: Config)
     assert len([row for row in metrics("small") if row["train/loss"]]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", ["EpochMilestones", "Plateau"])
 def test_a_schedule_by_the_epoch_is_resumed_after_one(config: Config, schedule: str) -> None:
     options = {"EpochMilestones": {"at": [1, 2]}, "Plateau": {"patience": 0}}[schedule]

@@ -126,6 +126,7 @@ def test_the_extractor_of_a_configuration_can_be_a_users_own(
     assert "my_parts.Halves" in Path("runs/demo_dyreg/config.yaml").read_text()
 
 
+@pytest.mark.slow
 def test_a_fit_that_failed_at_once_can_be_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +157,7 @@ model:
 """
 
 
+@pytest.mark.slow
 def test_a_configuration_says_how_weights_are_drawn_and_who_is_a_neighbour(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

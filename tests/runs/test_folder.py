@@ -144,6 +144,7 @@ def test_a_lock_that_was_made_anew_meanwhile_is_not_held(
             pass
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_a_lock_that_holds_nothing(tmp_path: Path) -> None:
     left = [tmp_path / name for name in (".a.part", "checkpoints/.b.part", "csv/version_0/.c.part")]
     others = tmp_path / "another/checkpoints/.d.part"  # of a run in this one's folder
@@ -166,6 +167,7 @@ def test_a_kill_leaves_a_lock_that_holds_nothing(tmp_path: Path) -> None:
         assert others.exists()
 
 
+@pytest.mark.slow
 def test_a_forked_process_does_not_hold_the_lock(tmp_path: Path) -> None:
     """A loader's worker may live on for some seconds after its parent was killed."""
     with subprocess.Popen(
@@ -190,6 +192,7 @@ def test_a_forked_process_does_not_hold_the_lock(tmp_path: Path) -> None:
         assert other.stdout.readline() == "ended\n"  # so it was there all the time
 
 
+@pytest.mark.slow
 def test_a_second_fit_changes_nothing(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     folder = Path("runs/small")
     with locked(folder):

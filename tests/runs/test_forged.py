@@ -115,6 +115,7 @@ def begun(config: Config, _kept: Path) -> str:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CHANGES)
 def test_a_state_that_does_not_fit_is_told(
     begun: str, case: str, capsys: pytest.CaptureFixture[str]

@@ -146,6 +146,7 @@ def test_a_moving_average_is_the_recurrence_and_is_what_is_validated() -> None:
     assert any(not torch.allclose(v, recorder.steps[-1][name]) for name, v in expected.items())
 
 
+@pytest.mark.slow
 def test_known_boxes_reach_the_model_and_it_learns() -> None:
     """The ground-truth oracle of DyReG, on a tiny set."""
     data = MultiSyncMNIST(
@@ -214,6 +215,7 @@ def same(one: Weights, other: Weights) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_a_run_with_all_of_them_is_described_in_yaml_and_resumed(config: Callable) -> None:
     """Batches of 40 clips by 8: steps are made after the 2nd, 4th and 5th of an epoch."""
     path = all_at_once(config)
@@ -236,6 +238,7 @@ def test_a_run_with_all_of_them_is_described_in_yaml_and_resumed(config: Callabl
         assert same(whole[part], checkpoint("small")[part])
 
 
+@pytest.mark.slow
 def test_nothing_is_kept_between_the_batches_of_a_step(config: Callable) -> None:
     path = all_at_once(config)
     assert main(["fit", "--config", path, "--run", "whole"]) == 0

@@ -267,6 +267,7 @@ def test_the_first_step_alone_tells_whether_a_state_fits(
     assert len(asked) == 1
 
 
+@pytest.mark.slow
 def test_from_the_best_on(whole: Config) -> None:
     """What came after it is not lost, and not in the table twice."""
     path = whole({"trainer.val_check_interval": 2, "trainer.max_epochs": 2})

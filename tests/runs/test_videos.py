@@ -107,6 +107,7 @@ def left_out(run: str) -> list[list[str]]:
         return list(csv.reader(file))
 
 
+@pytest.mark.slow
 def test_a_run_leaves_what_decoded_it_and_what_it_left_out(
     films: Config, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -137,6 +138,7 @@ def test_a_damaged_film_ends_a_run_that_does_not_skip_it(
     assert "03.mp4: expected a video that FFmpeg reads" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_classes_of_model_and_data_are_as_many(
     films: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -179,6 +181,7 @@ def test_a_killed_fit_on_films_ends_where_the_whole_one_ends(films: Config, work
     assert sorted(left_out("small")) == sorted(left_out("whole"))
 
 
+@pytest.mark.slow
 def test_a_run_is_the_same_where_frames_are_resized_on_the_device(films: Config) -> None:
     stages = ("train", "val", "test")
     rules = {}
@@ -208,6 +211,7 @@ def damaged(root: Path) -> list[str]:
     return [f"--data.{stage}.root={root}" for stage in ("train", "val", "test")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sanity", [0, 2])
 def test_a_run_of_which_no_film_can_be_read_says_so(
     films: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str], sanity: int

@@ -56,6 +56,7 @@ def test_runs_are_rows_by_seeds_and_nothing_is_left_behind(study: Study) -> None
     assert set(Path.cwd().iterdir()) - before == {Path(path)} - before
 
 
+@pytest.mark.slow
 def test_a_digest_is_that_of_what_the_result_depends_on(study: Study) -> None:
     def digests(**changes: Any) -> list[str]:
         return [run.digest for run in runs_of(study(**changes), build=False)]
@@ -77,6 +78,7 @@ def test_a_digest_is_that_of_what_the_result_depends_on(study: Study) -> None:
         assert not set(digests(**changes)) & set(first), changes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "told"),
     [

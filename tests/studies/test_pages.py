@@ -47,6 +47,7 @@ def test_the_pages_have_files_and_commands() -> None:
     assert [words[0] for words in commands("studies") + commands("tutorial")] == ["study"] * 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["widths.yaml", "extractors.yaml"])
 def test_every_row_of_the_pages_can_train(
     name: str, folder: Path, capsys: pytest.CaptureFixture[str]

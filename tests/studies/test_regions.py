@@ -34,6 +34,7 @@ def score(found: Boxes, true: Boxes) -> float:
     return iou
 
 
+@pytest.mark.slow
 def test_rows_that_are_not_trained_are_the_baselines_of_the_metrics(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

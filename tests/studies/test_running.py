@@ -205,6 +205,7 @@ def test_a_run_is_as_far_as_it_has_written(study: Study, written: str | None, sh
     assert progress_of(run) == share
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_process")
 def test_runs_of_another_process_are_left_to_it(
     study: Study, capsys: pytest.CaptureFixture[str]
@@ -281,6 +282,7 @@ def test_runs_at_a_time_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None
     assert [_threads(jobs) for jobs in (1, 3, 4, 16)] == [8, 2, 2, 1]
 
 
+@pytest.mark.slow
 def test_a_check_and_a_report_train_nothing(
     study: Study, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -300,6 +302,7 @@ def test_a_check_and_a_report_train_nothing(
     }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_process")
 def test_a_changed_configuration_is_refused(
     study: Study, capsys: pytest.CaptureFixture[str]

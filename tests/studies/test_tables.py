@@ -70,6 +70,7 @@ def test_every_row_can_train(path: Path, request: pytest.FixtureRequest) -> None
     all_runs(read_study(path), "runs")
 
 
+@pytest.mark.slow
 def test_rows_of_the_small_table_see_the_same_clips() -> None:
     """But for the model, and what only models with nodes take, rows are the same."""
     seen = []

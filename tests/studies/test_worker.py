@@ -87,6 +87,7 @@ def test_a_result_is_that_of_an_ordinary_run(study: Study) -> None:
     assert {"python", "torch"} <= set(found["versions"])
 
 
+@pytest.mark.slow
 def test_answers_of_each_clip_are_those_of_the_metric(study: Study) -> None:
     run = first(study(metric="top5"))
     assert work(job(run, metric="top5")) == 0
@@ -95,6 +96,7 @@ def test_answers_of_each_clip_are_those_of_the_metric(study: Study) -> None:
     assert test["value"] == pytest.approx(test["answers"]["top5"])
 
 
+@pytest.mark.slow
 def test_the_same_study_twice_gives_the_same_but_for_times(study: Study) -> None:
     model = {"model.model.dropout": 0.5}
     rows = [{"name": "Narrow", "set": model}]
@@ -108,6 +110,7 @@ def test_the_same_study_twice_gives_the_same_but_for_times(study: Study) -> None
     assert json.dumps(results[0], sort_keys=True) == json.dumps(results[1], sort_keys=True)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_interrupted_goes_on_and_comes_to_the_same(study: Study) -> None:
     crash = {"class_path": "crashes.CrashOnce", "init_args": {"step": 7, "place": "crashed"}}
     model = {"model.model.dropout": 0.5, "trainer.callbacks": [crash]}
@@ -124,6 +127,7 @@ def test_a_run_that_was_interrupted_goes_on_and_comes_to_the_same(study: Study) 
     assert [point["clips"] for point in went_on["curve"]] == [40, 80]
 
 
+@pytest.mark.slow
 def test_a_run_between_fit_and_test_is_tested_alone(study: Study) -> None:
     run = first(study())
     assert work(job(run)) == 0
@@ -135,6 +139,7 @@ def test_a_run_between_fit_and_test_is_tested_alone(study: Study) -> None:
     assert (run.folder / "checkpoints" / "best.ckpt").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", ["epochs", "steps"])
 def test_a_run_of_no_steps_is_tested_as_it_was_built(of: str, study: Study) -> None:
     run = first(study(rows=[{"name": "As built", "set": {f"trainer.max_{of}": 0}}]))
@@ -171,6 +176,7 @@ def test_a_run_whose_time_is_over_is_no_result(study: Study) -> None:
     assert state(run) == "begun"
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_its_own_threads_and_configuration(study: Study) -> None:
     run = first(study())
     run.own.mkdir(parents=True)
@@ -188,6 +194,7 @@ def test_a_run_goes_on_with_its_own_threads_and_configuration(study: Study) -> N
     assert timeless(run)["threads"] == 1
 
 
+@pytest.mark.slow
 def test_a_run_of_another_configuration_is_refused_or_set_aside(study: Study) -> None:
     run = first(study())
     assert set_aside(run) is None
@@ -205,6 +212,7 @@ def test_a_run_of_another_configuration_is_refused_or_set_aside(study: Study) ->
     assert set_aside(run) == run.folder.with_name("seed3.old2")
 
 
+@pytest.mark.slow
 def test_infinite_numbers_in_a_configuration_can_be_kept(study: Study) -> None:
     rows = [{"name": "Narrow", "set": {"trainer.gradient_clip_val": float("inf")}}]
     run = first(study(rows=rows))

@@ -124,6 +124,7 @@ def rows() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_a_fit_on_plain_clips_is_resumed_within_an_epoch(plain: Callable[..., str]) -> None:
     """By as many workers or others: what a dataset draws is a function of the clip."""
     path = plain()
@@ -171,6 +172,7 @@ def test_labels_that_are_needed_are_told(
     assert "batch: expected a dict with video, label" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
 @pytest.mark.parametrize("form", ["option", "file"])
 def test_another_data_module_takes_the_place_of_ours(plain: Callable[..., str], form: str) -> None:

@@ -252,6 +252,7 @@ class Regions(nn.Module):
 """
 
 
+@pytest.mark.slow
 def test_runs_teach_from_the_command_line(config, tmp_path) -> None:
     """Two runs with one graph each, and one with both that they teach, also when it is resumed."""
     (tmp_path / "regions_of_a_user.py").write_text(STUDENT, encoding="utf-8")
@@ -331,6 +332,7 @@ def taught(config, tmp_path: Path, share: float = 0.5, epochs: int = 1) -> str:
     return config(changes)
 
 
+@pytest.mark.slow
 def test_a_student_is_tested_where_its_teachers_are_not(config, tmp_path) -> None:
     path = taught(config, tmp_path)
     assert main(["fit", "--config", path]) == 0

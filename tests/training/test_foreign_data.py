@@ -87,6 +87,7 @@ def test_each_stage_reads_its_own_loader(command: Callable[..., int]) -> None:
     assert [int(row["answer"]) for row in rows] == answers.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
 def test_what_a_stage_lacks_is_told(
     command: Callable[..., int], capsys: pytest.CaptureFixture[str]

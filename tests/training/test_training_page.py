@@ -43,6 +43,7 @@ def test_the_page_has_files_and_commands() -> None:
     assert len(COMMANDS) == 13
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", COMMANDS)
 def test_each_command_is_accepted(
     line: str, folder: Path, capsys: pytest.CaptureFixture[str]

@@ -153,6 +153,7 @@ def test_absent_matplotlib_says_how_to_install(monkeypatch):
         attention_matrix(small(), ALPHA)
 
 
+@pytest.mark.slow
 def test_pyplot_and_the_backend_are_left_alone():
     pytest.importorskip("matplotlib")
     import subprocess

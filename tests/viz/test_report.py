@@ -38,6 +38,7 @@ def words(check_page):
     return read
 
 
+@pytest.mark.slow
 def test_demo_page_says_what_was_run_and_what_came_out(clip, words, tmp_path):
     clips = [
         clip(label="1 and 2", prediction="1 and 2", confidence=0.97, box=torch.rand(4, 3, 4)),
@@ -91,6 +92,7 @@ def test_demo_page_without_clips_has_no_pictures_of_them(words, tmp_path):
     assert "Who listens" not in text
 
 
+@pytest.mark.slow
 def test_show_draws_every_clip(clip, words, tmp_path):
     plain = clip(nodes=14, height=12, width=20, channels=3, absent=((0, 3),))
     answered = clip(frames=1, label="a", prediction="b")

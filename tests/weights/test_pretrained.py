@@ -154,6 +154,7 @@ def answer(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
     return out.features if hasattr(out, "features") else out[0].x
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_every_recipe_comes_back_as_it_was(name, tmp_path):
     make, sizes = MODELS[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 import yaml
 
@@ -35,6 +36,7 @@ def test_it_is_small_and_its_configuration_is_the_demonstrations() -> None:
     assert kept["data"]["test"] == demo["data"]["test"]
 
 
+@pytest.mark.slow
 def test_show_takes_it_where_no_other_is_named(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     assert main(["show", "--count", "2", "--out", str(page)]) == 0

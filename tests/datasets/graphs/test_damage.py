@@ -33,6 +33,7 @@ def what_is_said(root: Path) -> str | None:
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["datasheet.json", "raw/index.csv", "raw/skipped.csv", "raw/graphs_000001.pt"]
 )

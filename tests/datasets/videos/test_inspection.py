@@ -83,6 +83,7 @@ def gone(pid: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_every_file_is_read(videos: Path, frame_folder) -> None:
     images = frame_folder(videos / "images", frames=4)
     (videos / "bad.mp4").write_bytes(b"no video")
@@ -104,6 +105,7 @@ def test_every_file_is_read(videos: Path, frame_folder) -> None:
     assert children() == set()
 
 
+@pytest.mark.slow
 def test_frames_that_do_not_decode_are_found_by_decoding(tmp_path: Path, video_file) -> None:
     """The container is whole, so its header tells nothing."""
     path = video_file(tmp_path / "a.avi", frames=40, codec="mpeg4")
@@ -124,6 +126,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="needs alarms of the system")
 @pytest.mark.parametrize("kind", ["sleep", "alarm"])
 def test_no_progress_is_told_whoever_ends_the_process(fake: Path, kind: str) -> None:
@@ -148,6 +151,7 @@ def test_a_decoder_that_hangs_or_crashes_costs_its_file_only(fake: Path) -> None
     assert all(gone(int((fake / f"{name}.pid").read_text())) for name in names)
 
 
+@pytest.mark.slow
 def test_who_asks_for_no_more_leaves_no_process(videos: Path) -> None:
     facts = read_each([videos / "0.mp4"] * 50, processes=2)
     next(facts)

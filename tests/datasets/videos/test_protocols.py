@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+import pytest
 
 from stgraph.datasets.draws import words
 from stgraph.datasets.videos import (
@@ -67,6 +68,7 @@ def sizes(view: View) -> tuple[int, int]:
     return view.scaled[1], view.scaled[0]
 
 
+@pytest.mark.slow
 def test_one_and_three_crops_of_dyreg() -> None:
     assert protocol("1x1", size=112).crops == Crops(1, 112, 128)  # in proportion
     one, three = protocol("1x1"), protocol("3x2")
@@ -85,6 +87,7 @@ def test_one_and_three_crops_of_dyreg() -> None:
         assert boxes(views) == [(x, y, 256, 256) for x, y in corners]
 
 
+@pytest.mark.slow
 def test_eleven_crops_of_rstg() -> None:
     eleven = protocol("11x2")
     for n, height, width in videos():
@@ -100,6 +103,7 @@ def test_eleven_crops_of_rstg() -> None:
         assert boxes(views) == [(x, y, 256, 256) for x, y in expected]
 
 
+@pytest.mark.slow
 def test_validation_of_dyreg() -> None:
     official, ours = CentreClips(OfficialSegments(16)), CentreClips()
     for n, height, width in videos():
@@ -125,6 +129,7 @@ def fill_fix_offset(w: int, h: int, crop_w: int, crop_h: int) -> set[tuple[int, 
     return {(i * x, j * y) for i, j in grid}
 
 
+@pytest.mark.slow
 def test_training_of_dyreg() -> None:
     rule = TrainClips(OfficialSegments(16), MultiScaleCrops(224))
     scales: set[tuple[float, float]] = set()

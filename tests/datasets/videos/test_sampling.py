@@ -22,6 +22,7 @@ def centres(n: int, count: int) -> list[int]:
     return [math.floor(tick / 2 + tick * k) for k in range(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [8, 10, 16])
 def test_segments_are_those_of_the_published_rules_for_ten_thousand_lengths(count: int) -> None:
     lengths = np.random.default_rng(0).integers(1, 5000, 3334)

@@ -38,6 +38,7 @@ def slow(config: Callable[..., str], **changes: object) -> str:
     return config({"model.model": model, **changes})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("val", [True, False], ids=["validated", "not validated"])
 @pytest.mark.parametrize("accumulated", [1, 2])
 def test_sessions_of_any_length_together_are_the_whole_run(
@@ -62,6 +63,7 @@ def test_sessions_of_any_length_together_are_the_whole_run(
         assert torch.equal(value, last("small")["state_dict"][name]), name
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_by_steps_within_an_epoch_goes_on_there(config: Callable[..., str]) -> None:
     constant = {"class_path": "stgraph.training.Constant"}
     path = slow(config, **{"model.schedule": constant, "data.val": None})
@@ -73,6 +75,7 @@ def test_a_run_that_ends_by_steps_within_an_epoch_goes_on_there(config: Callable
         assert torch.equal(value, last("small")["state_dict"][name]), name
 
 
+@pytest.mark.slow
 def test_only_a_run_at_its_end_has_a_result(
     config: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

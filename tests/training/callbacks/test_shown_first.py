@@ -104,6 +104,7 @@ def test_gradients_are_clipped_as_those_of_the_run(
     assert seen == ([] if expected is None else [expected] * 2)
 
 
+@pytest.mark.slow
 def test_the_seed_says_in_which_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
@@ -245,6 +246,7 @@ def test_labels_of_any_whole_numbers_are_taught(
         first._loss(module, {name: batch[name] for name in batch if name != "label"})
 
 
+@pytest.mark.slow
 def test_labels_that_are_not_the_models_are_not_taught(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,6 +289,7 @@ def test_what_is_shown_teaches_the_classes(tmp_path: Path, monkeypatch: pytest.M
     assert loss() < before - 0.1
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_is_not_shown_them_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -314,6 +317,7 @@ def test_a_run_that_goes_on_is_not_shown_them_again(
     assert read("halves")["callbacks"]["ShowFirst"] == {"shown": 16}
 
 
+@pytest.mark.slow
 def test_what_cannot_be_shown_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"clips: expected a dataset with batch\(indices, device"):

@@ -138,6 +138,7 @@ def test_names_and_shapes_are_those_of_released_models(released, data_root: Path
 TRAINED = {"r345": 28_701_830, "r4_small_generator": 25_105_279 + 2 * 256}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_released_model_gives_the_official_logits(released, name, tmp_path):
     weights = released[name]()
@@ -240,6 +241,7 @@ WRAPPED = {
 }
 
 
+@pytest.mark.slow
 def test_names_may_be_wrapped_otherwise(small):
     expected = logits(model_from_official(small()).model)
     for name, wrap in WRAPPED.items():
@@ -402,6 +404,7 @@ def test_a_model_with_graphs_starts_from_tsm(released):
     )
 
 
+@pytest.mark.slow
 def test_graphs_are_loaded_where_they_fit(released, small):
     weights = released["r4_small_generator"]()
     theirs = model_from_official(weights).model
@@ -436,6 +439,7 @@ def test_graphs_are_loaded_where_they_fit(released, small):
         load_official(recipes.dyreg_small(), small())
 
 
+@pytest.mark.slow
 def test_the_recipe_of_the_same_model_is_recognised(released, model_weights, small):
     kinds = {"classes": 7, "depths": (3, 4, 6, 3)}
     assert model_from_official(model_weights({}, **kinds)).model.recipe == (

@@ -27,6 +27,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, released, model_weight
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_page_runs_as_written(here: Path):
     text = PAGE.read_text(encoding="utf-8")
     told: list[str] = []

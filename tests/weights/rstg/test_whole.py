@@ -169,6 +169,7 @@ def test_what_leaves_no_trace_and_does_not_fit(model_weights):
         rstg_from_official(w | other)
 
 
+@pytest.mark.slow
 def test_windows_of_larger_frames(plain, model_weights, assert_equal):
     w = model_weights("final", frames=1)
     model, _ = rstg_from_official(w, frame=256)
@@ -251,6 +252,7 @@ def test_models_as_printed_have_no_official_names_where_their_parts_differ():
         rstg_to_official(torch.nn.Linear(1, 1))
 
 
+@pytest.mark.slow
 def test_options_of_graphs_reach_the_graphs_of_a_model(model_weights, assert_equal):
     w, video = model_weights("res4"), clip()
     usual, _ = rstg_from_official(w, edges="full", window=None)
