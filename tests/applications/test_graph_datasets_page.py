@@ -16,6 +16,7 @@ PAGE = (ROOT / "docs/tutorials/graph_datasets.md").read_text("utf-8")
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_a_plain_classifier_reaches_the_models_own_readout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

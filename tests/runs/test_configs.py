@@ -63,8 +63,14 @@ def films(stem: str) -> list[str]:
     return [*small, more]
 
 
+# Two minutes, in which nothing is done that the others do not.
+LONG = {"something_v1_rstg": pytest.mark.long}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, marks=LONG.get(path.stem, ()), id=path.stem) for path in CONFIGS]
+)
 def test_each_configuration_fits_resumes_and_tests(
     path: Path,
     tmp_path: Path,

@@ -80,6 +80,7 @@ def test_results_that_are_kept_are_those_of_the_study(path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_tutorial_is_done_as_it_stands(folder: Path) -> None:
     for words in commands("tutorial"):
         assert main(words) == 0

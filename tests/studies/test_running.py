@@ -123,8 +123,8 @@ def test_a_run_that_fails_does_not_lose_the_others(
     [
         (signal.SIGTERM, 143, None),
         (signal.SIGINT, 130, None),
-        (signal.SIGTERM, 143, "first"),
-        (signal.SIGTERM, 143, "last"),
+        pytest.param(signal.SIGTERM, 143, "first", marks=pytest.mark.long),
+        pytest.param(signal.SIGTERM, 143, "last", marks=pytest.mark.long),
     ],
 )
 def test_a_signal_ends_all_in_order_and_the_next_study_goes_on(
