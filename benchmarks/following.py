@@ -4,8 +4,8 @@
 
 The clips are the demonstration's: 3 digits of 8 pixels on 48×48, steps of at most 3. An untrained
 CNN makes the features; filters of a saliency are random. Beside the metrics of stgraph.metrics it
-tells how many digits are *followed*: those for which some window's displacements are, on average
-over the clip, less than an eighth of a digit off.
+tells how many digits are *followed*: those for which some window is less than half a digit from
+the centre, and its displacements are less than an eighth of a digit off, on average over the clip.
 """
 
 from __future__ import annotations
@@ -87,7 +87,10 @@ def follows(pos: Tensor, box: Tensor) -> Tensor:
 
 
 def followed(pos: Tensor, box: Tensor) -> tuple[float, float]:
-    """Share of digits that a window follows, and of clips all of whose digits are followed."""
+    """Share of digits that a window follows, and of clips all of whose digits are followed.
+
+    Of windows at ``pos [B, T, N, 2]`` and boxes of digits ``box [B, T, M, 4]``.
+    """
     found = follows(pos, box).any(-1)
     return float(found.float().mean()), float(found.all(-1).float().mean())
 

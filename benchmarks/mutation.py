@@ -27,7 +27,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from queue import Queue
 
@@ -40,6 +39,8 @@ from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome
 from facts import collect, write
 
 ROOT = Path(__file__).resolve().parents[1]
+SLOW = 4
+"""Times as many seconds for the slow tests of a change as for the quick ones."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,9 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=20, help="changes of each room")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="changes tried at a time")
-    parser.add_argument("--timeout", type=float, default=900, help="seconds for one change")
+    parser.add_argument(
+        "--timeout", type=float, default=900, help="seconds of the quick tests of one change"
+    )
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
     facts = collect(torch.device("cpu"), options.seed, count=options.count)
@@ -218,24 +221,27 @@ def _idle(file: Path) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
             yield first, (part.end_lineno, part.end_col_offset)
 
 
-def _commands(room: str, changed: Path, folder: Path) -> Iterator[str]:
-    """The room's tests in a copy, those of the changed file and quick ones first; the slow ones."""
+def _commands(
+    room: str, changed: Path, folder: Path, seconds: float
+) -> Iterator[tuple[str, float]]:
+    """The room's tests in a copy, nearest first, then its slow ones; and seconds for them."""
     near = Path("tests", *changed.parts[1:]).with_name(f"test_{changed.name}")
     first = [str(path) for path in (changed, near) if (folder / path).exists()]
     tests = [*first, "tests/test_interface.py", *ROOMS[room].tests]
-    yield _pytest(folder, tests)
-    if _has_slow(room):
-        yield _pytest(folder, tests, "slow and not long")
+    yield _pytest(folder, tests), seconds
+    slow = _pytest(folder, tests, "slow and not long")
+    if _finds_tests(slow):
+        yield slow, SLOW * seconds
 
 
-@cache
-def _has_slow(room: str) -> bool:
-    """Whether slow tests are among a room's; pytest calls it a failure to run none."""
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "slow and not long"]
-    ended = subprocess.run(
-        [*command, *ROOMS[room].tests], cwd=ROOT, capture_output=True, check=False
-    ).returncode
-    return ended == pytest.ExitCode.OK
+def _finds_tests(command: str) -> bool:
+    """Whether there is something to run; pytest calls it a failure to run nothing."""
+    looked = subprocess.run(
+        [*shlex.split(command), "--collect-only"], capture_output=True, text=True, check=False
+    )
+    if looked.returncode not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        raise RuntimeError(f"tests cannot be collected: {looked.stdout[-2000:]}")
+    return looked.returncode == pytest.ExitCode.OK
 
 
 def _pytest(folder: Path, tests: Sequence[str], marked: str = "not slow") -> str:
@@ -284,12 +290,12 @@ def _try(
             end_pos=change.end_pos,
             operator_args=change.operator_args,
         )
-        for command in _commands(room, change.module_path, folder):
-            result = mutate_and_test([spec], command, options.timeout)
+        for command, seconds in _commands(room, change.module_path, folder, options.timeout):
+            result = mutate_and_test([spec], command, seconds)
             if result.test_outcome != TestOutcome.SURVIVED:
                 break
         failed = _named(result.output or "")
-        fair = failed is not None and _passes(failed, folder, options.timeout)
+        fair = failed is not None and _passes(failed, folder, SLOW * options.timeout)
     finally:
         copies.put(folder)
     if result.worker_outcome != WorkerOutcome.NORMAL:

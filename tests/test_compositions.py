@@ -7,7 +7,8 @@ from copy import deepcopy
 
 import pytest
 import torch
-from hypothesis import given, settings
+from examples import some
+from hypothesis import given
 from hypothesis import strategies as st
 from random_blocks import (
     CONVS,
@@ -39,10 +40,6 @@ from stgraph.nodes import (
 )
 
 
-def some(count: int) -> settings:
-    return settings(max_examples=count, derandomize=True, deadline=None)
-
-
 def cut(hints, clips=slice(None), frames=slice(None)):
     return {name: hint[clips, frames] for name, hint in hints.items()}
 
@@ -72,7 +69,6 @@ def test_a_clip_alone_is_the_clip_in_a_batch(c):
         same(block(features[here], **cut(hints, here)).features, whole[here])
 
 
-@pytest.mark.slow
 @some(60)
 @given(c=compositions(extractor=FROM_OUTSIDE, edges=UNNAMED))
 def test_renaming_the_boxes_renames_the_nodes_and_leaves_the_maps(c):
@@ -132,7 +128,6 @@ def test_dense_equals_sparse_with_gradients(c):
         torch.testing.assert_close(one, other, atol=1e-8, rtol=1e-6)
 
 
-@pytest.mark.slow
 @some(80)
 @given(c=compositions(), cuts=st.lists(st.integers(1, 3), max_size=4))
 def test_what_is_causal_streams_and_the_rest_refuses_a_state(c, cuts):
@@ -186,7 +181,6 @@ READOUTS: dict[str, Callable[[], nn.Module]] = {
 PATTERNS = st.sampled_from(["first", "any"])
 
 
-@pytest.mark.slow
 @some(150)
 @given(c=compositions(), kind=PATTERNS, readout=st.sampled_from(list(READOUTS)))
 def test_clips_of_different_lengths_equal_each_clip_alone_with_gradients(c, kind, readout):
@@ -231,7 +225,6 @@ def test_clips_of_different_lengths_equal_each_clip_alone_with_gradients(c, kind
         torch.testing.assert_close(one, other, atol=1e-8, rtol=1e-6)
 
 
-@pytest.mark.slow
 @some(100)
 @given(c=compositions(), kind=PATTERNS, length=st.integers(1, 3))
 def test_streams_of_different_lengths_equal_each_clip_at_once(c, kind, length):
@@ -302,7 +295,6 @@ def run_in_half_precision(
 HALVES = [torch.bfloat16, torch.float16]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
 @some(40)
 @given(c=compositions())
@@ -311,7 +303,6 @@ def test_half_precision_makes_no_nan(dtype, c):
 
 
 # Left out are rounds without a norm, in which values grow (raw products cube them each time).
-@pytest.mark.slow
 @some(60)
 @given(c=compositions(update=UPDATES))
 def test_large_inputs_make_no_nan_in_bfloat16(c):
@@ -321,7 +312,6 @@ def test_large_inputs_make_no_nan_in_bfloat16(c):
 # Left out are also products of inputs that half precision cannot hold; PyG's TransformerConv has
 # them as well. Norms of equal values, one after another, multiply gradients by 316 each time, more
 # than fp16 holds, so that a scaler of losses has to go down.
-@pytest.mark.slow
 @some(60)
 @given(
     c=compositions(

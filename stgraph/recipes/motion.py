@@ -118,16 +118,16 @@ def motion_subsets(
     Windows follow what they find in the frames, as in :func:`motion_small`; a node is told how it
     moved and hears those whose offset from it does not vary, as in :func:`motion_classes`, but for
     windows on the same thing, nearer than half of a half-size. Things may be of one class, and none
-    of them has to have a name. The maximum over the nodes of the last frame is the answer, so it
-    does not count how many windows lie on a thing. A CNN of four convolutions makes maps of a
-    quarter of the frames' size, 32×32 of 128×128.
+    of them has to have a name. The answer is read from the maximum over the nodes of the last
+    frame, so it does not count how many windows lie on a thing. A CNN of four convolutions makes
+    maps of a quarter of the frames' size, 32×32 of 128×128.
 
     Args:
         num_classes: K; 56 for pairs of 10 digit classes, which may be the same, and none.
         num_nodes: windows, N, a square number.
         width: channels of the maps and of the nodes; a multiple of 4.
-        half_size: half the side of a window, as a part of the frame's; about the size of what is
-            to be followed, a digit of 14 pixels on 128, and less than the distance of two of them.
+        half_size: half the side of a window, divided by the side of a frame. It should be about
+            the size of what is to be followed: a digit of MultiSyncMNIST has 14 of 128 pixels.
 
     Raises:
         InputError: on another width, a number of nodes that is no square, or a size that is not

@@ -49,7 +49,6 @@ def run_of(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-@pytest.mark.slow
 def test_a_run_becomes_a_file(
     run_of: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

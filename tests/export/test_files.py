@@ -66,7 +66,6 @@ def test_a_file_runs_without_this_library(clip_of, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.long
 def test_a_file_of_a_step_runs_without_this_library(step_of, tmp_path):
     made = step_of("motion_small")
     write_program(tmp_path / "step.pt2", made, {"classes": []})

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise, starmap
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -44,11 +46,12 @@ class Stage(nn.Module):
 
 
 class ConvNeXt(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, *widths: int) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 8, 2, 2), ChannelNorm(8))
-        self.stages = nn.Sequential(Stage(8, 12), Stage(12, 16), Stage(16, 24))
-        self.head = nn.Linear(24, 5)
+        widths = widths or (8, 12, 16, 24)
+        self.stem = nn.Sequential(nn.Conv2d(3, widths[0], 2, 2), ChannelNorm(widths[0]))
+        self.stages = nn.Sequential(*starmap(Stage, pairwise(widths)))
+        self.head = nn.Linear(widths[-1], 5)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.stages(self.stem(x)).mean((2, 3)))
@@ -138,10 +141,9 @@ def test_maps_of_stages_keep_their_size(place):
 
 
 @pytest.mark.slow
-@pytest.mark.long
-@pytest.mark.parametrize("make", [graph_block, unfollowed])
+@pytest.mark.parametrize("make", [graph_block, pytest.param(unfollowed, marks=pytest.mark.long)])
 def test_a_cnn_with_channels_at_the_end_compiles(make):
-    trains_as_uncompiled(ConvNeXt(), "stages.0", "inductor", make)
+    trains_as_uncompiled(ConvNeXt(8, 12, 16), "stages.0", "inductor", make)
 
 
 @pytest.mark.slow

@@ -35,7 +35,6 @@ def test_sums_and_their_gradients_are_those_of_the_plain_form(heads, masked, at_
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("masked", [False, True])
 def test_gradients_have_gradients(masked):
     *given, mask = inputs(2, masked)

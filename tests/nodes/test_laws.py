@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from examples import some
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
@@ -151,10 +152,6 @@ sizes = st.fixed_dictionaries(
 of_every_kind = pytest.mark.parametrize("kind", EXTRACTORS, ids=lambda kind: kind.__name__)
 
 
-def some(count: int) -> settings:
-    return settings(max_examples=count, derandomize=True, deadline=None)
-
-
 def maps(size: dict[str, int], dtype: torch.dtype = torch.float64) -> torch.Tensor:
     generator = torch.Generator().manual_seed(size["seed"])
     lead = (size["clips"], size["frames"], C, size["height"], size["width"])
@@ -269,7 +266,6 @@ def test_gradients_are_finite(kind, data):
         assert parameter.grad is None or parameter.grad.isfinite().all(), name
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), CASES, ids=lambda case: getattr(case, "__name__", case))
 @some(2)
 @given(size=sizes)

@@ -369,8 +369,10 @@ def test_nodes_have_a_width_that_a_cnn_can_halve_twice(make, width, message):
 def test_windows_are_as_large_as_they_are_told_to_be():
     video = torch.rand(1, 2, 1, 128, 128)
     for told in (0.11, 0.2):
-        graph = recipes.motion_subsets(4, 4, width=4, half_size=told)(video).graph
+        model = recipes.motion_subsets(4, 4, width=4, half_size=told)
+        graph = model(video).graph
         torch.testing.assert_close(graph.window[:, :2] / 32, torch.full((8, 2), told))
+        assert model.net.layers["fate"].apart == told / 2
     for size in (0.0, 1.1, float("inf"), float("nan")):
         with pytest.raises(InputError, match="half_size: expected a number above 0"):
             recipes.motion_subsets(half_size=size)

@@ -82,7 +82,6 @@ def test_another_seed_gives_other_weights(config: Config) -> None:
     assert not same(weights("small"), weights("other"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("crash", "kept"), [(8, 7), (6, 5)], ids=["within an epoch", "after one"])
 def test_a_resumed_run_ends_where_the_whole_run_ends(config: Config, crash: int, kept: int) -> None:
     # 5 steps an epoch, kept after the 2nd, 4th and 5th; dropout draws random numbers as it goes

@@ -63,7 +63,7 @@ def films(stem: str) -> list[str]:
     return [*small, more]
 
 
-# Two minutes, in which nothing is done that the others do not.
+# Two minutes, most of them for eleven crops of two clips a video.
 LONG = {"something_v1_rstg": pytest.mark.long}
 
 

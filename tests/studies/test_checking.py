@@ -78,7 +78,6 @@ def test_a_digest_is_that_of_what_the_result_depends_on(study: Study) -> None:
         assert not set(digests(**changes)) & set(first), changes
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "told"),
     [

@@ -124,7 +124,7 @@ def test_a_run_that_fails_does_not_lose_the_others(
         (signal.SIGTERM, 143, None),
         (signal.SIGINT, 130, None),
         pytest.param(signal.SIGTERM, 143, "first", marks=pytest.mark.long),
-        pytest.param(signal.SIGTERM, 143, "last", marks=pytest.mark.long),
+        (signal.SIGTERM, 143, "last"),
     ],
 )
 def test_a_signal_ends_all_in_order_and_the_next_study_goes_on(

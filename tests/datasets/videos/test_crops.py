@@ -31,7 +31,6 @@ def published(height: int, width: int) -> set[tuple[int, int, int, int]]:
     return found
 
 
-@pytest.mark.slow
 def test_multi_scale_crops_are_all_of_the_published_ones_and_no_others() -> None:
     for height, width in ((240, 427), (256, 256), (360, 240)):
         draws = words(0, np.arange(4000), 2)

@@ -1,4 +1,4 @@
-"""The papers' rules for 10,000 random lengths and sizes, written once more from their codes.
+"""The papers' rules for thousands of random lengths and sizes, written once more from their codes.
 
 Frames count from 1 there, and crops are (left, top, width, height).
 """
@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-import pytest
+from examples import of
 
 from stgraph.datasets.draws import words
 from stgraph.datasets.videos import (
@@ -31,7 +31,7 @@ NO_WORDS = np.zeros(0, dtype=np.uint64)
 def videos() -> Iterator[tuple[int, int, int]]:
     """Lengths, short ones often, and heights and widths, a fifth of them upright or square."""
     random = np.random.default_rng(0)
-    for case in range(10_000):
+    for case in range(of(10_000)):
         length = int(random.integers(1, 40 if case % 3 == 0 else 2000))
         height, width = (int(side) for side in np.sort(random.integers(224, 1200, 2)))
         if case % 5 == 0:
@@ -68,7 +68,6 @@ def sizes(view: View) -> tuple[int, int]:
     return view.scaled[1], view.scaled[0]
 
 
-@pytest.mark.slow
 def test_one_and_three_crops_of_dyreg() -> None:
     assert protocol("1x1", size=112).crops == Crops(1, 112, 128)  # in proportion
     one, three = protocol("1x1"), protocol("3x2")
@@ -87,7 +86,6 @@ def test_one_and_three_crops_of_dyreg() -> None:
         assert boxes(views) == [(x, y, 256, 256) for x, y in corners]
 
 
-@pytest.mark.slow
 def test_eleven_crops_of_rstg() -> None:
     eleven = protocol("11x2")
     for n, height, width in videos():
@@ -103,7 +101,6 @@ def test_eleven_crops_of_rstg() -> None:
         assert boxes(views) == [(x, y, 256, 256) for x, y in expected]
 
 
-@pytest.mark.slow
 def test_validation_of_dyreg() -> None:
     official, ours = CentreClips(OfficialSegments(16)), CentreClips()
     for n, height, width in videos():
@@ -129,7 +126,6 @@ def fill_fix_offset(w: int, h: int, crop_w: int, crop_h: int) -> set[tuple[int, 
     return {(i * x, j * y) for i, j in grid}
 
 
-@pytest.mark.slow
 def test_training_of_dyreg() -> None:
     rule = TrainClips(OfficialSegments(16), MultiScaleCrops(224))
     scales: set[tuple[float, float]] = set()
@@ -145,7 +141,7 @@ def test_training_of_dyreg() -> None:
         assert (w, h) in fill_crop_sizes(height, width)
         assert (left, top) in fill_fix_offset(width, height, w, h)
         scales.add((w, h))
-    assert len(scales) > 2000
+    assert len(scales) > of(2000)
 
 
 def test_training_of_rstg() -> None:

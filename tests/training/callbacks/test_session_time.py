@@ -75,7 +75,6 @@ def test_a_run_that_ends_by_steps_within_an_epoch_goes_on_there(config: Callable
         assert torch.equal(value, last("small")["state_dict"][name]), name
 
 
-@pytest.mark.slow
 def test_only_a_run_at_its_end_has_a_result(
     config: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -246,7 +246,6 @@ def test_labels_of_any_whole_numbers_are_taught(
         first._loss(module, {name: batch[name] for name in batch if name != "label"})
 
 
-@pytest.mark.slow
 def test_labels_that_are_not_the_models_are_not_taught(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

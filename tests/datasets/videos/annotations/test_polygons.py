@@ -119,7 +119,6 @@ def test_coco_files_have_polygons_runs_and_crowds(tmp_path: Path) -> None:
     assert not CocoMasks(path)(CLIP, torch.tensor([0]), (6, 9), WHOLE)["present"].any()
 
 
-@pytest.mark.slow
 def test_what_is_wrong_is_told_with_its_place(tmp_path: Path) -> None:
     path = coco(tmp_path / "a.json", [[0, 0, 4, 0, 4, 4]], [[0, 0, 4, 0, 4]])
     with pytest.raises(InputError, match=r"a\.json.*annotations\[1\].*segmentation\[0\]: x and y"):
