@@ -11,9 +11,6 @@ SCATTER       := $(VENV)/scatter
 # What passes messages, reads out or draws edges; nothing else of ours meets it.
 SCATTER_TESTS := tests/test_package.py::test_torch_scatter_is_there_exactly_when_the_run_says_so \
   tests/test_graph.py tests/test_pyg.py tests/edges tests/layers
-# What asks tests/support/examples.py for random cases: a quarter of them, where it is to be quick.
-LAWS := tests/test_compositions.py tests/nodes/test_laws.py tests/datasets/videos/test_protocols.py \
-  tests/datasets/videos/test_sampling.py
 # As many tests at once as there are cores; JOBS=0 runs them one by one.
 JOBS         ?= logical
 PYTEST        = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
@@ -43,13 +40,11 @@ tests: $(VENV)/.dev scatter ## the tests alone
 	@echo "== tests: everything that is not slow, without torch-scatter"
 	STGRAPH_EXPECT_SCATTER=0 $(PYTEST) -m "not slow"
 
-slow: $(VENV)/.dev ## the slow tests, of more than two seconds each; laws on many random cases
-	@echo "== tests: slow ones"
-	STGRAPH_EXPECT_SCATTER=0 $(PYTEST) --durations 12 -m "slow and not long"
-	@echo "== tests: laws on all of their random cases"
-	STGRAPH_EXPECT_SCATTER=0 STGRAPH_ALL_EXAMPLES=1 $(PYTEST) -m "not slow" $(LAWS)
+slow: $(VENV)/.dev ## the slow tests, of more than two seconds each, and laws on all of their random cases
+	@echo "== tests: slow ones, and laws on all of their random cases"
+	STGRAPH_EXPECT_SCATTER=0 STGRAPH_ALL_EXAMPLES=1 $(PYTEST) --durations 12 -m "(slow or law) and not long"
 
-long: $(VENV)/.dev ## what takes minutes, and CI does not run: every model compiled and exported, tutorials
+long: $(VENV)/.dev ## what CI does not run: every model compiled and exported, every row of studies, tutorials
 	@echo "== tests: long ones"
 	STGRAPH_EXPECT_SCATTER=0 $(PYTEST) -m long
 

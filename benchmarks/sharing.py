@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from facts import collect, write
 from following import SETTLING, follows
 from torch import Tensor
@@ -32,15 +33,7 @@ from stgraph.graph import to_dense
 from stgraph.nodes import Competition, Contrast, FixedSizeWindows, MeanShiftRegions
 from stgraph.training.scaling import signed
 
-SMALL: dict[str, Any] = {
-    "num_classes": 5,
-    "frames": 8,
-    "canvas": 64,
-    "size": 64,
-    "step": 3,
-    "p_none": 0.0625,
-    "draw_order": "random",
-}
+SMALL = Path(__file__).parents[1] / "configs" / "experiments" / "subsets.yaml"
 ROWS = {
     "small": [(9, 9), (16, 9), (25, 9), (9, 12), (16, 12)],
     "full": [(16, 14), (25, 14), (36, 14), (25, 12), (36, 12), (49, 12), (25, 16), (25, 20)],
@@ -51,16 +44,20 @@ def clips(task: str) -> MultiSyncMNIST:
     """The clips of a task."""
     if task == "full":
         return MultiSyncMNIST(mnist(split="train"), seed=9)
-    return MultiSyncMNIST(sklearn_digits(split="train"), seed=9, **SMALL)
+    told = yaml.safe_load(SMALL.read_text(encoding="utf-8"))["set"]["data"]["train"]["init_args"]
+    options = {name: told[name] for name in told.keys() - {"digits", "seed", "length"}}
+    return MultiSyncMNIST(sklearn_digits(split="train"), seed=9, **options)
 
 
-def measure(task: str, batch: dict[str, Any], windows: int, half: int) -> dict[str, float]:
+def measure(
+    data: MultiSyncMNIST, batch: dict[str, Any], windows: int, half: int
+) -> dict[str, float]:
     """Shares of digits that a window follows, and that several do, and of clips answered."""
     video = signed(batch["video"])
     nodes = MeanShiftRegions(
         1,
         windows,
-        saliency=Contrast(2 if task == "small" else 4),
+        saliency=Contrast(2 if video.size(-1) == 64 else 4),
         settling=SETTLING,
         competition=Competition(),
         windows=FixedSizeWindows(video.size(-1) / half, cells=0.0),
@@ -74,7 +71,7 @@ def measure(task: str, batch: dict[str, Any], windows: int, half: int) -> dict[s
     return {
         "followed": float((count > 0).float().mean()),
         "shared": float((count > 1).float().mean()),
-        "answered": answered(pos, batch, SMALL["num_classes"] if task == "small" else 10),
+        "answered": answered(pos, batch, data.num_classes),
     }
 
 
@@ -106,12 +103,15 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    if options.clips < 2:
+        parser.error(f"--clips: expected 2 or more, one half for the limit, got {options.clips}")
     results = []
     print("clips | windows | half-size | followed | by two or more | answered")
     for task in options.tasks:
-        batch = clips(task).batch(range(options.clips))
+        data = clips(task)
+        batch = data.batch(range(options.clips))
         for windows, half in ROWS[task]:
-            found = measure(task, batch, windows, half)
+            found = measure(data, batch, windows, half)
             results.append({"clips": task, "windows": windows, "half_size": half, **found})
             shares = (f"{share:.3f}" for share in found.values())
             print(" | ".join((task, str(windows), str(half), *shares)))

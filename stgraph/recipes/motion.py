@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from stgraph.backbones import TinyCNN
-from stgraph.checks import InputError, integer
+from stgraph.checks import InputError, fraction, integer
 from stgraph.classifiers import GraphClassifier
 from stgraph.edges import FullEdges
 from stgraph.kernels import Bilinear
@@ -135,7 +135,7 @@ def motion_subsets(
     """
     if integer("width", width) % 4:
         raise InputError("width", "a multiple of 4", width)
-    if not 0 < half_size <= 1:
+    if not fraction("half_size", half_size):
         raise InputError("half_size", "a number above 0, of at most 1", half_size)
     nodes = _drawn_to_contrast(width, num_nodes, Contrast(stride=4), 1 / half_size)
     net = SpaceTimeGraph(

@@ -373,6 +373,6 @@ def test_windows_are_as_large_as_they_are_told_to_be():
         graph = model(video).graph
         torch.testing.assert_close(graph.window[:, :2] / 32, torch.full((8, 2), told))
         assert model.net.layers["fate"].apart == told / 2
-    for size in (0.0, 1.1, float("inf"), float("nan")):
-        with pytest.raises(InputError, match="half_size: expected a number above 0"):
+    for size in (0.0, 1.1, float("inf"), float("nan"), "0.2", None, True):
+        with pytest.raises(InputError, match=r"half_size: expected a number (above|from) 0"):
             recipes.motion_subsets(half_size=size)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+import pytest
 from examples import of
 
 from stgraph.datasets.draws import words
@@ -24,6 +25,8 @@ from stgraph.datasets.videos import (
     View,
     protocol,
 )
+
+pytestmark = pytest.mark.law
 
 NO_WORDS = np.zeros(0, dtype=np.uint64)
 

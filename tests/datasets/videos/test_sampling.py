@@ -23,6 +23,7 @@ def centres(n: int, count: int) -> list[int]:
     return [math.floor(tick / 2 + tick * k) for k in range(count)]
 
 
+@pytest.mark.law
 @pytest.mark.parametrize("count", [8, 10, 16])
 def test_segments_of_any_length_are_those_of_the_published_rules(count: int) -> None:
     lengths = np.random.default_rng(0).integers(1, 5000, of(3334))
