@@ -19,7 +19,6 @@ class LargestSoFar(nn.Module):
         return x.cummax(dim=self.dim).values
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of the converter
 @pytest.mark.parametrize(("count", "dim"), [(1, 1), (4, 1), (4, 0), (3, 2)])
 def test_the_largest_value_so_far(count, dim):
