@@ -7,9 +7,10 @@ The changes are those of cosmic-ray: another comparison, operator, number or con
 does not run, a decorator that is gone. They are drawn from all places of a room where it can make
 one. Each is tried in a copy of the repository, so the checkout stays as it is: the room's tests
 run, the nearest first and slow ones last, until one fails. A change that no test notices survives,
-and is printed with its diff. Where time runs out, or what failed fails without the change too, it
-is unclear whether a test noticed, and the change counts for nothing. What no test can notice,
-annotations and lists of names for instance, is not changed.
+and is printed with its diff. Where the quick tests run out of time, or what failed fails without
+the change too, it is unclear whether a test noticed, and the change counts for nothing; where only
+the slow ones do, it has survived. What no test can notice, annotations and lists of names for
+instance, is not changed.
 Needs the extra ``mutation``.
 """
 
