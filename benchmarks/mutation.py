@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import functools
 import random
 import re
 import shlex
@@ -29,6 +28,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from queue import Queue
 
@@ -236,7 +236,7 @@ def _commands(
         yield slow, SLOW * seconds
 
 
-@functools.cache
+@cache
 def _finds_tests(command: str) -> bool:
     """Whether there is something to run; pytest calls it a failure to run nothing."""
     looked = subprocess.run(

@@ -38,6 +38,8 @@ ROWS = {
     "small": [(9, 9), (16, 9), (25, 9), (9, 12), (16, 12)],
     "full": [(16, 14), (25, 14), (36, 14), (25, 12), (36, 12), (49, 12), (25, 16), (25, 20)],
 }
+STRIDE = {"small": 2, "full": 4}
+"""Pixels of a cell of the map that windows are drawn to."""
 
 
 def clips(task: str) -> MultiSyncMNIST:
@@ -50,14 +52,14 @@ def clips(task: str) -> MultiSyncMNIST:
 
 
 def measure(
-    data: MultiSyncMNIST, batch: dict[str, Any], windows: int, half: int
+    data: MultiSyncMNIST, batch: dict[str, Any], windows: int, half: int, stride: int
 ) -> dict[str, float]:
     """Shares of digits that a window follows, and that several do, and of clips answered."""
     video = signed(batch["video"])
     nodes = MeanShiftRegions(
         1,
         windows,
-        saliency=Contrast(2 if video.size(-1) == 64 else 4),
+        saliency=Contrast(stride),
         settling=SETTLING,
         competition=Competition(),
         windows=FixedSizeWindows(video.size(-1) / half, cells=0.0),
@@ -111,7 +113,7 @@ def main() -> None:
         data = clips(task)
         batch = data.batch(range(options.clips))
         for windows, half in ROWS[task]:
-            found = measure(data, batch, windows, half)
+            found = measure(data, batch, windows, half, STRIDE[task])
             results.append({"clips": task, "windows": windows, "half_size": half, **found})
             shares = (f"{share:.3f}" for share in found.values())
             print(" | ".join((task, str(windows), str(half), *shares)))

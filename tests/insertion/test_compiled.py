@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from itertools import pairwise, starmap
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -46,12 +44,11 @@ class Stage(nn.Module):
 
 
 class ConvNeXt(nn.Module):
-    def __init__(self, *widths: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        widths = widths or (8, 12, 16, 24)
-        self.stem = nn.Sequential(nn.Conv2d(3, widths[0], 2, 2), ChannelNorm(widths[0]))
-        self.stages = nn.Sequential(*starmap(Stage, pairwise(widths)))
-        self.head = nn.Linear(widths[-1], 5)
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 2, 2), ChannelNorm(8))
+        self.stages = nn.Sequential(Stage(8, 12), Stage(12, 16), Stage(16, 24))
+        self.head = nn.Linear(24, 5)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.stages(self.stem(x)).mean((2, 3)))
