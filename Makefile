@@ -16,6 +16,9 @@ JOBS         ?= logical
 PYTEST        = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 TORCH         = $$($(BIN)/python -c "import torch; print(torch.__version__)")
 
+# Tests start hundreds of processes, which would each compile the sources again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-video test tests slow long lint bench mutate docs clean
 

@@ -52,7 +52,7 @@ def run_of(tmp_path: Path) -> Callable[..., Path]:
 def test_a_run_becomes_a_file(
     run_of: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, out = run_of(), tmp_path / "made" / "model.pt2"
+    folder, out = run_of("frames_small", num_classes=5), tmp_path / "made" / "model.pt2"
     assert main(["export", "--ckpt", str(folder), "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert "uint8 video [clips, 3, 1, 32, 32] to logits\n" in printed

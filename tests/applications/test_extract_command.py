@@ -134,8 +134,8 @@ def start(trained: list[str], out: str, processes: int, stop: int) -> subprocess
 def test_killed_runs_and_two_processes_end_where_one_run_ends(
     trained: list[str], same: Callable[..., bool]
 ) -> None:
-    """SIGKILL to one process, to two, to one again; then two of them go on to the end."""
-    for processes, stop in ((1, 9), (2, 15), (1, 20)):
+    """SIGKILL to one process, and to two; then two that load in others go on to the end."""
+    for processes, stop in ((1, 9), (2, 15)):
         with start(trained, "graphs/parts", processes, stop) as running:
             try:
                 end = time.monotonic() + 200
@@ -152,16 +152,16 @@ def test_killed_runs_and_two_processes_end_where_one_run_ends(
             InMemoryGraphs("graphs/parts")
     done = len(list(Path("graphs/parts/raw").glob("*.pt")))
     assert 1 <= done < 5
-    for out, processes in (("graphs/parts", 2), ("graphs/two", 2), ("graphs/whole", 1)):
-        with start(trained, out, processes, 1000) as running:
-            try:
-                assert running.wait(timeout=200) == 0
-            finally:
-                if running.poll() is None:
-                    os.killpg(running.pid, signal.SIGKILL)
+    with start([*trained, "--data.num_workers=1"], "graphs/parts", 2, 1000) as running:
+        try:
+            assert running.wait(timeout=200) == 0
+        finally:
+            if running.poll() is None:
+                os.killpg(running.pid, signal.SIGKILL)
+    assert main(["extract", *trained, "--out", "graphs/whole", "--trainer.accelerator=cpu"]) == 0
     whole = contents(Path("graphs/whole"))
     assert len(whole) == 7  # five shards, and the lists of them and of what was left out
-    assert contents(Path("graphs/parts")) == contents(Path("graphs/two")) == whole
+    assert contents(Path("graphs/parts")) == whole
     graphs = InMemoryGraphs("graphs/whole")
     assert graphs.clip.tolist() == list(range(30))
     assert all(map(same, graphs, InMemoryGraphs("graphs/parts")))

@@ -108,6 +108,7 @@ def test_a_model_without_graphs_is_told() -> None:
         view(ClassificationModule(Blind()), clips(), 0)
 
 
+@pytest.mark.slow
 def test_show_writes_a_page_of_a_run(
     config: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:

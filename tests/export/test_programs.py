@@ -19,7 +19,6 @@ from stgraph.layers.messages import normed_sums
 from stgraph.nodes import GridNodes, NodeState
 from stgraph.training.scaling import signed
 
-QUICK = ("dyreg_small", "rstg")
 LONG = (
     "motion_classes",
     "motion_small",
@@ -32,7 +31,14 @@ LONG = (
 slow = (pytest.mark.slow, pytest.mark.long)
 
 
-@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=slow) for name in LONG)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dyreg_small",
+        pytest.param("rstg", marks=pytest.mark.slow),
+        *(pytest.param(name, marks=slow) for name in LONG),
+    ],
+)
 def test_the_program_of_a_model_equals_it(model_of, clip_of, name):
     made = clip_of(name)
     run = made.program.module()
@@ -51,7 +57,7 @@ def test_the_program_of_a_model_equals_it(model_of, clip_of, name):
 @pytest.mark.parametrize(
     "name",
     [
-        "dyreg_small",
+        pytest.param("dyreg_small", marks=pytest.mark.slow),
         pytest.param("motion_small", marks=pytest.mark.slow),  # its first frame is another one
         *(pytest.param(n, marks=slow) for n in ("rstg", *LONG[:5]) if n != "motion_small"),
     ],

@@ -86,7 +86,8 @@ def test_missing_frames_may_hold_anything(cnn):
     torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.slow
+@pytest.mark.parametrize("place", [pytest.param("before", marks=pytest.mark.long), "after"])
 def test_blocks_that_look_at_frames_compile(cnn, place):
     net = awake(insert(cnn, **{"after": {}, place: {"stages.1": following}}, input_size=SIZE))
     compiled = torch.compile(net.eval(), backend="eager", fullgraph=True)

@@ -107,6 +107,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "tsm_resnet50": {"num_classes": 7, "online": True, "dropout": 0.17},
 }
 """Other values than the defaults, of each option of each function that makes a model or a part."""
+LARGE = {name for name in OTHERS if name.startswith(("c2d", "dyreg_tsm", "i3d", "non_", "rstg_to"))}
 NEEDED: dict[str, Any] = {"num_classes": 5, "channels": 16, "map_size": 8}
 HELPERS = {"inflate", "shifted_places"}
 
@@ -168,7 +169,12 @@ def test_no_option_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "option"), [(name, one) for name in OTHERS for one in OTHERS[name]]
+    ("name", "option"),
+    [
+        pytest.param(name, one, marks=pytest.mark.slow if name in LARGE else ())
+        for name in OTHERS
+        for one in OTHERS[name]
+    ],
 )
 def test_another_value_makes_another_model(name: str, option: str) -> None:
     assert made(name, **{option: OTHERS[name][option]}) != usual(name, option == "anchors")

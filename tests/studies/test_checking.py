@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,24 +79,27 @@ def test_a_digest_is_that_of_what_the_result_depends_on(study: Study) -> None:
         assert not set(digests(**changes)) & set(first), changes
 
 
+slow = partial(pytest.param, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
         ({"model.model.wide": 3}, "wide"),
-        ({"trainer.max_epoch": 3}, "max_epoch"),
-        ({"trainer.max_epochs": "many"}, "max_epochs"),
+        slow({"trainer.max_epoch": 3}, "max_epoch"),
+        slow({"trainer.max_epochs": "many"}, "max_epochs"),
         ({"model.model": {"class_path": "nowhere.Model"}}, "nowhere"),
         ({"model.model.classes": 3}, "label: expected 0 to 2, the model's classes"),
         ({"model.hints": {"boxes": "box"}}, "hints: expected fields of the clip batch"),
         ({"data.val": None}, "weights: expected `last`, where nothing is validated"),
-        ({"data.test": None}, r"data\.test: expected a dataset, got none"),
+        slow({"data.test": None}, r"data\.test: expected a dataset, got none"),
         ({"data.test.seed": 1}, r"held_out: expected clips of the test alone, .*data\.val"),
-        ({"data.test.seed": 0}, r"held_out: expected clips of the test alone, .*data\.train"),
+        slow({"data.test.seed": 0}, r"held_out: expected clips of the test alone, .*data\.train"),
         ({"trainer.devices": 2}, r"trainer\.devices: expected one device a run, got 2"),
         ({"trainer.enable_checkpointing": False}, r"trainer\.enable_checkpointing: expected a run"),
-        ({"trainer.fast_dev_run": True}, r"trainer\.fast_dev_run: expected a run"),
+        slow({"trainer.fast_dev_run": True}, r"trainer\.fast_dev_run: expected a run"),
         ({"trainer.fast_dev_run": 2}, r"trainer\.fast_dev_run: expected a run"),
-        ({"trainer.limit_test_batches": 0}, r"trainer\.limit_test_batches: expected a run"),
+        slow({"trainer.limit_test_batches": 0}, r"trainer\.limit_test_batches: expected a run"),
         ({"model.auxiliary": {"class_path": "torch.nn.Identity"}}, "auxiliary"),
     ],
     ids=str,

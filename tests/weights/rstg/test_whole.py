@@ -58,9 +58,9 @@ def answer(model, video):
         (("final",), 1),
         (("res4",), 1),
         (("res5", "final"), 1),
-        (("res3",), 3),
+        pytest.param(("res3",), 3, marks=pytest.mark.slow),
         (("res3", "res4"), 3),
-        (("res2", "res5", "final"), 3),
+        pytest.param(("res2", "res5", "final"), 3, marks=pytest.mark.slow),
     ],
 )
 def test_c2d_and_i3d(places, frames, plain, model_weights, assert_equal):
