@@ -137,7 +137,7 @@ TRAINED = (
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", of(TRAINED, "dyreg_small", "rstg_sync_mnist"))
+@pytest.mark.parametrize("name", of(TRAINED, "dyreg_small"))
 def test_a_recipe_is_one_graph_in_training(name):
     """For any number of clips: what differs from the first call is compiled once more."""
     model, (clips, *size) = MODELS[name]()

@@ -135,7 +135,7 @@ def test_killed_runs_and_two_processes_end_where_one_run_ends(
     trained: list[str], same: Callable[..., bool]
 ) -> None:
     """SIGKILL to one process, and to two; then two that load in others go on to the end."""
-    for processes, stop in ((1, 9), (2, 15)):
+    for processes, stop in ((1, 14), (2, 20)):
         with start(trained, "graphs/parts", processes, stop) as running:
             try:
                 end = time.monotonic() + 200

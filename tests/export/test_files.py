@@ -66,8 +66,9 @@ def test_a_file_runs_without_this_library(clip_of, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_file_of_a_step_runs_without_this_library(step_of, tmp_path):
-    made = step_of("motion_small")
+@pytest.mark.parametrize("name", ["smallest", pytest.param("motion_small", marks=pytest.mark.long)])
+def test_a_file_of_a_step_runs_without_this_library(step_of, tmp_path, name):
+    made = step_of(name)
     write_program(tmp_path / "step.pt2", made, {"classes": []})
     outputs, _ = alone(tmp_path / "step.pt2", [made.video(2), *made.start(2)], tmp_path)
     with torch.no_grad():

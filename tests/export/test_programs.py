@@ -58,8 +58,7 @@ def test_the_program_of_a_model_equals_it(model_of, clip_of, name):
     "name",
     [
         pytest.param("dyreg_small", marks=pytest.mark.slow),
-        pytest.param("motion_small", marks=pytest.mark.slow),  # its first frame is another one
-        *(pytest.param(n, marks=slow) for n in ("rstg", *LONG[:5]) if n != "motion_small"),
+        *(pytest.param(name, marks=slow) for name in ("rstg", *LONG[:5])),
     ],
 )
 def test_the_program_of_a_step_equals_the_stream(step_of, name):

@@ -128,7 +128,9 @@ def test_a_cnn_with_blocks_is_one_graph(place):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", ["stages.0", "stages.1.blocks.0"])
+@pytest.mark.parametrize(
+    "place", ["stages.0", pytest.param("stages.1.blocks.0", marks=pytest.mark.long)]
+)
 def test_maps_of_stages_keep_their_size(place):
     graphs, changing = sizes_that_change(unfollowed, place)
     assert graphs > 3

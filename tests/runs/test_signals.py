@@ -174,7 +174,12 @@ def test_what_saves_nothing_ends_at_once(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("place", "whom"), [("step=3", "first"), ("validated=1", "second"), ("validated=1", "all")]
+    ("place", "whom"),
+    [
+        ("step=3", "first"),
+        pytest.param("validated=1", "second", marks=pytest.mark.long),
+        ("validated=1", "all"),
+    ],
 )
 def test_processes_end_together(fit: Callable[..., list[str]], place: str, whom: str) -> None:
     """Whichever has the signal: a process, or all, as those of a terminal have."""

@@ -272,6 +272,7 @@ def test_two_processes_test_each_film_once(films: Config) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_without_a_film_say_so(
     films: Config, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -285,7 +286,7 @@ def test_two_processes_without_a_film_say_so(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("classes", [2, 7])
+@pytest.mark.parametrize("classes", [2, pytest.param(7, marks=pytest.mark.long)])
 def test_a_process_whose_films_are_all_damaged_makes_its_steps(
     films: Config, tmp_path: Path, classes: int
 ) -> None:

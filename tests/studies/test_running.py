@@ -121,7 +121,7 @@ def test_a_run_that_fails_does_not_lose_the_others(
 @pytest.mark.parametrize(
     ("number", "status", "to_all"),
     [
-        (signal.SIGTERM, 143, None),
+        pytest.param(signal.SIGTERM, 143, None, marks=pytest.mark.long),
         (signal.SIGINT, 130, None),
         pytest.param(signal.SIGTERM, 143, "first", marks=pytest.mark.long),
         (signal.SIGTERM, 143, "last"),
