@@ -11,14 +11,16 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from stgraph.applications.extract import run
+from stgraph.applications.extract import _configuration, run
 from stgraph.checks import InputError
 from stgraph.cli import main
 from stgraph.datasets.graphs import InMemoryGraphs
+from stgraph.runs.command import Command
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -40,6 +42,21 @@ class Waiting(SyncMNIST):
 """
 
 
+ONE_BY_ONE = """
+import torch
+from torch.utils.data import Dataset
+
+
+class Clips(Dataset):
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        return {"video": torch.zeros(2, 1, 8, 8), "label": index % 2}
+"""
+STAGES = ("train", "val", "test")
+
+
 @pytest.fixture
 def trained(config: Callable[..., str], tmp_path: Path) -> list[str]:
     """The options of an extraction from a run of a small model, and of its data."""
@@ -48,7 +65,7 @@ def trained(config: Callable[..., str], tmp_path: Path) -> list[str]:
     sizes = {"num_digits": 3, "num_classes": 5, "frames": 4, "canvas": 32, "size": 32}
     arguments = {"digits": digits, **sizes, "length": 30}
     dataset = {"class_path": "clips_of_a_user.Waiting", "init_args": arguments}
-    changes = {f"data.{stage}": dataset for stage in ("train", "val", "test")}
+    changes = {f"data.{stage}": dataset for stage in STAGES}
     path = config({**changes, "model.model": {"class_path": "stgraph.recipes.dyreg_small"}})
     assert main(["fit", "--config", path, "--trainer.max_epochs=1"]) == 0
     ckpt = "runs/small/checkpoints/last.ckpt"
@@ -122,6 +139,19 @@ def test_options_of_an_extraction_reach_the_data_set(trained: list[str]) -> None
         run(trained[1], "graphs/other", place="nowhere")
 
 
+def test_who_loads_the_clips_changes_no_graphs(config: Callable[..., str]) -> None:
+    """So that a data set goes on with other processes, and is refused with other batches."""
+    Path("clips_one_by_one.py").write_text(ONE_BY_ONE, encoding="utf-8")
+    path = config({f"data.{stage}": "clips_one_by_one.Clips" for stage in STAGES})
+
+    def told(*options: str) -> dict[str, Any]:
+        return _configuration(Command(["predict", "--config", path, *options], run=False))
+
+    assert told("--data.num_workers=2") == told()
+    assert told("--data.eval_batch_size=3") != told()
+    assert told("--model.scale=stgraph.training.raw") != told()
+
+
 def start(trained: list[str], out: str, processes: int, stop: int) -> subprocess.Popen[bytes]:
     options = [f"--trainer.devices={processes}", "--trainer.accelerator=cpu"]
     options += ["--trainer.strategy=ddp"] if processes > 1 else []
@@ -134,7 +164,7 @@ def start(trained: list[str], out: str, processes: int, stop: int) -> subprocess
 def test_killed_runs_and_two_processes_end_where_one_run_ends(
     trained: list[str], same: Callable[..., bool]
 ) -> None:
-    """SIGKILL to one process, and to two; then two that load in others go on to the end."""
+    """SIGKILL to one process, and to two; then two of them go on to the end."""
     for processes, stop in ((1, 14), (2, 20)):
         with start(trained, "graphs/parts", processes, stop) as running:
             try:
@@ -152,7 +182,7 @@ def test_killed_runs_and_two_processes_end_where_one_run_ends(
             InMemoryGraphs("graphs/parts")
     done = len(list(Path("graphs/parts/raw").glob("*.pt")))
     assert 1 <= done < 5
-    with start([*trained, "--data.num_workers=1"], "graphs/parts", 2, 1000) as running:
+    with start(trained, "graphs/parts", 2, 1000) as running:
         try:
             assert running.wait(timeout=200) == 0
         finally:
