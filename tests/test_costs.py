@@ -48,6 +48,7 @@ def test_graphs_add_less_than_those_of_the_official_code(macs):
     assert "\n".join(lines) in page
 
 
+@pytest.mark.slow
 def test_the_page_says_what_the_table_does(macs):
     lines, _ = macs.table(MULTI, macs.TABLES[MULTI])
     page = (ROOT / "docs/costs.md").read_text("utf-8")

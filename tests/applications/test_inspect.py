@@ -62,6 +62,7 @@ def test_clips_that_are_no_part_of_their_video_are_bad(entries: list[Entry]) -> 
     assert told.bad["some images"].startswith("start and end: expected none, for a video without")
 
 
+@pytest.mark.slow
 def test_the_summary_in_words(entries: list[Entry]) -> None:
     text = inspect_videos(entries, NAMES, processes=1).text()
     assert text.startswith("11 clips in 4 files (")

@@ -167,6 +167,7 @@ def test_onnx_of_a_step_equals_the_stream(step_of, tmp_path, name):
     assert difference(reopened(tmp_path / "step.onnx", "onnx"), made, calls=4) < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_what_onnx_has_no_word_for_is_told(tmp_path):
     pytest.importorskip("onnxscript")

@@ -20,7 +20,10 @@ class LargestSoFar(nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore")  # of the converter
-@pytest.mark.parametrize(("count", "dim"), [(1, 1), (4, 1), (4, 0), (3, 2)])
+@pytest.mark.parametrize(
+    ("count", "dim"),
+    [(4, 1), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((1, 1), (4, 0), (3, 2)))],
+)
 def test_the_largest_value_so_far(count, dim):
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")

@@ -82,7 +82,11 @@ def test_another_seed_gives_other_weights(config: Config) -> None:
     assert not same(weights("small"), weights("other"))
 
 
-@pytest.mark.parametrize(("crash", "kept"), [(8, 7), (6, 5)], ids=["within an epoch", "after one"])
+@pytest.mark.parametrize(
+    ("crash", "kept"),
+    [(8, 7), pytest.param(6, 5, marks=pytest.mark.slow)],
+    ids=["within an epoch", "after one"],
+)
 def test_a_resumed_run_ends_where_the_whole_run_ends(config: Config, crash: int, kept: int) -> None:
     # 5 steps an epoch, kept after the 2nd, 4th and 5th; dropout draws random numbers as it goes
     changes: dict[str, Any] = {"trainer.max_epochs": 3, "trainer.val_check_interval": 2}
@@ -113,6 +117,7 @@ def test_an_interrupted_epoch_goes_on_from_the_batch_that_was_kept(config: Confi
     assert same(weights("small"), weights("whole"))
 
 
+@pytest.mark.slow
 def test_a_run_is_not_overwritten(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "--config", config()]) == 0
     before = weights("small")
@@ -219,6 +224,7 @@ def test_a_validation_prints_top_1_and_leaves_the_checkpoints(
     assert line.startswith(f"val: top-1 {100 * best:.2f} %")
 
 
+@pytest.mark.slow
 def test_predictions_are_written_in_order(config: Config) -> None:
     assert main(["fit", "--config", config()]) == 0
     assert main(["predict", "--config", config(), "--ckpt_path", "last"]) == 0
@@ -228,6 +234,7 @@ def test_predictions_are_written_in_order(config: Config) -> None:
     assert all(0 < float(row["probability"]) <= 1 for row in rows)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_model_is_told(
     config: Config, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -183,6 +183,7 @@ def test_where_runs_are_to_lie_is_looked_at_before_the_first(study: Study) -> No
         runs_of(path, build=False)
 
 
+@pytest.mark.slow
 def test_clips_that_cannot_be_read_are_left_to_the_run(study: Study, tmp_path: Path) -> None:
     """The first two are all that is looked at; a run leaves out what it cannot read."""
     (tmp_path / "damaged_clips.py").write_text(DAMAGED, encoding="utf-8")

@@ -59,6 +59,7 @@ def timeless(run: Run, sessions: int = 1) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.slow
 def test_a_result_is_that_of_an_ordinary_run(study: Study) -> None:
     run = first(study())
     assert state(run) == "absent"

@@ -82,6 +82,7 @@ def test_links_in_a_circle_lead_nowhere(frames, tmp_path: Path) -> None:
             find_videos(path)
 
 
+@pytest.mark.slow
 def test_names_of_any_bytes_can_be_told_and_written(frames, tmp_path: Path, capsys) -> None:
     """On Linux a name is any bytes; those that are no text are shown as codes."""
     try:

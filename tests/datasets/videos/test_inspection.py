@@ -83,6 +83,7 @@ def gone(pid: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_every_file_is_read(videos: Path, frame_folder) -> None:
     images = frame_folder(videos / "images", frames=4)
     (videos / "bad.mp4").write_bytes(b"no video")

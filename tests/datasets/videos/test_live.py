@@ -57,6 +57,7 @@ def test_who_is_slower_than_the_camera_gets_the_newest_frame() -> None:
     assert max(late for _, late in seen) < 0.3  # of 2 seconds; it would be 8 at the end
 
 
+@pytest.mark.slow
 def test_a_rate_leaves_out_frames_and_drops_none() -> None:
     with LiveVideo(TEST, "lavfi", rate=5) as live:
         numbers = [frame.number for frame in live]
