@@ -16,7 +16,8 @@ JOBS         ?= logical
 PYTEST        = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 TORCH         = $$($(BIN)/python -c "import torch; print(torch.__version__)")
 
-# Tests start hundreds of processes, which would each compile the sources again.
+# Where the environment says to keep no bytecode, each process compiles the sources again, and tests
+# start hundreds of them.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -43,11 +44,11 @@ tests: $(VENV)/.dev scatter ## the tests alone
 	@echo "== tests: everything that is not slow, without torch-scatter"
 	STGRAPH_EXPECT_SCATTER=0 $(PYTEST) -m "not slow"
 
-slow: $(VENV)/.dev ## the slow tests, of more than two seconds each, and laws on all of their random cases
+slow: $(VENV)/.dev ## the slow tests, and laws on all of their random cases
 	@echo "== tests: slow ones, and laws on all of their random cases"
 	STGRAPH_EXPECT_SCATTER=0 STGRAPH_ALL_EXAMPLES=1 $(PYTEST) --durations 12 -m "(slow or law) and not long"
 
-long: $(VENV)/.dev ## what CI does not run: every model compiled and exported, every row of studies, tutorials
+long: $(VENV)/.dev ## what CI does not run: of many slow tests of a kind all but a few, and what takes minutes
 	@echo "== tests: long ones"
 	STGRAPH_EXPECT_SCATTER=0 $(PYTEST) -m long
 

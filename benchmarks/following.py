@@ -77,7 +77,10 @@ def rows() -> dict[str, NodeExtractor]:
 
 
 def follows(pos: Tensor, box: Tensor) -> Tensor:
-    """Which windows at ``[B, T, N, 2]`` follow which digits ``[B, T, M, 4]``: ``[B, M, N]``."""
+    """Which windows at ``[B, T, N, 2]`` follow which digits ``[B, T, M, 4]``: ``[B, M, N]``.
+
+    All boxes are squares of one side.
+    """
     centre = (box[..., :2] + box[..., 2:]) / 2
     error = pos.diff(dim=1)[:, :, None] - centre.diff(dim=1)[:, :, :, None]  # [B, T - 1, M, N, 2]
     side = box[0, 0, 0, 2] - box[0, 0, 0, 0]

@@ -9,7 +9,8 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SOMETHING, MULTI = (16, 3, 224, 224), (10, 1, 128, 128)
+SOMETHING, CINEMA = (16, 3, 224, 224), (32, 3, 224, 224)
+MULTI, SYNC = (10, 1, 128, 128), (10, 1, 64, 64)
 
 
 def test_a_share_is_that_of_the_model_without_graphs(macs):
@@ -49,7 +50,8 @@ def test_graphs_add_less_than_those_of_the_official_code(macs):
 
 
 @pytest.mark.slow
-def test_the_page_says_what_the_table_does(macs):
-    lines, _ = macs.table(MULTI, macs.TABLES[MULTI])
+@pytest.mark.parametrize("clip", [CINEMA, MULTI, SYNC], ids=str)
+def test_the_page_says_what_the_table_does(macs, clip):
+    lines, _ = macs.table(clip, macs.TABLES[clip])
     page = (ROOT / "docs/costs.md").read_text("utf-8")
     assert "\n".join(lines) in page

@@ -100,6 +100,7 @@ def test_the_command(
     assert file == "runs/small/checkpoints/best.ckpt"
     for wrong, told in (
         (["--out=graphs/test", "--split=train"], "out: expected split"),
+        (["--out=graphs/test", "--data.eval_batch_size=3"], "batch_size 4, "),
         (["--out=other", "--split=predict", "--data.colour=red"], "colour"),
         (["--out=other", "--ckpt=none.ckpt"], "ckpt: expected a checkpoint, got none.ckpt"),
         (["--out=other", "--ckpt=graphs"], "ckpt: expected a checkpoint, got graphs, which has no"),
@@ -140,7 +141,7 @@ def test_options_of_an_extraction_reach_the_data_set(trained: list[str]) -> None
 
 
 def test_who_loads_the_clips_changes_no_graphs(config: Callable[..., str]) -> None:
-    """So that a data set goes on with other processes, and is refused with other batches."""
+    """What describes a data set leaves out who loads its clips, so others may go on with it."""
     Path("clips_one_by_one.py").write_text(ONE_BY_ONE, encoding="utf-8")
     path = config({f"data.{stage}": "clips_one_by_one.Clips" for stage in STAGES})
 

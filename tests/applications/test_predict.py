@@ -269,8 +269,10 @@ def test_what_cannot_be_written_is_no_bad_video(
 @pytest.mark.parametrize(
     "out",
     [
-        *("answers.csv", "live.jsonl"),
-        *(pytest.param(out, marks=pytest.mark.long) for out in ("page.html", "graphs")),
+        "answers.csv",
+        "live.jsonl",
+        pytest.param("page.html", marks=pytest.mark.long),
+        "graphs",
         "facts.json",
     ],
 )
@@ -295,7 +297,7 @@ def test_a_full_disk_is_told_in_a_line_and_leaves_nothing_half_written(
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},  # which would be cut off, too
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},  # a .pyc would be cut off, too
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),
     )
     last = done.stderr.splitlines()[-1]

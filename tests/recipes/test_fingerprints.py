@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from large import LARGE
 from torch import Tensor, nn
 
 from stgraph import recipes
@@ -51,9 +52,6 @@ SIZES = {
     "tsm_resnet50": (2, 3, 64, 64),
 }
 """(T, c, H, W) of the video that each recipe of a whole model sees."""
-LARGE = [
-    name for name in SIZES if name.startswith(("c2d", "dyreg_tsm", "i3d_o", "non_", "rstg_to"))
-]
 
 
 def spread(count: int, start: int) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from large import LARGE
 from torch import Tensor, nn
 
 from stgraph import backbones, recipes
@@ -107,7 +108,6 @@ OTHERS: dict[str, dict[str, Any]] = {
     "tsm_resnet50": {"num_classes": 7, "online": True, "dropout": 0.17},
 }
 """Other values than the defaults, of each option of each function that makes a model or a part."""
-LARGE = {name for name in OTHERS if name.startswith(("c2d", "dyreg_tsm", "i3d", "non_", "rstg_to"))}
 NEEDED: dict[str, Any] = {"num_classes": 5, "channels": 16, "map_size": 8}
 HELPERS = {"inflate", "shifted_places"}
 

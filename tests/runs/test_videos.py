@@ -272,21 +272,21 @@ def test_two_processes_test_each_film_once(films: Config) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.long
+@pytest.mark.parametrize(
+    ("command", "stage"), [pytest.param("fit", "val", marks=pytest.mark.long), ("test", "test")]
+)
 def test_two_processes_without_a_film_say_so(
-    films: Config, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    command: str, stage: str, films: Config, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = films(**{"trainer.max_epochs": 1})
-    options = damaged(tmp_path / "none")
-    for command, stage in (("fit", "val"), ("test", "test")):
-        together(command, "--config", path, *options, status=2)
-        said = capfd.readouterr().err
-        assert f"data.{stage}: expected clips that can be read, got none; 4 left out" in said
-        assert "nan" not in said
+    together(command, "--config", path, *damaged(tmp_path / "none"), status=2)
+    said = capfd.readouterr().err
+    assert f"data.{stage}: expected clips that can be read, got none; 4 left out" in said
+    assert "nan" not in said
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("classes", [2, pytest.param(7, marks=pytest.mark.long)])
+@pytest.mark.parametrize("classes", [pytest.param(2, marks=pytest.mark.long), 7])
 def test_a_process_whose_films_are_all_damaged_makes_its_steps(
     films: Config, tmp_path: Path, classes: int
 ) -> None:

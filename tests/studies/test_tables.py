@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import cache
 from operator import attrgetter
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from stgraph.studies.plan import Run
 
 TABLES = sorted((Path(__file__).parents[2] / "configs" / "tables").glob("*.yaml"))
 stem = attrgetter("stem")
-long = partial(pytest.param, marks=pytest.mark.long)
 MINI = next(path for path in TABLES if path.stem == "mini")
 PUBLISHED = {  # in per cent: see the papers
     "rstg_sync_mnist_3": [77.0, 95.0, 61.3, 89.7, 95.7, 97.0, 98.9],
@@ -54,11 +53,7 @@ def runs_of(path: Path) -> list[Run]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "path",
-    [path if path.stem in ("mini", "dyreg_multi_sync_mnist") else long(path) for path in TABLES],
-    ids=stem,
-)
+@pytest.mark.parametrize("path", TABLES, ids=stem)
 def test_every_row_is_a_configuration(path: Path) -> None:
     study = read_study(path)
     runs = runs_of(path)
