@@ -5,19 +5,11 @@ from __future__ import annotations
 import importlib
 import json
 from functools import partial
-from types import ModuleType
 
 import pytest
 import torch
 
 from stgraph import recipes
-
-
-@pytest.fixture
-def benchmark(monkeypatch, request) -> ModuleType:
-    root = request.config.rootpath
-    monkeypatch.syspath_prepend(root / "benchmarks")
-    return importlib.import_module(request.param)
 
 
 @pytest.mark.parametrize("benchmark", ["pages"], indirect=True)
