@@ -1,17 +1,20 @@
-"""Where torch-scatter helps: messages along edges with it, without it, and by sorted segments.
+"""Whether torch-scatter would help: messages along edges by index, and by its sorted segments.
 
     python benchmarks/scatter.py                     # needs torch-scatter
     python benchmarks/scatter.py --device cuda --json scatter.json
 
-PyG takes torch-scatter for sums, means and maxima where it is installed. Its segments need edges
-sorted by target and pointers to where each target's edges begin; what these cost is timed too.
-Prints ratios measured in one run, forward and backward of a space layer's sparse path.
+Where torch-scatter is installed PyG takes it for segments, and on a GPU for maxima with gradients;
+what is summed by index never reaches it. So the calls into it are counted, of one forward and
+backward of a space layer's sparse path and of its parts. Segments need edges sorted by target and
+pointers to where each target's edges begin; what these cost is timed too, and the ratios are of one
+run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
+from unittest import mock
 
 import torch
 import torch_geometric
@@ -26,15 +29,19 @@ from stgraph.layers import SpaceLayer
 from stgraph.nodes import GridNodes, PointNodes
 
 
-@contextmanager
-def scatter_by(installed: bool) -> Iterator[None]:
-    """Let PyG use torch-scatter, or not."""
-    before = torch_geometric.typing.WITH_TORCH_SCATTER
-    torch_geometric.typing.WITH_TORCH_SCATTER = installed
-    try:
-        yield
-    finally:
-        torch_geometric.typing.WITH_TORCH_SCATTER = before
+def entered(run: Callable[[], object]) -> int:
+    """How many calls into torch-scatter ``run`` makes."""
+    import torch_scatter
+
+    found = [name for name in vars(torch_scatter) if name.startswith(("scatter", "segment"))]
+    with ExitStack() as stack:
+        made = [
+            stack.enter_context(mock.patch.object(torch_scatter, name, wraps=function))
+            for name in found
+            if callable(function := getattr(torch_scatter, name))
+        ]
+        run()
+        return sum(one.call_count for one in made)
 
 
 def pointers(target: Tensor, nodes: int) -> Tensor:
@@ -76,9 +83,9 @@ def main() -> None:
         message = torch.randn(len(order), width, device=device, requires_grad=True)
         ptr = pointers(target, nodes)
 
-        def step(run: Callable[[], Tensor], installed: bool) -> Callable[[], None]:
+        def step(run: Callable[[], Tensor]) -> Callable[[], None]:
             def call() -> None:
-                with scatter_by(installed), torch.enable_grad():
+                with torch.enable_grad():
                     run().sum().backward()
 
             return call
@@ -99,36 +106,29 @@ def main() -> None:
             return pointers(target[order], n)
 
         parts |= {
-            f"{name}: layer, with": step(layered, True),
-            f"{name}: layer, without": step(layered, False),
-            f"{name}: gather by index, with": step(indexed, True),
-            f"{name}: gather by index, without": step(indexed, False),
-            f"{name}: gather by segment, with": step(segmented, True),
+            f"{name}: layer": step(layered),
+            f"{name}: gather by index": step(indexed),
+            f"{name}: gather by segment": step(segmented),
             f"{name}: sort and point": sorting,
         }
+    calls = {name: entered(part) for name, part in parts.items()}
     figures = medians(parts, options.repeat, device)
     ratios = {}
     for name in graphs:
-        layer, index = figures[f"{name}: layer, with"], figures[f"{name}: gather by index, with"]
-        segments = figures[f"{name}: gather by segment, with"]
+        index, segments = figures[f"{name}: gather by index"], figures[f"{name}: gather by segment"]
+        sorted_segments = segments + figures[f"{name}: sort and point"]
         ratios |= {
-            f"{name}: layer, without / with": figures[f"{name}: layer, without"] / layer,
-            f"{name}: gather, index without / with": figures[f"{name}: gather by index, without"]
-            / index,
             f"{name}: gather, segment / index": segments / index,
-            f"{name}: gather, segment and sorting / index": (
-                segments + figures[f"{name}: sort and point"]
-            )
-            / index,
-            f"{name}: (index − segment) / layer": (index - segments) / layer,
+            f"{name}: gather, segment and sorting / index": sorted_segments / index,
+            f"{name}: (index − segment) / layer": (index - segments) / figures[f"{name}: layer"],
         }
     facts = collect(device, options.seed, clips=options.clips, threads=options.threads)
     for name, value in figures.items():
-        print(f"{name:52}{1e3 * value:10.3f} ms")
+        print(f"{name:52}{1e3 * value:10.3f} ms, {calls[name]} calls into torch-scatter")
     for name, value in ratios.items():
         print(f"{name:52}{value:10.3f}")
     if options.json:
-        write(options.json, facts | {"seconds": figures, "ratios": ratios})
+        write(options.json, facts | {"seconds": figures, "ratios": ratios, "calls": calls})
 
 
 if __name__ == "__main__":

@@ -9,13 +9,15 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from torch_geometric.data import Data
+
+if TYPE_CHECKING:  # PyG takes seconds, also of the process that only hands out the tests.
+    from torch_geometric.data import Data
 
 # Tests that run beside others, and the processes that they start, take one core each.
 if "PYTEST_XDIST_WORKER" in os.environ:

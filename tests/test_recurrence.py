@@ -80,6 +80,7 @@ def test_wrong_cells_and_states_are_refused(cell):
         scan(cell, torch.zeros(2, 3, 4, 6))
 
 
+@pytest.mark.slow
 def test_it_compiles_into_one_graph(cell):
     x = features(3)
     with torch._dynamo.config.patch(allow_rnn=True):

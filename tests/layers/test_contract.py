@@ -439,7 +439,9 @@ def test_clips_without_nodes_give_no_rows_and_nothing_to_read(maker, scene):
     assert out.size(0) == (0 if rows(layer) else scene.clips)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize(
+    "dtype", [pytest.param(torch.bfloat16, marks=pytest.mark.slow), torch.float16], ids=str
+)
 @cases()
 @few
 @given(scene=scenes)

@@ -55,8 +55,8 @@ def answer(model, video):
     ("places", "frames"),
     [
         ((), 1),
-        (("final",), 1),
-        (("res4",), 1),
+        pytest.param(("final",), 1, marks=pytest.mark.slow),
+        pytest.param(("res4",), 1, marks=pytest.mark.slow),
         (("res5", "final"), 1),
         pytest.param(("res3",), 3, marks=pytest.mark.slow),
         (("res3", "res4"), 3),

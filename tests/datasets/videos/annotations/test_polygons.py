@@ -123,6 +123,11 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path: Path) -> None:
     path = coco(tmp_path / "a.json", [[0, 0, 4, 0, 4, 4]], [[0, 0, 4, 0, 4]])
     with pytest.raises(InputError, match=r"a\.json.*annotations\[1\].*segmentation\[0\]: x and y"):
         CocoMasks(path)
+
+
+@pytest.mark.slow
+def test_masks_of_more_runs_than_memory_is_for_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
     zigzag = [value for k in range(256) for value in (0 if k % 2 else 9000, 4 * k)]
     image = {"id": 1, "file_name": "7/00001.jpg", "width": 8192, "height": 1024}
     found = [{"image_id": 1, "segmentation": [zigzag]}] * 12
