@@ -34,8 +34,7 @@ slow = (pytest.mark.slow, pytest.mark.long)
 @pytest.mark.parametrize(
     "name",
     [
-        "dyreg_small",
-        pytest.param("rstg", marks=pytest.mark.slow),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("dyreg_small", "rstg")),
         *(pytest.param(name, marks=slow) for name in LONG),
     ],
 )
