@@ -238,7 +238,7 @@ class Remembering(NodeExtractor):
 
     def regions(self, features, state=None, weight=None):
         b, t, _, h, w = features.shape
-        bright = features.mean((2, 3, 4)) if weight is None else weight
+        bright = features.mean((2, 3, 4)) if weight is None else weight.sum(2)
         seen = bright.cumsum(1) + (0 if state is None else state)
         if not self.causal:
             seen = bright.mean(1, keepdim=True).expand_as(bright)
@@ -258,7 +258,7 @@ class Remembering(NodeExtractor):
 @pytest.mark.parametrize("told", [True, False])
 def test_an_extractor_that_knows_nothing_of_masks_gets_them_for_free(causal, told):
     extractor = Remembering(4, FullEdges(), causal).double()
-    features, weight = random(3, 5, 4, 6, 7), random(3, 5)
+    features, weight = random(3, 5, 4, 6, 7), random(3, 5, 2)
     hints = {"weight": spoilt(weight)} if told else {}
     graph, state = extractor(spoilt(features), frame_mask=MASK, **hints)
     validate(graph)
