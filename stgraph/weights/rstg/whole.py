@@ -98,13 +98,14 @@ def rstg_from_official(
     """
     state = variables_of(source)
     found = sort_names(name for name, value in state.items() if value.numel())
-    options = GraphOptions(integer("rounds", rounds, 0), edges, scales, 224, forget_bias)
+    if frame is None:
+        frame = 64 if found.stack else 224
+    options = GraphOptions(integer("rounds", rounds, 0), edges, scales, frame, forget_bias)
     if comb_type is not None:
         choice("comb_type", comb_type, ("plus", "serial"))
     if found.stack:
-        made = _sync_mnist(found, state, options._replace(frame=64 if frame is None else frame))
+        made = _sync_mnist(found, state, options)
     else:
-        options = options._replace(frame=224 if frame is None else frame)
         cnn = _cnn(found, state, dropout, window)
         made = _with_graphs(cnn, found, state, options, places or {}, comb_type)
     report = load_parts(made.filled, made.parts, state, constants(found, state, made.nets))

@@ -169,6 +169,17 @@ def test_what_leaves_no_trace_and_does_not_fit(model_weights):
         rstg_from_official(w | other)
 
 
+def test_frames_have_224_pixels_a_side_if_nobody_tells_and_those_of_sync_mnist_64(model_weights):
+    for told, side in (({}, 224), ({"frame": 256}, 256)):
+        model, _ = rstg_from_official(model_weights("res3", "final", frames=1), **told)
+        blocks = model.net.graph_blocks.values()
+        assert [block.net.nodes.edges.frame for block in blocks] == 2 * [(side, side)]
+    sync_mnist = rstg_to_official(rstg_sync_mnist_official(num_classes=5, channels=4))
+    for told, side in (({}, 64), ({"frame": 96}, 96)):
+        model, _ = rstg_from_official(sync_mnist, **told)
+        assert model.net.nodes.edges.frame == (side, side)
+
+
 @pytest.mark.slow
 def test_windows_of_larger_frames(plain, model_weights, assert_equal):
     w = model_weights("final", frames=1)
