@@ -125,7 +125,7 @@ onnx_names = [
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of the converter
 @pytest.mark.parametrize("name", onnx_names)
-def test_onnx_equals_the_model(clip_of, tmp_path, monkeypatch, name):
+def test_onnx_equals_the_model(clip_of, tmp_path, monkeypatch, capsys, name):
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
     made = clip_of(name)
@@ -135,6 +135,7 @@ def test_onnx_equals_the_model(clip_of, tmp_path, monkeypatch, name):
     warnings.filterwarnings("default", message="of the caller")
     filters = list(warnings.filters)
     write_onnx(tmp_path / "model.onnx", made, {"classes": ["a"]})
+    assert capsys.readouterr().out == ""
     assert warnings.filters == filters  # quiet only meanwhile
     levels = [logger.level for logger in loggers]
     assert levels == [logging.DEBUG, logging.ERROR, logging.NOTSET]
