@@ -20,16 +20,6 @@ def test_the_version_is_that_of_the_distribution() -> None:
     assert stgraph.__version__ == importlib.metadata.version("stgraph-video")
 
 
-def test_torch_scatter_is_there_exactly_when_the_run_says_so() -> None:
-    expected = os.environ.get("STGRAPH_EXPECT_SCATTER")
-    if expected is None:
-        pytest.skip("STGRAPH_EXPECT_SCATTER is not set")
-    from torch_geometric.typing import WITH_TORCH_SCATTER
-
-    assert (importlib.util.find_spec("torch_scatter") is not None) == (expected == "1")
-    assert (expected == "1") == WITH_TORCH_SCATTER
-
-
 def test_importing_the_package_imports_nothing_optional(tmp_path: Path) -> None:
     code = (
         "import sys, stgraph\n"

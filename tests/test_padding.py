@@ -238,7 +238,7 @@ class Remembering(NodeExtractor):
 
     def regions(self, features, state=None, weight=None):
         b, t, _, h, w = features.shape
-        bright = features.mean((2, 3, 4)) if weight is None else weight.sum(2)
+        bright = features.mean((2, 3, 4)) if weight is None else weight.reshape(b, t, -1).sum(2)
         seen = bright.cumsum(1) + (0 if state is None else state)
         if not self.causal:
             seen = bright.mean(1, keepdim=True).expand_as(bright)
@@ -255,10 +255,10 @@ class Remembering(NodeExtractor):
 
 
 @pytest.mark.parametrize("causal", [True, False])
-@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("told", [(3, 5), (3, 5, 2), None], ids=["B T", "B T 2", "nothing"])
 def test_an_extractor_that_knows_nothing_of_masks_gets_them_for_free(causal, told):
     extractor = Remembering(4, FullEdges(), causal).double()
-    features, weight = random(3, 5, 4, 6, 7), random(3, 5, 2)
+    features, weight = random(3, 5, 4, 6, 7), random(*told or (3, 5))
     hints = {"weight": spoilt(weight)} if told else {}
     graph, state = extractor(spoilt(features), frame_mask=MASK, **hints)
     validate(graph)

@@ -7,16 +7,15 @@ from torch import nn
 from stgraph.checks import InputError
 from stgraph.recurrence import CellParts, check_cell, scan
 
+CELLS = {
+    "gru": nn.GRU(5, 7),
+    "lstm": nn.LSTM(5, 7),
+    "gru2": nn.GRU(5, 7, num_layers=2, bias=False),
+    "lstm2": nn.LSTM(5, 7, num_layers=2, batch_first=True),
+}
 
-@pytest.fixture(
-    params=[
-        nn.GRU(5, 7),
-        nn.LSTM(5, 7),
-        nn.GRU(5, 7, num_layers=2, bias=False),
-        nn.LSTM(5, 7, num_layers=2, batch_first=True),
-    ],
-    ids=["gru", "lstm", "gru2", "lstm2"],
-)
+
+@pytest.fixture(params=CELLS.values(), ids=CELLS)
 def cell(request):
     return request.param.double()
 
@@ -80,7 +79,14 @@ def test_wrong_cells_and_states_are_refused(cell):
         scan(cell, torch.zeros(2, 3, 4, 6))
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    "cell",
+    [
+        pytest.param(cell, id=name, marks=[pytest.mark.slow] if name != "gru" else [])
+        for name, cell in CELLS.items()
+    ],
+    indirect=True,
+)
 def test_it_compiles_into_one_graph(cell):
     x = features(3)
     with torch._dynamo.config.patch(allow_rnn=True):

@@ -34,7 +34,8 @@ slow = (pytest.mark.slow, pytest.mark.long)
 @pytest.mark.parametrize(
     "name",
     [
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("dyreg_small", "rstg")),
+        "dyreg_small",
+        pytest.param("rstg", marks=pytest.mark.slow),
         *(pytest.param(name, marks=slow) for name in LONG),
     ],
 )

@@ -4,7 +4,6 @@ from copy import deepcopy
 
 import pytest
 import torch
-import torch_geometric
 from torch import nn
 from torch_geometric.explain.algorithm.utils import clear_masks, set_masks
 
@@ -409,22 +408,6 @@ def test_large_features_without_neighbours_stay_finite_in_half(gather):
         x = graph.x * 30
         assert graph.num_edges == 0
         assert layer(x, graph).isfinite().all()
-
-
-def test_torch_scatter_changes_no_number(monkeypatch):
-    """With and without, where it is installed."""
-    if not torch_geometric.typing.WITH_TORCH_SCATTER:
-        pytest.skip("torch-scatter is not installed")
-    layer = SpaceLayer(8, path="sparse").double()
-    nodes = GridNodes(8, edges=GridEdges())
-    graph, _ = nodes(torch.randn(2, 3, 8, 6, 7, dtype=torch.float64))
-    results = []
-    for installed in (True, False):
-        monkeypatch.setattr(torch_geometric.typing, "WITH_TORCH_SCATTER", installed)
-        x = graph.x.clone().requires_grad_()
-        out = layer(x, graph)
-        results.append((out, *torch.autograd.grad(out.square().sum(), [x, *layer.parameters()])))
-    torch.testing.assert_close(results[0], results[1])
 
 
 def test_masks_of_pygs_explainers_weigh_the_messages(graph):

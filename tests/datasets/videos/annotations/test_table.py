@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stgraph.checks import InputError
-from stgraph.datasets.videos.annotations.table import KINDS, Columns, Table
+from stgraph.datasets.videos.annotations.table import KINDS, Columns, Table, TableWriter
 
 
 def columns(**changed: Any) -> Columns:
@@ -105,3 +105,15 @@ def test_columns_have_their_kinds(name: str, column: np.ndarray) -> None:
 def test_names_are_text() -> None:
     with pytest.raises(InputError, match="expected names in UTF-8"):
         Table(columns(names=[255, 10, 98, 10]), pixels=False, source="a.csv")
+
+
+def test_masks_have_at_most_as_many_runs_as_they_may() -> None:
+    writer = TableWriter("a.json", most_runs=5)
+    for identity in range(2):
+        writer.add(writer.video("a"), 0, (0, 0, 1, 1), identity)
+        if identity == 0:
+            writer.mask(2, 2, [1, 2, 1])
+    with pytest.raises(ValueError, match="masks of at most 5 runs expected"):
+        writer.mask(2, 2, [1, 2, 1])
+    writer.mask(2, 2, [2, 2])
+    assert len(writer.table()) == 2
