@@ -3,10 +3,10 @@
     python benchmarks/scatter.py                     # needs torch-scatter
     python benchmarks/scatter.py --device cuda --json scatter.json
 
-Where torch-scatter is installed PyG takes it for segments; sums by index never reach it. So calls of
-it are counted, of one forward and backward of a space layer's sparse path and of its parts. Segments
-need edges sorted by target and pointers to where each target's edges begin; what these cost is timed
-too, and the ratios are of one run.
+Where torch-scatter is installed PyG takes it for segments; sums by index never reach it. So calls
+of it are counted, of one forward and backward of a space layer's sparse path and of its parts.
+Segments need edges sorted by target and pointers to where each target's edges begin; what these
+cost is timed too, and the ratios are of one run.
 """
 
 from __future__ import annotations
