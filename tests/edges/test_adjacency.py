@@ -65,7 +65,6 @@ def test_edges_can_be_sorted_again(graph):
     assert torch.equal(again.edge_attr, wired.edge_attr)
 
 
-@pytest.mark.filterwarnings("ignore:Sparse")  # torch of PyG's sparse tensors
 def test_edge_index_of_pyg(graph):
     edges = to_edge_index(graph)
     assert isinstance(edges, EdgeIndex)
