@@ -8,8 +8,8 @@ SOURCES := stgraph tests benchmarks
 
 # torch-scatter stays beside the environment, so that the tests run without it and with it.
 SCATTER       := $(VENV)/scatter
-# PyG calls it where edges are sorted by their target. Layers of the library never do, which the
-# first file asserts; so only what PyG's own layers are used for is tested with it.
+# PyG calls it where edges are sorted by their target. Space layers never do, which the first file
+# asserts; so only what PyG's own layers are used for is tested with it.
 SCATTER_TESTS := tests/test_torch_scatter.py tests/test_pyg.py tests/edges/test_adjacency.py \
   tests/layers/test_every_convolution.py
 # As many tests at once as there are cores; JOBS=0 runs them one by one.

@@ -30,7 +30,10 @@ from stgraph.nodes import GridNodes, PointNodes
 
 
 def entered(run: Callable[[], object]) -> int:
-    """How many calls of torch-scatter's functions in Python ``run`` makes."""
+    """How many calls of torch-scatter's functions in Python ``run`` makes; 0 without it."""
+    if not torch_geometric.typing.WITH_TORCH_SCATTER:
+        run()
+        return 0
     import torch_scatter
 
     with ExitStack() as stack:

@@ -6,7 +6,6 @@ Elsewhere the same layers run without it: ``make test`` does both.
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import os
 from collections.abc import Callable
 from copy import copy
@@ -33,26 +32,6 @@ SORTED: dict[str, Callable[[], nn.Module]] = {
 
 
 @pytest.fixture
-def entered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The functions of torch-scatter that were called so far."""
-    names: list[str] = []
-    if not WITH_TORCH_SCATTER:
-        return names
-    import torch_scatter
-
-    def noted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            names.append(name)
-            return function(*args, **kwargs)
-
-        return call
-
-    for name, function in inspect.getmembers(torch_scatter, inspect.isfunction):
-        monkeypatch.setattr(torch_scatter, name, noted(name, function))
-    return names
-
-
-@pytest.fixture
 def graph() -> Batch:
     return GridNodes(8, edges=GridEdges())(torch.randn(2, 3, 8, 6, 7, dtype=torch.float64))[0]
 
@@ -72,23 +51,22 @@ def test_it_is_there_exactly_when_the_run_says_so() -> None:
     assert (expected == "1") == WITH_TORCH_SCATTER
 
 
+@pytest.mark.parametrize("benchmark", ["scatter"], indirect=True)
 @pytest.mark.parametrize("make", SORTED.values(), ids=SORTED)
 def test_convolutions_of_sorted_edges_reach_it(
-    make: Callable[[], nn.Module], graph: Batch, entered: list[str]
+    make: Callable[[], nn.Module], graph: Batch, benchmark: Any
 ) -> None:
-    layer = GraphConv(make(), 6).double()
-    plain = results(layer, graph)
-    assert not entered
-    wired = copy(graph)
-    wired.edge_index = to_edge_index(graph)
-    torch.testing.assert_close(results(layer, wired), plain)
-    assert bool(entered) == WITH_TORCH_SCATTER
-
-
-@pytest.mark.parametrize("path", ["dense", "sparse"])
-def test_space_layers_do_not_reach_it(path: str, graph: Batch, entered: list[str]) -> None:
-    layer = SpaceLayer(8, path=path).double()
-    wired = copy(graph)
+    layer, wired = GraphConv(make(), 6).double(), copy(graph)
     wired.edge_index = to_edge_index(graph)
     torch.testing.assert_close(results(layer, wired), results(layer, graph))
-    assert not entered
+    assert (benchmark.entered(lambda: results(layer, wired)) > 0) == WITH_TORCH_SCATTER
+    assert benchmark.entered(lambda: results(layer, graph)) == 0
+
+
+@pytest.mark.parametrize("benchmark", ["scatter"], indirect=True)
+@pytest.mark.parametrize("path", ["dense", "sparse"])
+def test_space_layers_do_not_reach_it(path: str, graph: Batch, benchmark: Any) -> None:
+    layer, wired = SpaceLayer(8, path=path).double(), copy(graph)
+    wired.edge_index = to_edge_index(graph)
+    torch.testing.assert_close(results(layer, wired), results(layer, graph))
+    assert benchmark.entered(lambda: results(layer, wired)) == 0
