@@ -112,7 +112,7 @@ class NonLocalBlock(nn.Module):
         known = None
         if mask is not None:  # a clip without frames may see all: softmax over nothing is NaN
             known = mask | ~mask.any(dim=1, keepdim=True)
-            known = known.to(x.device).repeat_interleave(pooled[0, 0, 0].numel(), dim=1)
+            known = known.to(x.device).repeat_interleave(pooled.shape[3:].numel(), dim=1)
             known = known[:, None, None]  # [B, 1, 1, points]
         seen = F.scaled_dot_product_attention(query, key, value, known)  # [B, 1, T·H·W, C/2]
         maps = seen[:, 0].transpose(1, 2).reshape(x.size(0), -1, *x.shape[2:])  # [B, C/2, T, H, W]

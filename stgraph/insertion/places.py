@@ -84,13 +84,13 @@ def sizes(net: nn.Module, keys: Sequence[str], size: Sequence[int]) -> dict[str,
         return _record(copy.deepcopy(net, memo), keys, size, torch.device("meta"))
     except InputError:
         raise
-    except (RuntimeError, NotImplementedError, TypeError, ValueError):
+    except (RuntimeError, TypeError, ValueError):
         device = next(tensors(net), torch.empty(0)).device
         try:
             return _record(copy.deepcopy(net), keys, size, device)
         except InputError:
             raise
-        except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
+        except (RuntimeError, TypeError, ValueError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(
                 "input_size", f"what {type(net).__name__} takes", f"{tuple(size)} ({reason})"

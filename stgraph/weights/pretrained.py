@@ -193,7 +193,7 @@ def _apart(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, st
             shared[name] = names[same]
             continue
         names[same] = name
-        alone = storage.data_ptr() not in memory and storage.nbytes() == tensor.nbytes
+        alone = storage.data_ptr() not in memory
         memory.add(storage.data_ptr())
         tensors[name] = tensor if alone and tensor.is_contiguous() else tensor.clone().contiguous()
     return tensors, shared
@@ -321,13 +321,10 @@ def _check(
 
 
 def _cast(module: nn.Module, state: Mapping[str, Tensor], prefix: str = "") -> None:
-    """Give a module the floating types of its weights; where they agree, to all that is in it."""
-    types = {
-        value.dtype
-        for name, value in state.items()
-        if name.startswith(prefix) and value.is_floating_point()
-    }
-    if len(types) == 1:
+    """Give a module the types of its weights; where floating ones agree, to all that is in it."""
+    inside = [value for name, value in state.items() if name.startswith(prefix)]
+    types = {value.dtype for value in inside if value.is_floating_point() or value.is_complex()}
+    if len(types) == 1 and not any(value.is_complex() for value in inside):
         module.to(types.pop())
         return
     for name, child in module.named_children():
@@ -335,5 +332,5 @@ def _cast(module: nn.Module, state: Mapping[str, Tensor], prefix: str = "") -> N
     own: list[dict[str, Any]] = [module._parameters, module._buffers]
     for tensors in own:
         for name, tensor in tensors.items():
-            if isinstance(value := state.get(prefix + name), Tensor) and tensor.is_floating_point():
+            if isinstance(value := state.get(prefix + name), Tensor):
                 tensor.data = tensor.data.to(value.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -52,9 +53,7 @@ def note_recipe(model: CNNClassifier) -> None:
             "anchors": start,
             "frame_size": model.net.input_size[1],
         }
-    if start is None or model.net.input_size[0] != 3:
-        return
-    if not note_twin(model, make, options):
+    if start is None or not note_twin(model, make, options):
         return
     for block in graphs:  # the same to the last digit
         anchor = cast(DynamicRegions, block.net.nodes).anchor
@@ -63,7 +62,7 @@ def note_recipe(model: CNNClassifier) -> None:
 
 def _start(anchors: list[Tensor]) -> Callable[[int], Tensor] | None:
     """What puts all regions where they start, if one function does."""
-    square = int(len(anchors[0]) ** 0.5 + 0.5) ** 2 == len(anchors[0])
+    square = all(math.isqrt(len(anchor)) ** 2 == len(anchor) for anchor in anchors)
     for make in (centre_anchors, grid_anchors) if square else (centre_anchors,):
         if all(torch.allclose(anchor, make(len(anchor))) for anchor in anchors):
             return make

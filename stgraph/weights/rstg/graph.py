@@ -234,7 +234,7 @@ def constants(found: Names, state: Weights, nets: Iterable[SpaceTimeGraph]) -> I
 
 def _is_resize(theirs: Tensor) -> bool:
     """Whether ``[h, w, H, W]`` is the area resize from H×W to h×w."""
-    if theirs.dim() != 4 or not theirs.numel():
+    if theirs.dim() != 4:
         return False
     rows, columns, height, width = theirs.shape
     row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")

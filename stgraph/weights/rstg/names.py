@@ -114,7 +114,7 @@ def sort_names(names: Iterable[str]) -> Names:
 
 def _join_nested(graphs: dict[str, dict[str, str]]) -> None:
     """Give what has a scope inside that of a graph to this graph."""
-    for scope in sorted(graphs, key=len, reverse=True):
+    for scope in list(graphs):
         outer = next((one for one in graphs if one and scope.startswith(f"{one}/")), None)
         if outer is not None:
             inner = scope.removeprefix(f"{outer}/")
