@@ -95,3 +95,11 @@ def test_the_centre_is_the_frame_behind_the_middle(frames, centre):
     net = nn.Sequential(nn.Conv3d(1, 1, (frames, 1, 1)))
     state = inflate({"0.weight": torch.ones(1, 1, 1, 1)}, net, "centre")
     assert state["0.weight"].flatten().nonzero().tolist() == [[centre]]
+
+
+def test_a_convolution_of_frames_in_the_net_of_clips_stays_as_it_came():
+    net = nn.Sequential(nn.Conv3d(1, 1, 3), nn.Conv2d(1, 1, 3))
+    flat = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 3)).state_dict()
+    state = inflate(flat, net)
+    assert state["0.weight"].shape == (1, 1, 3, 3, 3)
+    assert state["1.weight"] is flat["1.weight"]

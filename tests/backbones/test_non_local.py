@@ -102,7 +102,7 @@ def test_a_clip_without_frames_stays_finite():
 
 def test_frames_that_do_not_exist_may_hold_anything():
     """Those in the middle and in front too: what is there sees what is there alone."""
-    net, x = block().eval(), maps(2, 4, 6, 4, 4)
+    net, x = block().eval(), maps(2, 4, 6, 4, 6)
     mask = torch.tensor([[False, True, False, True], [True, True, True, False]])
     x[~mask] = torch.nan
     out = net(x, frame_mask=mask).features
@@ -133,3 +133,8 @@ def test_what_does_not_fit_is_refused():
         NonLocalBlock(7)
     with pytest.raises(InputError, match="norm: expected a norm with a weight to start at 0"):
         NonLocalBlock(6, norm=lambda channels: nn.BatchNorm3d(channels, affine=False))
+
+
+def test_a_mask_of_one_frame_of_one_clip():
+    net, x = block().eval(), maps(1, 1, 6, 4, 6)
+    torch.testing.assert_close(net(x, frame_mask=torch.ones(1, 1, dtype=bool)), net(x))

@@ -107,18 +107,21 @@ def test_every_block_of_a_resnet_is_shifted():
     assert places[-1] == "layer4.2.conv1"
 
 
-def test_every_second_block_of_a_very_deep_resnet_is_shifted():
+@pytest.mark.parametrize(("deep", "shifted"), [(22, 22), (23, 12), (36, 18)])
+def test_every_second_block_of_a_very_deep_resnet_is_shifted(deep, shifted):
     class Block(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.conv1 = nn.Identity()
 
     net = nn.Module()
-    for name, depth in (("layer1", 3), ("layer2", 4), ("layer3", 23), ("layer4", 3)):
+    for name, depth in (("layer1", 3), ("layer2", 4), ("layer3", deep), ("layer4", 3)):
         net.add_module(name, nn.Sequential(*(Block() for _ in range(depth))))
     places = shifted_places(net)
-    assert len(places) == 2 + 2 + 12 + 2
-    assert places[:3] == ["layer1.0.conv1", "layer1.2.conv1", "layer2.0.conv1"]
+    others = (3, 4, 3) if deep == shifted else (2, 2, 2)
+    assert len(places) == sum(others) + shifted
+    first = ("1.0", "1.1", "1.2") if deep == shifted else ("1.0", "1.2", "2.0")
+    assert places[:3] == [f"layer{place}.conv1" for place in first]
 
 
 def test_a_net_without_stages_is_refused():

@@ -194,6 +194,31 @@ def test_answers_that_are_no_numbers_are_far_off(model_of):
         assert difference(spoiled, made) == float("inf")
 
 
+def test_a_comparison_keeps_no_gradients():
+    made, seen = step_program(Beginning(0.0).eval(), (1, 1, 4, 4)), []
+    run = made.program.module()
+
+    def watching(*given: Tensor) -> Any:
+        seen.append(torch.is_grad_enabled())
+        return run(*given)
+
+    assert difference(watching, made) < 1e-6
+    assert seen
+    assert not any(seen)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"), [("one\n\ntwo\nthree", "one two"), (" ", "RuntimeError"), ("a", "a")]
+)
+def test_of_what_an_exporter_says_two_lines_are_told(monkeypatch, said, told):
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(torch.export, "export", refuse)
+    with pytest.raises(InputError, match=rf"torch\.export can follow, .* got {told}$"):
+        clip_program(Beginning(0.0).eval(), (1, 1, 4, 4))
+
+
 def test_parts_of_a_state_are_told_in_their_own_order():
     state = {"b": torch.zeros(2), "a": (torch.ones(3), {"d": torch.ones(1), "c": torch.zeros(4)})}
     again = filled(state, tensors(state))
@@ -210,8 +235,9 @@ def test_what_cannot_be_a_program_is_told():
     model.eval()
     with pytest.raises(InputError, match="clips: expected a whole number of at least 2"):
         clip_program(model, (2, 1, 64, 64), clips=1)
-    with pytest.raises(InputError, match=r"size: expected \(T, c, H, W\)"):
-        clip_program(model, (2, 64, 64))
+    for sides in ((2, 64, 64), (1, 2, 1, 64, 64)):
+        with pytest.raises(InputError, match=r"size: expected \(T, c, H, W\)"):
+            clip_program(model, sides)
     with pytest.raises(InputError, match=r"x: expected \[F, 1, H, W\]"):  # of the model itself
         clip_program(model, (2, 3, 64, 64))
     waits = recipes.i3d_sync_mnist(5).eval()

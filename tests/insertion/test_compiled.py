@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -144,6 +146,36 @@ def test_maps_of_stages_keep_their_size(place):
 @pytest.mark.parametrize("make", [graph_block, unfollowed])
 def test_a_cnn_with_channels_at_the_end_compiles(make):
     trains_as_uncompiled(ConvNeXt(), "stages.0", "inductor", make)
+
+
+class Adds(NamedTuple):
+    features: Tensor
+    state: None = None
+
+
+class AddsOne(nn.Module):
+    causal = True
+
+    def forward(self, features: Tensor, state: None = None) -> Adds:
+        return Adds(features + 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", ["part", "mode"])
+def test_compiled_code_runs_the_parts_that_there_are_by_now(change):
+    """A classifier that came later, and a mode that the CNN has by itself."""
+    cnn = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 5), nn.Dropout(1.0))
+    net = insert(cnn, {"0": AddsOne()}, input_size=(3, 8, 8)).eval()
+    if change == "part":
+        net.register_module("2", nn.Linear(144, 7))
+    else:
+        cnn.training = True
+    torch._dynamo.reset()
+    video = torch.randn(2, 2, 3, 8, 8)
+    with torch.no_grad():
+        found = torch.compile(net, backend="eager")(video).output
+        torch.testing.assert_close(found, net(video).output)
+    assert found.shape == (2, 2, 7 if change == "part" else 5)
 
 
 @pytest.mark.slow

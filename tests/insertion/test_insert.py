@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import io
+import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -377,6 +378,51 @@ def test_a_cnn_that_cannot_run_on_the_meta_device():
 
     net = insert(Picky(), PLACES, input_size=(3, 16, 16))
     assert net(torch.randn(VIDEO)).output.shape == (2, 3, 5)
+
+
+def test_sizes_are_found_without_memory_where_a_cnn_allows_it():
+    """With parameters, counters of norms, and weights that are norms of others."""
+    seen = []
+
+    class Watched(CNN):
+        def forward(self, x):
+            seen.append(x.device.type)
+            return super().forward(x)
+
+    cnn = Watched()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        nn.utils.weight_norm(cnn.stem)
+    insert(cnn, PLACES, input_size=(3, 16, 16))
+    assert seen == ["meta"]
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, NotImplementedError, TypeError, ValueError])
+def test_what_a_cnn_cannot_run_on_is_told_as_it_tells_it(kind):
+    class Picky(CNN):
+        def __init__(self, said: str | None) -> None:
+            super().__init__()
+            self.said = said
+
+        def forward(self, x):
+            if x.is_meta:
+                raise kind
+            if self.said is not None:
+                raise kind(self.said)
+            return super().forward(x)
+
+    assert insert(Picky(None), PLACES, input_size=(3, 16, 16)).places == tuple(PLACES)
+    for said, told in ((" first\nsecond", "first"), ("", kind.__name__)):
+        with pytest.raises(InputError, match=rf"what Picky takes, got \(3, 16, 16\) \({told}\)"):
+            insert(Picky(said), PLACES, input_size=(3, 16, 16))
+
+
+def test_a_name_that_is_like_no_other_is_told_the_first_ones(cnn):
+    first = ["stem", "stages", "stages.0", "stages.0.0", "stages.0.0.conv1"]
+    with pytest.raises(InputError, match=re.escape(f"names of modules, such as {first}, got 'zz'")):
+        insert(cnn, {"zz": graph_block}, input_size=(3, 16, 16))
+    with pytest.raises(InputError, match=r"such as \['stages', [^\]]*\], got 'stagess'"):
+        insert(cnn, {"stagess": graph_block}, input_size=(3, 16, 16))
 
 
 def test_a_classifier_of_frames(net):

@@ -259,6 +259,26 @@ def test_a_block_that_takes_anything_leaves_the_cnn_what_it_names():
     assert cnn.told == {"hidden": True, "mask": None}
 
 
+@pytest.mark.parametrize(
+    ("names", "refused"), [({"mask"}, True), ({"boxes"}, False), (None, False), (set(), False)]
+)
+def test_a_block_may_say_itself_what_it_takes(names, refused):
+    """What it names it shares with no CNN; one that takes anything leaves it what it names."""
+
+    class Saying(Open):
+        def takes(self, hint: str) -> bool:
+            return names is None or hint in names
+
+    cnn, mask = CNN(), torch.rand(B, T, 7)
+    net = insert(cnn, {"stem": Saying()}, input_size=(3, 8, 8))
+    if refused:
+        with pytest.raises(InputError, match="hints: expected a name that either"):
+            net(torch.rand(B, T, 3, 8, 8), mask=mask)
+        return
+    net(torch.rand(B, T, 3, 8, 8), mask=mask)
+    assert torch.equal(cnn.told["mask"], mask.flatten(0, 1))
+
+
 def test_the_images_are_no_option():
     net = insert(CNN(), {"stem": Identity()}, input_size=(3, 8, 8))
     with pytest.raises(InputError, match=r"what a block or the CNN takes, got \['image'\]"):

@@ -103,3 +103,34 @@ def test_values_that_are_no_weights_are_refused(wrong):
     net = nn.Linear(2, 3, bias=False)
     with pytest.raises(InputError, match=r"expected \[3, 2\], got \[3, 2\] \(torch"):
         load_by_name(net, {"weight": wrong})
+
+
+@pytest.mark.parametrize("count", [1, 4, 5])
+def test_a_report_names_four_at_most(count):
+    told = {1: "a", 4: "a, b, c, d", 5: "a, b, c, d, …"}[count]
+    report = Loaded((), tuple("abcde"[:count]), ())
+    assert str(report) == f"0 used, {count} skipped ({told}), 0 missing"
+
+
+@pytest.mark.parametrize(
+    ("given", "mine", "fits"),
+    [
+        (torch.float64, torch.float32, True),
+        (torch.complex64, torch.complex64, True),
+        (torch.int64, torch.int64, True),
+        (torch.float32, torch.complex64, False),
+        (torch.int64, torch.complex64, False),
+        (torch.complex64, torch.float32, False),
+        (torch.complex64, torch.int64, False),
+        (torch.int64, torch.float32, False),
+    ],
+)
+def test_complex_numbers_are_for_complex_ones_and_whole_ones_for_whole_ones(given, mine, fits):
+    net = nn.Module()
+    net.register_buffer("a", torch.zeros(2, dtype=mine))
+    if not fits:
+        with pytest.raises(InputError, match=r"state\['a'\]: expected \[2\], got \[2\] \(torch"):
+            load_by_name(net, {"a": torch.ones(2, dtype=given)})
+        return
+    load_by_name(net, {"a": torch.ones(2, dtype=given)})
+    assert torch.equal(net.a, torch.ones(2, dtype=mine))

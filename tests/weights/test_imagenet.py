@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
+import io
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -64,6 +67,34 @@ def test_a_download_is_cached(published):
     published.unlink()
     again = imagenet_weights("resnet18")
     assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_a_file_that_is_taken_out_of_the_cache_is_fetched_again(published):
+    first = imagenet_weights("resnet18")
+    cached(published).unlink()
+    again = imagenet_weights("resnet18")
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_a_download_has_a_largest_size(published, monkeypatch):
+    size = published.stat().st_size
+    monkeypatch.setattr(imagenet, "_LARGEST", size - 1)
+    with pytest.raises(OSError, match=rf"could not download .*: more than {size - 1} bytes"):
+        imagenet_weights("resnet18")
+    assert not list(cached(published).parent.iterdir())
+    monkeypatch.setattr(imagenet, "_LARGEST", size)
+    assert imagenet_weights("resnet18")
+
+
+def test_a_download_that_is_cut_off_is_told(published, monkeypatch):
+    class CutOff(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise http.client.IncompleteRead(b"half", 10)
+
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: CutOff())
+    with pytest.raises(OSError, match=r"could not download file:.*IncompleteRead"):
+        imagenet_weights("resnet18")
+    assert not list(cached(published).parent.iterdir())
 
 
 def test_a_download_of_another_file_is_refused(published):

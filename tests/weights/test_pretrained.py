@@ -196,6 +196,20 @@ def test_the_files_are_those_of_a_hub(folder: Path):
     assert load_model(model, folder / "model.safetensors") == (set(), [])
 
 
+def test_a_configuration_is_for_people_to_read(tmp_path: Path):
+    class Größe(nn.Linear):
+        pass
+
+    text = (save_pretrained(Größe(1, 1), tmp_path) / "config.json").read_text("utf-8")
+    assert '\n  "model": "Größe",\n' in text
+    assert text.endswith("\n}\n")
+    model = nn.Linear(1, 1)
+    model.recipe = recipes.recorded.Recipe("dyreg_small", {"rounds": float("nan")})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        save_pretrained(model, tmp_path)
+    assert (tmp_path / "config.json").read_text("utf-8") == text
+
+
 def test_a_configuration_needs_format_recipe_and_arguments_alone(folder: Path):
     file = folder / "config.json"
     told = json.loads(file.read_text())
@@ -369,6 +383,53 @@ def test_weights_that_are_views_are_saved_alone(tmp_path: Path):
     assert load_model(build(), tmp_path / "model.safetensors") == (set(), [])
 
 
+def test_a_memory_may_be_seen_in_many_ways(tmp_path: Path):
+    """The whole of one in three shapes; of another a part, which comes before the whole."""
+
+    def build(one: torch.Tensor | None = None, other: torch.Tensor | None = None) -> nn.Module:
+        net = nn.Module()
+        for name, sizes in {"a": (2, 3), "b": (3, 2), "c": (6,)}.items():
+            net.register_buffer(name, torch.zeros(sizes) if one is None else one.view(sizes))
+        net.register_buffer("part", torch.zeros(3) if other is None else other[:3])
+        net.register_buffer("whole", torch.zeros(6) if other is None else other)
+        return net
+
+    model = build(torch.randn(6), torch.randn(6))
+    again = from_pretrained(save_pretrained(model, tmp_path), build).state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in model.state_dict().items())
+
+
+def test_types_of_what_a_module_holds_itself_are_kept(tmp_path: Path):
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))
+            self.register_parameter("none", None)
+            self.register_buffer("scratch", torch.zeros(2), persistent=False)
+            self.register_buffer("count", torch.tensor(3))
+
+    model = Own()
+    model.b.data = torch.rand(2, dtype=torch.float64)
+    again = from_pretrained(save_pretrained(model, tmp_path), build=Own)
+    kinds = [value.dtype for value in (again.a, again.b, again.scratch, again.count)]
+    assert kinds == [torch.float32, torch.float64, torch.float32, torch.int64]
+    assert torch.equal(again.b, model.b)
+
+
+def test_complex_numbers_stay_complex(tmp_path: Path):
+    def build() -> nn.Module:
+        net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+        net[1].register_buffer("turn", torch.zeros(3, dtype=torch.complex64))
+        return net
+
+    model = trained(build()).double()
+    model[1].turn = torch.randn(3, dtype=torch.complex64)
+    again = from_pretrained(save_pretrained(model, tmp_path), build).state_dict()
+    for name, value in model.state_dict().items():
+        assert again[name].dtype == value.dtype
+        assert torch.equal(again[name], value)
+
+
 def own() -> nn.Module:
     return recipes.dyreg_small(3, nodes=GridNodes(32, (2,), edges=FullEdges()))
 
@@ -393,6 +454,8 @@ BAD = {
     "no config": (lambda f: (f / "config.json").unlink(), r"a folder with config\.json"),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), r"with model\.safetensors"),
     "later": (lambda f: change(f, format=2), "configuration of format 1, got .* of format 2, by"),
+    "earlier": (lambda f: change(f, format=0), "configuration of format 1, got .* of format 0, by"),
+    "a flag": (lambda f: change(f, format=True), "format 1, got .* of format True, by"),
     "unknown": (lambda f: change(f, recipe="os.system"), "a recipe among .*got 'os.system'"),
     "private": (lambda f: change(f, recipe="__doc__"), "a recipe among"),
     "list": (lambda f: change(f, recipe=["dyreg_small"]), "a recipe among"),
@@ -400,6 +463,10 @@ BAD = {
     "strange": (lambda f: change(f, arguments={"a": 1}), r"arguments that .* has, got \['a'\]"),
     "wrong": (lambda f: change(f, arguments={"rounds": "x"}), "rounds: expected a whole number"),
     "type": (lambda f: change(f, arguments={"nodes": 3}), "arguments that dyreg_small takes"),
+    "long": (
+        lambda f: change(f, arguments={"nodes": "x" * 1000}),
+        r"arguments that dyreg_small takes, got \{'nodes': 'x{189} \(",  # 200 characters
+    ),
     "function": (
         lambda f: change(f, arguments={"nodes": {"$function": "os.system"}}),
         "functions among .*got 'os.system'",
@@ -434,7 +501,7 @@ BAD = {
     ),
     "names": (
         lambda f: change(f, recipe="mean_lstm", arguments={"channels": 8}),
-        "of this RecurrentClassifier, got those of another model .* in all",
+        r"of this RecurrentClassifier, got .*\[('[\w.]+', ){3}'[\w.]+'\], \d+ in all",
     ),
     "huge": (lambda f: change(f, arguments={"num_classes": 10**9}), "those of another model"),
     "endless": (
@@ -505,9 +572,12 @@ def test_a_name_on_the_hub_is_fetched(folder: Path, monkeypatch):
         ("someone/some.thing-2", "model.safetensors", "v1"),
     ]
 
-    def missing(repo_id: str, filename: str, *, revision: str | None = None) -> str:
-        raise OSError(f"404: there is no {repo_id}")
+    for kind in (OSError, ValueError):
 
-    hub.hf_hub_download = missing
-    with pytest.raises(InputError, match=r"of someone/else on the hub, got OSError: 404"):
-        from_pretrained("someone/else")
+        def missing(repo_id: str, filename: str, *, revision: str | None = None, kind=kind) -> str:
+            raise kind(f"404: there is no {repo_id}")
+
+        hub.hf_hub_download = missing
+        came = rf"of someone/else on the hub, got {kind.__name__}: 404"
+        with pytest.raises(InputError, match=came):
+            from_pretrained("someone/else")

@@ -21,6 +21,8 @@ from stgraph.weights import (
     load_imagenet,
     load_official,
     model_from_official,
+    rstg_from_official,
+    rstg_graph_from_official,
 )
 
 SHAPE = (64, 3, 7, 7)
@@ -107,6 +109,14 @@ def test_models_are_built_of_dense_tensors(wrong: str) -> None:
         model_from_official(state | {f"module.{NAME}": WRONG[wrong]()})
     with pytest.raises(InputError):
         block_from_official({"dynamic_graph.a": WRONG[wrong]()})
+
+
+@pytest.mark.parametrize("wrong", ["meta", "sparse", "quantised", "fake", "nested", "ragged"])
+def test_graphs_of_rstg_are_built_of_arrays(wrong: str) -> None:
+    state = {"a": [[1.0], [1.0, 2.0]] if wrong == "ragged" else WRONG[wrong]()}
+    for make in (rstg_from_official, rstg_graph_from_official):
+        with pytest.raises(InputError, match=r"source\['a'\]: expected an? (dense tensor|array)"):
+            make(state)
 
 
 def test_models_are_not_built_of_views_of_a_number() -> None:

@@ -144,3 +144,26 @@ def test_weights_of_other_shapes_are_refused(block_weights, name, value):
     state = block_weights(7) | {f"dynamic_graph.{name}": value}
     with pytest.raises(InputError, match=r"expected"):
         block_from_official(state)
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "message"),
+    [
+        ("offset_lstm.weight_hh_l0", (12, 6), "expected the gates of a GRU or LSTM, got 12 rows"),
+        ("offset_lstm.weight_hh_l0", (20, 6), "expected the gates of a GRU or LSTM, got 20 rows"),
+        ("rstg.att_q.weight", (8, 7), r"expected weights \[8, 8\], got \[8, 7\]"),
+        ("rstg.att_q.weight", (8, 9), r"expected weights \[8, 8\], got \[8, 9\]"),
+        ("fishnet.tail_conv.0.weight", (32, 288), r"expected weights \[32, 32, 3, 3\], got"),
+        ("rstg.send_mlp.0.weight", (8, 12), r"send_mlp: expected 8 or 16 columns, got \[8, 12\]"),
+        ("rstg.update_mlp.0.weight", (8, 12), r"update_mlp: expected 8 or 16 columns, got"),
+    ],
+)
+def test_sizes_that_are_those_of_no_block_are_told(block_weights, name, sizes, message):
+    with pytest.raises(InputError, match=message):
+        block_from_official(block_weights(7) | {f"dynamic_graph.{name}": torch.ones(sizes)})
+
+
+@pytest.mark.parametrize("value", ["text", [[1], [1, 2]], object()], ids=["text", "list", "object"])
+def test_what_is_no_array_is_refused(value):
+    with pytest.raises(InputError, match=r"state\['dynamic_graph.x'\]: expected a tensor, got"):
+        block_from_official({"dynamic_graph.x": value})

@@ -86,6 +86,19 @@ def test_what_leaves_no_trace_is_told(block_weights):
         block_from_official(block_weights(7), aggregation="max")
 
 
+def test_a_projection_may_keep_the_width(block_weights):
+    graph, weights, wider = "dynamic_graph.", block_weights(7, 8), block_weights(7, 12)
+    for name in ("project_i3d_linear.bias", "norm_dict.dynamic_graph_projection.scale"):
+        weights[graph + name] = wider[graph + name]
+    shift = f"{graph}norm_dict.dynamic_graph_projection.bias"
+    weights[shift] = wider[shift]
+    weights[f"{graph}project_i3d_linear.weight"] = wider[f"{graph}project_i3d_linear.weight"][:, :8]
+    for part in ("weight", "bias"):
+        name = f"{graph}project_back_i3d_linear.{part}"
+        weights[name] = wider[name][:8]
+    compare(weights, 8, 7)
+
+
 def test_positions_that_are_no_sinusoid_are_taken_over(block_weights):
     weights = block_weights(7, small=True)
     weights["dynamic_graph.glore.pos_emb_buf"] = torch.rand(8, 7, 7)
@@ -370,6 +383,43 @@ def test_other_weights_are_refused(small, tmp_path):
         model_from_official(more)
 
 
+@pytest.mark.parametrize("stages", [(), (2,), (1, 3), (1, 2, 3, 4, 5), (1, 2, 3, 4, 5, 6)])
+@pytest.mark.parametrize("stem", [True, False])
+def test_a_residual_network_has_a_stem_and_up_to_five_stages_without_a_gap(stages, stem):
+    state = {"conv1.weight": torch.ones(64, 3, 7, 7)} if stem else {}
+    state |= {"fc.weight": torch.ones(2, 1024), "fc.bias": torch.ones(2)}
+    state |= {f"layer{stage}.0.conv1.weight": torch.ones(1) for stage in stages}
+    message = f"weights of a residual network, got {', '.join([*state][:3])}, …"
+    if stem and len(stages) == 5:  # it is built then, and what does not fit is told
+        message = r"state\['layer1.0.conv1.weight'\]: expected \[64, 64, 3, 3\]"
+    with pytest.raises(InputError, match=message):
+        model_from_official(state)
+
+
+@pytest.mark.parametrize("nodes", [6, 8])
+def test_regions_that_make_no_square_may_start_anywhere(block_weights, model_weights, nodes):
+    graph, rows = block_weights(16, 64, nodes=nodes), torch.arange(nodes).view(1, nodes, 1)
+    graph["dynamic_graph.ph_buf"] = graph["dynamic_graph.ph_buf"] + rows
+    del graph["dynamic_graph.arange_w_buf"]  # as many cells as the other one
+    weights = model_weights({"layer1.0.conv2": graph}, depths=(1,), classes=5)
+    model, report = model_from_official(weights)
+    assert set(report.used) == set(weights)
+    anchor = model.net.graph_blocks["layer1/0/conv2"].net.nodes.anchor
+    torch.testing.assert_close(anchor[:, 0], 0.5 + rows.flatten() / 16)
+    assert not hasattr(model, "recipe")
+
+
+def test_graphs_may_have_another_number_of_regions_each(block_weights, model_weights):
+    graphs = {
+        "layer1.0.conv2": block_weights(16, 64, nodes=9, grid=True),
+        "layer2.0.conv2": block_weights(8, 128, nodes=6),
+    }
+    model, _ = model_from_official(model_weights(graphs, depths=(1, 1), bottleneck=False))
+    blocks = [part for part in model.net.graph_blocks.values() if isinstance(part, GraphBlock)]
+    assert [block.net.nodes.num_nodes for block in blocks] == [9, 6]
+    assert not hasattr(model, "recipe")
+
+
 def test_names_that_are_not_understood_are_reported(small):
     more = {"module.base_model.extra.weight": torch.ones(1), "module.layer1.0.se": torch.ones(2)}
     report = model_from_official(small() | more).report
@@ -477,6 +527,18 @@ def test_graphs_that_start_in_several_ways_stay_where_they_are():
     assert torch.equal(first, before)
     assert torch.equal(second, grid_anchors(9))
     assert not hasattr(model, "recipe")
+
+
+def test_regions_of_a_recipe_start_where_it_says_to_the_last_digit():
+    place = "layer3.4.conv2"
+    model = recipes.dyreg_tsm_resnet50(3, (place,), anchors=grid_anchors, frame_size=160)
+    noted = model.recipe
+    del model.recipe
+    anchor = model.net.graph_blocks[place.replace(".", "/")].net.nodes.anchor
+    anchor.add_(1e-7)  # as a division of pixels may round
+    note_recipe(model.eval())
+    assert model.recipe == noted
+    assert torch.equal(anchor, grid_anchors(9))
 
 
 @pytest.mark.parametrize(("channels", "width", "size"), [(8, 8, 14), (12, 8, 7)])

@@ -7,7 +7,15 @@ import pytest
 import torch
 
 from stgraph.checks import InputError
-from stgraph.layers import ScaleUpdate
+from stgraph.layers import (
+    AddUpdate,
+    ConcatSend,
+    DotAttention,
+    FrameNorm,
+    MeanGather,
+    ScaleUpdate,
+    SumSend,
+)
 from stgraph.recipes import rstg_block, rstg_block_official, rstg_sync_mnist_official
 from stgraph.weights import rstg_from_official, rstg_graph_from_official, rstg_to_official
 
@@ -178,9 +186,10 @@ def test_one_way_and_back(weights):
 def test_constants_of_resizing_are_known_by_their_values(weights, plain):
     rows = plain.area_weights(3, 6)
     resize = torch.einsum("hH,wW->hwHW", rows, rows)
-    more = {f"{X}/resize_filters_a": resize, f"{X}/resize_filters_b": resize + 0.1}
+    other = {"b": resize + 0.1, "c": resize[0], "d": resize[None]}
+    more = {f"{X}/resize_filters_{name}": value for name, value in {"a": resize, **other}.items()}
     report = rstg_graph_from_official(weights | more).report
-    assert report.skipped == (f"{X}/resize_filters_b",)
+    assert report.skipped == tuple(f"{X}/resize_filters_{name}" for name in other)
 
 
 def test_scales_by_the_updates(weights):
@@ -188,8 +197,9 @@ def test_scales_by_the_updates(weights):
     net = rstg_graph_from_official(less).net
     assert net.nodes.scales == (2, 1)
     assert isinstance(net.layers["space"].update_nodes, ScaleUpdate)
-    with pytest.raises(InputError, match=r"scales: expected 2, since as many have an update"):
-        rstg_graph_from_official(less, scales=3)
+    for told in (1, 3):
+        with pytest.raises(InputError, match=r"scales: expected 2, since as many have an update"):
+            rstg_graph_from_official(less, scales=told)
 
 
 def test_errors_name_the_variable(weights):
@@ -226,12 +236,88 @@ def test_errors_name_the_variable(weights):
         rstg_graph_from_official(weights, rounds=-1)
 
 
+SEND, KEY = "send_messages_mlp/send_conv1/kernel", "dot_product_attn/att_conv2/kernel"
+ENDS = rf"{SEND}: expected two ends of 4 channels, with square maps or none, got"
+WRONG = {
+    "a kernel in a row": ("", {KEY: (16,)}, rf"{KEY}: expected a kernel of \[4, 4\], got \[16\]"),
+    "a kernel of sides": ("", {KEY: (2, 4, 4)}, r"what makes \[4, 4\], got \[2, 4, 4\]"),
+    "ends in a row": ("", {SEND: (32,)}, ENDS),
+    "an odd number of ends": ("", {SEND: (1, 1, 9, 4)}, ENDS),
+    "maps that are not square": ("", {SEND: (1, 1, 14, 4)}, ENDS),
+    "fewer than two ends": ("", {SEND: (1, 1, 4, 4)}, ENDS),
+    "two norms": (
+        "",
+        {f"dot_product_attn/{name}/gamma": (4,) for name in ("a_ln", "b_ln")},
+        "one norm in `dot_product_attn`",
+    ),
+    "two layers": ("", {"cudnn_lstm/more/kernel": (8, 16)}, "one layer under `cudnn_lstm`"),
+    "a bias": (
+        "",
+        {f"cudnn_lstm/{CELL}/bias": (3,)},
+        rf"cudnn_lstm/{CELL}/bias: expected \[16\], of an LSTM, got \[3\]",
+    ),
+    "a short bias": (
+        "two kernels",
+        {"cudnn_lstm/bias": (3,)},
+        r"cudnn_lstm/bias: expected \[16\], of an LSTM, got \[3\]",
+    ),
+    "a long bias": (
+        "two kernels",
+        {"cudnn_lstm/bias": (40,)},
+        r"cudnn_lstm/bias: expected \[16\], of an LSTM, got \[40\]",
+    ),
+    "a kernel of the state": (
+        "two kernels",
+        {"cudnn_lstm/recurrent_kernel": (5, 16)},
+        r"cudnn_lstm/recurrent_kernel: expected \[4, 16\], of an LSTM, got \[5, 16\]",
+    ),
+}
+
+
+@pytest.mark.parametrize(("how", "sizes", "message"), WRONG.values(), ids=WRONG)
+def test_sizes_that_are_those_of_no_graph_are_told(weights, how, sizes, message):
+    found = laid_out(weights, how) if how else weights
+    wrong = {f"{X}/{name}": torch.ones(size).double() for name, size in sizes.items()}
+    with pytest.raises(InputError, match=message):
+        rstg_graph_from_official(found | wrong)
+
+
+@pytest.mark.parametrize("value", [-1, 0.5, 2])
+def test_an_adjacency_is_of_zeros_and_ones(weights, value):
+    adjacency = torch.eye(14)
+    rstg_graph_from_official(weights, edges=adjacency)
+    adjacency[3, 4] = value
+    with pytest.raises(InputError, match=r"edges: expected zeros and ones \[14, 14\]"):
+        rstg_graph_from_official(weights, edges=adjacency)
+
+
+def test_one_graph_is_in_a_file(weights):
+    twice = {name.replace(X, "other"): value for name, value in weights.items()}
+    with pytest.raises(InputError, match=rf"variables of one graph, got \['{X}', 'other'\]"):
+        rstg_graph_from_official(weights | twice)
+    with pytest.raises(InputError, match=r"got none, but \['a', 'b', 'c', 'd'\]$"):
+        rstg_graph_from_official(dict.fromkeys("abcde", torch.ones(1)))
+
+
+def test_without_rounds_what_they_are_made_of_is_not_used(weights):
+    net, _, report = rstg_graph_from_official(weights, rounds=0)
+    assert "space" not in net.layers
+    assert f"{X}/{KEY}" in report.skipped
+    assert f"{X}/time_update_extern/cudnn_lstm/{CELL}/bias" in report.used
+
+
 def test_positions_must_be_those_that_are_computed(random_weights):
     inside = random_weights.random_graph(4, simple=True, norms=False, positions=6)
     w = random_weights.scoped(X, inside)
     w["positional_emb"] = torch.rand(14, 36)
     with pytest.raises(InputError, match=r"positional_emb: expected positions \[14, 36\]"):
         rstg_graph_from_official(w)
+    bare = {name.replace("mlp_/", "mlp/").replace("_type1", ""): v for name, v in w.items()}
+    bare = {name: value for name, value in bare.items() if "_type" not in name}
+    for cells, scales in ((15, None), (14, 2), (5, 3)):
+        bare["positional_emb"] = torch.rand(cells, 36)
+        with pytest.raises(InputError, match=f"scales: expected {cells} cells, as positions have"):
+            rstg_graph_from_official(bare, scales=scales)
     del w["positional_emb"]
     assert rstg_graph_from_official(w).block is None
 
@@ -310,3 +396,62 @@ def test_heads_that_the_official_code_does_not_have():
     made = rstg_sync_mnist_official(channels=4, heads=2)
     with pytest.raises(InputError, match="several heads of dot products and projections alone"):
         rstg_to_official(made)
+
+
+@pytest.fixture
+def two_heads():
+    """Variables of a graph with two heads, by names inside its scope."""
+    made = rstg_block_official(6, width=4, heads=2)
+    torch.nn.init.normal_(made.net.layers["space"].gather.bias)
+    return rstg_to_official(made)
+
+
+def gathering(weights):
+    return rstg_graph_from_official(weights).net.layers["space"].gather
+
+
+def test_heads_may_have_one_bias_and_projections_none(two_heads):
+    gather, scope = gathering(two_heads), f"{X}/attention_head"
+    assert gather.value.bias.abs().sum() == 0  # as they start
+    less = {name: value for name, value in two_heads.items() if "messages_proj/bias" not in name}
+    assert len(less) == len(two_heads) - 2
+    assert torch.equal(gathering(less).value.bias, torch.zeros(4))
+    names = [f"{scope}{head}/dot_product_attn/att_bias/biases" for head in range(2)]
+    joined = np.concatenate([less.pop(name) for name in names])
+    less[f"{X}/dot_product_attn/att_bias/biases"] = joined
+    assert torch.equal(gathering(less).bias, gather.bias)
+    assert gather.bias.abs().sum() > 0
+
+
+def test_heads_are_alike(two_heads):
+    name = f"{X}/attention_head1/dot_product_attn/att_conv2/bias"
+    less = {key: value for key, value in two_heads.items() if key != name}
+    with pytest.raises(InputError, match="one `att_conv2/bias` for each of 2 heads"):
+        rstg_graph_from_official(less)
+    name = name.replace("bias", "kernel")
+    with pytest.raises(InputError, match="expected heads of one shape, got"):
+        rstg_graph_from_official(two_heads | {name: two_heads[name][:, :2]})
+
+
+def other_parts() -> dict[str, tuple[str, object]]:
+    bare = DotAttention(8)
+    bare.bias = None
+    return {
+        "messages of both ends side by side": ("send", SumSend(8)),
+        "messages of both ends side": ("send", ConcatSend(8, position_of="sender")),
+        "an attention with a bias": ("gather", MeanGather(8)),
+        "an attention with a bi": ("gather", bare),
+        "an MLP of the node": ("update_nodes", AddUpdate(8)),
+        "several heads without a norm": (
+            "gather",
+            DotAttention(8, 2, norm=FrameNorm, value=torch.nn.Linear),
+        ),
+    }
+
+
+@pytest.mark.parametrize(("message", "part"), other_parts().items(), ids=other_parts())
+def test_graphs_with_other_parts_have_no_official_names(message, part):
+    block = rstg_block_official(6, width=8)
+    setattr(block.net.layers["space"], *part)
+    with pytest.raises(InputError, match=f"model: expected .*{message}"):
+        rstg_to_official(block)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import pytest
 
 from stgraph.checks import InputError
@@ -55,6 +57,22 @@ def test_a_norm_without_a_graph_is_an_error():
         residual_tags(sort_names(graphs("a") + norms("x_after_graph_ln", "y_after_graph_ln")))
 
 
+def test_of_two_scopes_the_inner_one_has_what_is_in_it():
+    parts = ("project_i3d/kernel", "cudnn_lstm/kernel")
+    found = sort_names([f"{head}{name}" for name in parts for head in ("", "g/")])
+    assert found.graphs == {
+        "": {name: name for name in parts},
+        "g": {name: f"g/{name}" for name in parts},
+    }
+
+
+def test_scopes_in_scopes_are_one_graph_in_any_order():
+    names = [*graphs("g"), "g/a/my_attn/att_conv1/kernel", "g/a/b/my_attn/att_conv2/kernel"]
+    for order in permutations(names):
+        found = sort_names(order)
+        assert found.graphs == {"g": {name.removeprefix("g/"): name for name in names}}
+
+
 def test_a_scope_inside_a_graphs_is_the_graphs():
     names = [*graphs("g"), "g/head_0/my_attn/att_conv1/kernel", "g/cudnn_lstm/opaque_kernel"]
     found = sort_names([*names, "pred/bias"])
@@ -69,7 +87,11 @@ def test_a_scope_inside_a_graphs_is_the_graphs():
         ("g_res2", {}, 0, ("layer1.1", "map")),
         ("g_res5", {}, 2048, ("layer4.1", "map")),
         ("g_final", {}, 2048, ("layer4", "vec")),
+        ("g", {}, 256, ("layer1.1", "map")),
+        ("g", {}, 512, ("layer2.2", "map")),
         ("g", {}, 1024, ("layer3.4", "map")),
+        ("res2/g_res4", {}, 0, ("layer3.4", "map")),
+        ("g_final", {"g_final": "res3"}, 0, ("layer2.2", "map")),
         ("net/g", {"g": "final"}, 0, ("layer4", "vec")),
         ("g", {"g": "layer2.0"}, 0, ("layer2.0", "map")),
     ],
@@ -78,12 +100,22 @@ def test_places_of_graphs(scope, told, channels, place):
     assert place_of_graph(scope, told, channels) == place
 
 
+def test_a_place_that_is_none_is_refused():
+    with pytest.raises(
+        InputError, match=r"places: expected res2 … res5, final, or a module .*, got x$"
+    ):
+        place_of_graph("g", {"g": "x"}, 256)
+
+
 def test_places_of_non_local_blocks():
     official = {"nl_a": 512, "nl_b": 512, "nl_c": 1024, "nl_d": 1024, "nl_e": 1024}
     places = ["layer2.1", "layer2.3", "layer3.1", "layer3.3", "layer3.5"]
     assert list(places_of_non_local(official, {}).values()) == places
     assert places_of_non_local({"b/nl_res4_2": 8}, {}) == {"b/nl_res4_2": "layer3.2"}
-    with pytest.raises(InputError, match="places of the non-local blocks"):
-        places_of_non_local({"nl": 512}, {})
+    for strange in ({"a": 512}, {"a": 512, "b": 512, "c": 512}, {"a": 256}, {"a_res5": 8}):
+        with pytest.raises(
+            InputError, match=rf"places of the non-local blocks \['{next(iter(strange))}'"
+        ):
+            places_of_non_local(strange, {})
     with pytest.raises(InputError, match="where the non-local block 'nl' is"):
         places_of_non_local({"nl": 6}, {})

@@ -5,11 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
+from stgraph import insert, recipes
+from stgraph.backbones import NonLocalBlock, ResNet3d, Stage, TemporalShift, c2d_resnet50_official
 from stgraph.checks import InputError
+from stgraph.classifiers import CNNClassifier
 from stgraph.edges import FullEdges, TemplateEdges
 from stgraph.layers import MLPUpdate, ScaleUpdate
-from stgraph.recipes import rstg_sync_mnist, rstg_sync_mnist_official
+from stgraph.recipes import rstg_block_official, rstg_sync_mnist, rstg_sync_mnist_official
+from stgraph.schedules import all_temp_official
 from stgraph.weights import from_pretrained, rstg_from_official, rstg_to_official, save_pretrained
+from stgraph.weights.rstg.recognise import note_recipe
 
 CHANNELS = {"res2": 8, "res3": 16, "res4": 32, "res5": 64, "final": 64}
 PLACES = {
@@ -235,16 +240,111 @@ def test_sync_mnists_model_in_other_sizes(plain, random_weights, assert_equal):
     assert not hasattr(model, "recipe")
 
 
+def test_rounds_of_whole_models_may_be_none():
+    w = rstg_to_official(rstg_sync_mnist_official(num_classes=5, channels=4))
+    model, report = rstg_from_official(w, rounds=0)
+    assert "space" not in model.net.layers
+    assert "whole_graph_model_final/my_attn/att_conv1/kernel" in report.skipped
+    with pytest.raises(InputError, match="rounds: expected a whole number of at least 0, got -1"):
+        rstg_from_official(w, rounds=-1)
+
+
+def test_one_graph_alone_is_in_sync_mnists_model(random_weights):
+    w = rstg_to_official(rstg_sync_mnist_official(num_classes=5, channels=4))
+    scope = "whole_graph_model_final"
+    none = {name: value for name, value in w.items() if scope not in name}
+    second = {name.replace(scope, "other"): value for name, value in w.items()}
+    for wrong, came in ((none, r"\[\]"), (w | second, rf"\['{scope}', 'other'\]")):
+        with pytest.raises(InputError, match=f"one graph after SyncMNIST's CNN, got {came}"):
+            rstg_from_official(wrong)
+    with pytest.raises(InputError, match="a graph alone after SyncMNIST's CNN, got a residual's"):
+        rstg_from_official(w | random_weights.residual("after_graph_ln", 4))
+
+
+def test_a_cnn_may_have_fewer_stages_but_no_gap(random_weights):
+    w = random_weights.random_cnn(depths=(1, 2), frames=1)
+    model, report = rstg_from_official(w)
+    assert set(report.used) == set(w)
+    assert [len(model.net.get_submodule(name)) for name in model.net.bare().stages] == [1, 2]
+    gap = {
+        name: v for name, v in random_weights.random_cnn((1, 1, 1)).items() if "res3" not in name
+    }
+    for wrong in (gap, dict.fromkeys("abcd", torch.ones(1))):
+        some = ", ".join([*wrong][:3])
+        with pytest.raises(InputError, match=f"SyncMNIST's model, C2D or I3D, got {some}, …"):
+            rstg_from_official(wrong)
+
+
+@pytest.mark.parametrize("width", [4, 256])
+def test_channels_say_where_a_graph_is_if_nothing_else_does(width, random_weights):
+    """Those of its linear map in; or, where there is none, of its norm."""
+    w = random_weights.random_cnn(depths=(2,), frames=1, channels=64)
+    inside = random_weights.random_graph(256, width, scales=(1,))
+    w |= random_weights.scoped("graph_a", inside) | random_weights.residual("a_after_graph_ln", 256)
+    model, _ = rstg_from_official(w)
+    assert model.net.places == ("layer1.1",)
+
+
+def cnn_with(place: str, block: torch.nn.Module) -> CNNClassifier:
+    cnn = ResNet3d([Stage(2, (1,)), Stage(2, (1,))], 5)
+    return CNNClassifier(insert(cnn, {place: block}, input_size=(3, 4, 32, 32)), 5)
+
+
+@pytest.mark.parametrize(
+    ("place", "make", "message"),
+    [
+        ("layer1", lambda: NonLocalBlock(8), "blocks behind blocks of stages, got layer1"),
+        ("layer1.0.conv2", lambda: NonLocalBlock(2), "blocks behind .*, got layer1.0.conv2"),
+        ("maxpool", lambda: NonLocalBlock(64), "blocks behind blocks of stages, got maxpool"),
+        (
+            "layer1.0",
+            lambda: rstg_block_official(8, 4),
+            r"graphs at \['layer1.1', .*, got layer1.0",
+        ),
+        ("layer1.0", lambda: TemporalShift(), "a graph or non-local block at layer1.0, got"),
+    ],
+)
+def test_blocks_that_the_official_code_has_nowhere(place, make, message):
+    with pytest.raises(InputError, match=f"model: expected {message}"):
+        rstg_to_official(cnn_with(place, make()))
+
+
+WHOLE = {
+    "c2d_official": {"dropout": 0.1},
+    "i3d_official": {},
+    "non_local_official": {"dropout": 0.1},
+    "rstg_to_map_official": {"places": ("layer1.1",), "width": 8, "scales": (2, 1)},
+    "rstg_to_vec_official": {"width": 8, "schedule": all_temp_official(2, before=("norm",))},
+    "rstg_to_vec_serial_official": {"width": 8, "cnn": c2d_resnet50_official},
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_recipe_is_recognised_with_all_that_it_was_called_with(name):
+    with torch.device("meta"):
+        model = getattr(recipes, name)(5, **WHOLE[name])
+    noted = model.recipe
+    del model.recipe
+    note_recipe(model)
+    assert model.recipe == noted
+
+
 @pytest.mark.parametrize("update", [MLPUpdate, ScaleUpdate])
 def test_a_converted_model_is_saved_by_its_recipe(update, tmp_path):
     options = {"edges": FullEdges(loops=False), "positions": None, "update": update}
     made = rstg_sync_mnist_official(num_classes=5, channels=4, **options)
     model, _ = rstg_from_official(rstg_to_official(made), edges="full_noloops")
+    assert model.recipe == made.recipe
     assert model.recipe.name == "rstg_sync_mnist_official"
     assert model.recipe.arguments["update"] is update
     again = from_pretrained(save_pretrained(model, tmp_path))
     video = torch.rand(1, 2, 1, 64, 64)
     assert torch.equal(again(video).logits, made.eval()(video).logits)
+
+
+def test_edges_that_a_recipe_has_by_itself_are_not_noted():
+    made = rstg_sync_mnist_official(num_classes=5, channels=4)
+    assert rstg_from_official(rstg_to_official(made)).model.recipe == made.recipe
 
 
 def test_an_adjacency_of_ones_own_needs_a_function_to_load(tmp_path):
