@@ -1,7 +1,9 @@
 """What users call has the names, the arguments and the defaults that it had.
 
-A default, or a constant, is a number that no law gives; a change of one shows here. Where it was
-meant, ``python tests/test_interface.py`` writes the file of them anew.
+A default, or a constant, is a number that no law gives; a change of one shows here, be it for users
+or not: limits, lengths of blocks, patience. So does what a subclass has to say by itself, and what
+is asked for without a call. Where it was meant, ``python tests/test_interface.py`` writes the file
+of them anew.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import inspect
 import json
 import pkgutil
 from collections.abc import Iterator
+from functools import cached_property
+from numbers import Number
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,7 +25,7 @@ import pytest
 import stgraph
 
 FILE = Path(__file__).with_name("interface.json")
-PLAIN = (bool, int, float, str, tuple, type(None))
+PLAIN = (Number, str, tuple, type(None))
 
 
 def modules() -> Iterator[ModuleType]:
@@ -53,9 +57,20 @@ def _value(value: Any) -> str:
     """A value in words that are the same in every process."""
     if isinstance(value, tuple):
         return f"({', '.join(map(_value, value))})"
+    if isinstance(value, dict) and _has_numbers(value):
+        return f"{{{', '.join(f'{_value(key)}: {_value(one)}' for key, one in value.items())}}}"
     if isinstance(value, PLAIN):
         return repr(value)
     return str(getattr(value, "__qualname__", type(value).__qualname__))
+
+
+def _has_numbers(value: Any) -> bool:
+    """Whether a constant is a number, or is made of some; its words may change."""
+    if isinstance(value, dict):
+        return any(map(_has_numbers, value.values()))
+    if isinstance(value, tuple):
+        return any(map(_has_numbers, value))
+    return isinstance(value, Number) and not isinstance(value, bool)
 
 
 def told(value: Any) -> Any:
@@ -65,6 +80,9 @@ def told(value: Any) -> Any:
     facts: dict[str, Any] = {"": arguments(value)}
     if dataclasses.is_dataclass(value):
         facts["frozen"] = value.__dataclass_params__.frozen  # type: ignore[attr-defined]
+        facts["compared"] = value.__dataclass_params__.eq  # type: ignore[attr-defined]
+    if inspect.isabstract(value):
+        facts["abstract"] = sorted(value.__abstractmethods__)
     for name, own in vars(value).items():
         if name.startswith("_"):
             continue
@@ -75,6 +93,8 @@ def told(value: Any) -> Any:
                 continue  # PyG puts some there when a layer is made
             kind = "" if own is function else f"{type(own).__name__} "
             facts[name] = kind + arguments(function)
+        elif isinstance(own, property | cached_property):
+            facts[name] = type(own).__name__
         elif isinstance(own, PLAIN):
             facts[name] = _value(own)
     return facts if len(facts) > 1 else facts[""]
@@ -91,6 +111,9 @@ def interface() -> dict[str, dict[str, Any]]:
             home = getattr(value, "__module__", module.__name__)
             if home == module.__name__ or not str(home).startswith("stgraph"):
                 found.setdefault(module.__name__, {})[name] = told(value)
+        for name, value in vars(module).items():
+            if name.isupper() and name not in module.__all__ and _has_numbers(value):
+                found.setdefault(module.__name__, {})[name] = _value(value)
     return found
 
 

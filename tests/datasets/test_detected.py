@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import TensorDataset
 
 from stgraph.checks import InputError
-from stgraph.datasets import Detected, SyncMNIST
+from stgraph.datasets import Detected, SyncMNIST, detected
 from stgraph.metrics import boxes_of_batch, boxes_of_graph, harmonic_mean, object_metrics
 from stgraph.metrics.boxes import iou
 from stgraph.nodes import BoxNodes
@@ -80,7 +81,9 @@ def test_what_is_refused(small: SyncMNIST) -> None:
         ({"misses": 1.5}, "misses"),
         ({"noise": 0.5}, "noise"),
         ({"false_boxes": -1}, "false_boxes"),
+        ({"false_boxes": 1001}, "false_boxes"),
         ({"seed": -1}, "seed"),
+        ({"seed": 2**63}, "seed"),
     ):
         with pytest.raises(InputError, match=f"{name}: expected"):
             Detected(small, **options)  # type: ignore[arg-type]
@@ -93,3 +96,43 @@ def test_what_is_refused(small: SyncMNIST) -> None:
     blind = Blind(small.digits, num_digits=3, num_classes=5, canvas=48, size=48)
     with pytest.raises(InputError, match="clips: expected ones with `box`"):
         Detected(blind).batch([0])
+
+
+@pytest.mark.parametrize("end", [0.0, 1.0])
+def test_boxes_at_the_ends_of_what_is_drawn(
+    small: SyncMNIST, monkeypatch: pytest.MonkeyPatch, end: float
+) -> None:
+    """In single precision a number below 1 may be 1."""
+
+    def uneven(indices, device="cpu"):  # type: ignore[no-untyped-def]
+        batch = SyncMNIST.batch(small, indices, device)
+        batch["box"][:, :, -1, 2:] -= 0.05  # the last one is smaller
+        return batch
+
+    monkeypatch.setattr(small, "batch", uneven)
+    monkeypatch.setattr(detected, "uniform", lambda word: np.full(word.shape, end))
+    clips = Detected(small, misses=0.25, noise=0.125, false_boxes=1, seed=2**63 - 1)
+    batch = clips.batch([0, 1])
+    true, boxes = batch["box"], batch["detected"]
+    sides = (true[..., 2:] - true[..., :2]).repeat(1, 1, 1, 2)
+    moved = true + (2 * end - 1) * 0.125 * sides
+    torch.testing.assert_close(boxes[:, :, :3], moved.clamp(0, 1))
+    assert bool((batch["found"][:, :, :3] == (end >= 0.25)).all())
+    assert bool(Detected(small, misses=0.0).batch([0])["found"].all())  # also at 0
+    size = sides[:, :, -1 if end else 0, :2]  # of the last true box, or of the first
+    place = end * (1 - size)
+    torch.testing.assert_close(boxes[:, :, 3], torch.cat([place, place + size], -1))
+
+
+def test_its_clips_are_counted_as_those_that_it_is_made_of(small: SyncMNIST) -> None:
+    clips = Detected(small)
+    assert torch.equal(clips[0]["index"], small[0]["index"])
+    assert torch.equal(clips[-1]["index"], small[-1]["index"])
+    for number in (len(small), -len(small) - 1):
+        with pytest.raises(IndexError, match=f"clip {number} of {len(small)}"):
+            clips[number]
+
+    class Nameless:
+        batch = small.batch
+
+    assert Detected(Nameless()).label_names == []  # type: ignore[arg-type]

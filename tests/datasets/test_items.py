@@ -243,3 +243,9 @@ def test_a_clip_that_is_left_out_cannot_be_had_alone() -> None:
 def test_numbers_that_clips_bring_are_theirs() -> None:
     (batch,) = batches(ItemLoader(Numbered(3), 4))
     assert batch["index"].tolist() == [100, 101, 102]
+
+
+@pytest.mark.parametrize("number", [0, 10])
+def test_one_clip_is_that_of_a_loader_in_its_first_epoch(number: int) -> None:
+    first = noise(batches(ItemLoader(Plain(), 4)))
+    assert noise([one_clip(Plain(), number)]) == {number: first[number]}

@@ -151,6 +151,8 @@ def test_a_state_of_other_batches_is_refused(clips: SyncMNIST) -> None:
         (name,) = change
         with pytest.raises(InputError, match=f"state\\['{name}'\\]: expected"):
             loader.load_state_dict({**state, **change})
+    with pytest.raises(InputError, match=r"state\['position'\]: expected a batch below"):
+        loader.load_state_dict({**state, "position": len(loader)})
     del state["position"]
     with pytest.raises(InputError, match="got nothing"):
         loader.load_state_dict(state)

@@ -386,6 +386,7 @@ def test_bad_pairs() -> None:
     for function in (object_metrics, recall, nearest_region, displacement_error, match_tracks):
         with pytest.raises(InputError, match=r"found: expected \[3, 4\] clips and frames"):
             function(one, other)
+    assert match_tracks(one, one, 1.0) is not None
     for threshold in (0.0, -1, 1.5, True, float("nan")):
         with pytest.raises(InputError, match="threshold"):
             match_tracks(one, one, threshold)

@@ -157,9 +157,10 @@ def test_classes() -> None:
     assert told["top1"]["low"] < right / 40 < told["top1"]["high"]
     assert told["top5"]["value"] >= told["top1"]["value"]
     assert sum(map(sum, told["confusion"])) == 40
-    few = Classes()
-    few.update(torch.randn(40, 4), None, {"label": torch.randint(0, 4, (40,))})
-    assert "top5" not in few.compute()["classes"]
+    for classes, told in ((5, False), (6, True)):  # of five, five answers are always right
+        few = Classes()
+        few.update(torch.randn(40, classes), None, {"label": torch.randint(0, classes, (40,))})
+        assert ("top5" in few.compute()["classes"]) == told
 
 
 def test_top5_counts_all_batches() -> None:

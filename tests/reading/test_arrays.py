@@ -99,3 +99,20 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "some.npz", a=SMALL)
     with pytest.raises(InputError, match=r"path: expected fields a, b, got none of \['b'\] in"):
         read_npz(tmp_path / "some.npz", ["a", "b"], name="path")
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0)])
+def test_headers_of_both_versions_are_read_up_to_a_length(
+    tmp_path: Path, version: tuple[int, int]
+) -> None:
+    count = 2 if version == (1, 0) else 4  # bytes of the header's own length
+    told = b"{'descr': '|u1', 'fortran_order': False, 'shape': (4,), }"
+    for length in (128, 1024, 1025):
+        start = b"\x93NUMPY" + bytes(version) + length.to_bytes(count, "little")
+        data = start + told.ljust(length - 1) + b"\n" + SMALL.tobytes()
+        path = npz(tmp_path / "some.npz", ("a.npy", data))
+        if length <= 1024:
+            assert np.array_equal(read_npz(path)["a"], SMALL)
+            continue
+        with pytest.raises(InputError, match=r"a: Header info length .* is large"):
+            read_npz(path)

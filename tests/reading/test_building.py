@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -18,6 +20,26 @@ def test_a_process_that_is_limited_has_no_more_memory_than_that(
     resource = pytest.importorskip("resource")
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1 << 26, resource.RLIM_INFINITY))
     assert memory() == 1 << 26
+
+
+@pytest.mark.parametrize("error", [AttributeError, OSError, ValueError])
+def test_a_system_that_does_not_tell_has_some_memory(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def unknown(name: str) -> int:
+        raise error(name)
+
+    monkeypatch.setattr("os.sysconf", unknown)
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
+    assert memory() == 1 << 34
+
+
+def test_one_tensor_has_two_gibibytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "memory", lambda: 1 << 40)
+    with torch.device("meta"), within_memory("model"):
+        torch.empty(2**31, dtype=torch.uint8)
+        with pytest.raises(InputError, match="tensors of at most 2147483648 bytes, got 2147483649"):
+            torch.empty(2**31 + 1, dtype=torch.uint8)
 
 
 @pytest.mark.parametrize(

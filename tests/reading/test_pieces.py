@@ -81,3 +81,21 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("block", [1, 1000])
+def test_a_piece_is_as_long_as_it_may_be_to_the_character(monkeypatch, block):
+    """Also one that a number of as many characters as were read may go on beyond."""
+    monkeypatch.setattr(pieces, "_BLOCK", block)
+    text = b" [12345678, 1]"
+    assert list(JsonPieces(io.BytesIO(text), most=8).elements()) == [12345678, 1]
+    with pytest.raises(ValueError, match="no value of at most 7 characters at 2"):
+        list(JsonPieces(io.BytesIO(text), most=7).elements())
+
+
+def test_no_more_is_read_than_a_piece_may_have(monkeypatch):
+    monkeypatch.setattr(pieces, "_BLOCK", 1)
+    file = io.BytesIO(b'["' + b"x" * 1000)  # without an end
+    with pytest.raises(ValueError, match="no value of at most 10 characters at 1"):
+        list(JsonPieces(file, most=10).elements())
+    assert file.tell() < 40

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from stgraph.checks import InputError
-from stgraph.reading import check_yaml, read_json, read_text, read_yaml
+from stgraph.reading import check_yaml, parse_json, read_json, read_text, read_yaml
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,10 @@ from stgraph.reading import check_yaml, read_json, read_text, read_yaml
         "a: [1",
         "digest: 440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
         f"digits: '{'1' * 100}'",
-        f"deep: {'[' * 60}{']' * 60}",
+        f"deep: {'[' * 62}{']' * 62}",
+        "x" * 2**14,
+        "#" * 2**20,
+        "- 1\n" * 99_999,  # and the list
         "\t- a",
         "--- 1\n--- 2",
     ],
@@ -35,15 +38,15 @@ def test_what_is_in_use_passes(text: str) -> None:
     [
         ("a: &a [1, *a]", r"aliases of what stands before them, got \*a"),
         ("&a {b: {c: *a}}", r"got \*a"),
-        ("[" * 100, "nested at most 64 deep"),
+        ("[" * 64, "nested at most 64 deep"),
         ("- " * 100, "nested at most 64 deep"),
         ("a: " * 100 + "1", None),  # which is no YAML
         ("a: " + "9" * 40, "numbers of at most 32 digits"),
         ("a: " + ":".join("1" * 100), "numbers of at most 32 digits"),
         ("a: 0x" + "f" * 100, "numbers of at most 32 digits"),
-        ("a: " + "x" * 20_000, "text of 16384 characters"),
-        ("- 1\n" * 100_001, "at most 100000 values"),
-        ("x" * (2**20 + 1), "at most 1048576 characters"),
+        ("a: " + "x" * (2**14 + 1), "text of 16384 characters, got 16385"),
+        ("- 1\n" * 100_000, "at most 100000 values"),
+        ("#" * (2**20 + 1), "at most 1048576 characters"),
         (
             "- &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n- &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\n"
             "- &c [*b, *b, *b, *b, *b, *b, *b, *b, *b, *b]\n- &d [*c, *c, *c, *c, *c, *c, *c, *c]\n"
@@ -103,3 +106,12 @@ def test_a_file_may_be_as_long_as_its_reader_says(tmp_path: Path) -> None:
         read_json(tmp_path / "a.json", "a list", most=5)
     (tmp_path / "b.json").write_text("[1,2]")
     assert read_json(tmp_path / "b.json", "a list", most=5) == [1, 2]
+
+
+def test_json_may_be_nested_as_deep_as_is_said() -> None:
+    value = parse_json("[" * 63 + "1" + "]" * 63)  # the number is a level too
+    for _ in range(63):
+        (value,) = value
+    assert value == 1
+    with pytest.raises(ValueError, match="nested deeper than 64"):
+        parse_json("[" * 64 + "1" + "]" * 64)

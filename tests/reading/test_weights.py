@@ -18,6 +18,8 @@ from torch._utils import _rebuild_tensor_v2
 
 from stgraph.checks import InputError
 from stgraph.reading import read_safetensors, read_torch
+from stgraph.reading.pickles import look_through
+from stgraph.reading.weights import PICKLE
 
 EXPECTED = "weights"
 
@@ -124,7 +126,7 @@ NUMBERS, SIZES, STRIDES = b"K\x0ctq", b"K\x03K\x04\x86", b"K\x04K\x01\x86"  # 12
         ({NUMBERS: whole(2**31 - 1) + b"tq"}, r"2147483647 numbers in 48 bytes of storage 0"),
         ({NUMBERS: whole(-12) + b"tq"}, "-12 numbers in 48 bytes"),
         ({SIZES: whole(2**31 - 1) + b"K\x04\x86"}, "a tensor .* beyond its 12 stored"),
-        ({SIZES: whole(-3) + b"K\x04\x86"}, "a tensor of sizes"),
+        ({SIZES: whole(-1) + b"K\x04\x86"}, "a tensor of sizes"),
         ({SIZES: b"K\x03\x85"}, "of sizes"),
         ({STRIDES: b"K\x05K\x01\x86"}, "beyond its 12 stored numbers"),
         ({SIZES: b"K\x01K\x0d\x86"}, r"a tensor \[1, 13\] beyond its 12 stored"),  # by one
@@ -171,14 +173,14 @@ class View(NamedTuple):
     numbers: int
 
 
-def of_view(view: View, size: int) -> bytes:
+def of_view(view: View, size: int, keys: Any = ("0",)) -> bytes:
     """A file of a storage of 0, 1, 2, 3, with a tensor of the first ones that a view of it has."""
     file = io.BytesIO()
     for value in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}):
         pickle.dump(value, file, protocol=2)
     tensor = Called(_rebuild_tensor_v2, view, 0, (size,), (1,), False, OrderedDict())
     Former(file, protocol=2).dump({"a": tensor})
-    pickle.dump(["0"], file, protocol=2)
+    pickle.dump(list(keys), file, protocol=2)
     return file.getvalue() + (4).to_bytes(8, "little") + np.arange(4, dtype="<f4").tobytes()
 
 
@@ -224,3 +226,62 @@ def test_safetensors_come_back_with_their_words(tmp_path: Path) -> None:
         (tmp_path / "a.safetensors").write_bytes(forged + data[8:])
         with pytest.raises(InputError, match=r"a\.safetensors: expected weights, got a file that"):
             read_safetensors(tmp_path / "a.safetensors", EXPECTED)
+
+
+def test_numbers_without_storages_of_their_own_come_back(tmp_path: Path) -> None:
+    """They are stored as bytes, of which a pickle says how many make a number."""
+    given = {str(kind): torch.ones(3, 4).to(kind) for kind in (torch.uint16, torch.float8_e5m2)}
+    torch.save(given, tmp_path / "a.pt")
+    found = read_torch(tmp_path / "a.pt", EXPECTED)
+    for name, value in given.items():
+        assert found[name].dtype == value.dtype
+        assert torch.equal(found[name].view(torch.uint8), value.view(torch.uint8))
+    torch.save(given["torch.uint16"], tmp_path / "a.pt")
+    replaced(tmp_path / "a.pt", {SIZES: b"K\x01K\x0d\x86"})
+    with pytest.raises(InputError, match=r"a tensor \[1, 13\] beyond its 12 stored"):
+        read_torch(tmp_path / "a.pt", EXPECTED)
+
+
+@pytest.mark.parametrize(("size", "most"), [(1, 2**30), (2**24, 2**30), (2**24 + 4, 2**30 + 256)])
+def test_views_have_a_gibibyte_together_or_64_times_their_file(size: int, most: int) -> None:
+    def looked(numbers: int) -> None:
+        views = [torch.zeros(1).expand(part) for part in (numbers - numbers // 2, numbers // 2)]
+        torch.save(views, buffer := io.BytesIO())
+        with zipfile.ZipFile(buffer) as archive:
+            (name,) = (one for one in archive.namelist() if one.endswith("data.pkl"))
+            look_through(io.BytesIO(archive.read(name)), lambda *_: None, size)
+
+    looked(most // 4)
+    with pytest.raises(ValueError, match=f"tensors of {most + 4} bytes in a file of {size}"):
+        looked(most // 4 + 1)
+
+
+def test_pickles_and_headers_are_no_longer_than_they_may_be(tmp_path: Path) -> None:
+    """To the byte: names and sizes take no more of any file."""
+
+    def pickled(length: int) -> int:
+        torch.save({"a": "x" * length}, tmp_path / "a.pt")
+        with zipfile.ZipFile(tmp_path / "a.pt") as archive:
+            return next(one.file_size for one in archive.infolist() if "data.pkl" in one.filename)
+
+    most = PICKLE - pickled(1000) + 1000
+    assert pickled(most) == PICKLE
+    assert len(read_torch(tmp_path / "a.pt", EXPECTED)["a"]) == most
+    pickled(most + 1)
+    with pytest.raises(InputError, match="no pickle of weights"):
+        read_torch(tmp_path / "a.pt", EXPECTED)
+    for length in (PICKLE, PICKLE + 8):
+        header = b'{"a": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}}'.ljust(length)
+        path = tmp_path / "a.safetensors"
+        path.write_bytes(length.to_bytes(8, "little") + header + b"\7")
+        if length == PICKLE:
+            assert read_safetensors(path, EXPECTED)[0]["a"].tolist() == [7]
+    with pytest.raises(InputError, match="a header without an end"):
+        read_safetensors(path, EXPECTED)
+
+
+def test_the_last_pickle_of_the_former_format_is_looked_at_too(tmp_path: Path) -> None:
+    content = of_view(View(0, 4), 4, [Called(setattr, Called, "ran", True)])
+    (tmp_path / "a.pt").write_bytes(content)
+    with pytest.raises(InputError, match=r"Unsupported: builtins\.setattr"):
+        read_torch(tmp_path / "a.pt", EXPECTED)

@@ -102,3 +102,9 @@ def test_stretching_is_that_of_eight_bit_images() -> None:
         expected.append(((frame - frame.min()) * (255 / span) + 0.5).astype(np.uint8))
     assert stretch_contrast(frames).tolist() == np.stack(expected).tolist()
     assert keep_contrast(frames) is frames
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 254), (1, 255), (7, 8)])
+def test_whatever_is_not_the_full_range_is_stretched_to_it(low: int, high: int) -> None:
+    frame = torch.tensor([[[low, high], [high, low]]], dtype=torch.uint8)
+    assert stretch_contrast(frame).tolist() == [[[0, 255], [255, 0]]]

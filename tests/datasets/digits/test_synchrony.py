@@ -314,3 +314,10 @@ def test_seeds_are_whole_numbers_of_63_bits(make: Make, digits: Digits) -> None:
     for seed in (-1, 2**63, 0.5):
         with pytest.raises(InputError, match="seed: expected a whole number"):
             make(digits, frames=2, seed=seed)
+
+
+@both
+def test_the_smallest_canvas_leaves_digits_where_they_are(make: Make, digits: Digits) -> None:
+    """One pixel is free, which no digit reaches."""
+    dataset = make(digits, canvas=29, size=29, frames=4)
+    assert not dataset.paths(range(8)).any()

@@ -90,6 +90,7 @@ def test_a_changed_value_is_found_by_its_digest(root: Path) -> None:
         {"graphs": "nodes"},
         {"num_classes": -1},
         {"num_classes": True},
+        {"num_classes": 1 << 60},
         {"label_names": "abc"},
         {"label_names": [1]},
     ],
@@ -130,6 +131,8 @@ EDGES = {"edge_index": torch.tensor([[0], [0]])}
         (({"x": X}, {"x": torch.tensor([0, 4, 3])}), "boundaries of x that are not"),
         (({"x": X}, {"x": torch.tensor([0.0, 1, 3])}), "no boundaries of x"),
         (({"x": [1, 2]}, {"x": SLICES}), "other things than words in x"),
+        (({"x": X}, {"x": torch.tensor([0, 1, 2])}), "boundaries of x that are not"),
+        (({"x": X}, {"x": torch.tensor([-1, 1, 3])}), "boundaries of x that are not"),
         (({"x": torch.tensor(1.0)}, {"x": SLICES}), "no rows in x"),
         (({"x": X, "edge_index": X}, {"x": SLICES, "edge_index": SLICES}), "has an edge_index"),
         (({"x": X, "pos": X}, {"x": SLICES, "pos": torch.tensor([0, 2, 3])}), "in pos than in x"),
@@ -140,6 +143,24 @@ EDGES = {"edge_index": torch.tensor([[0], [0]])}
 def test_a_forged_shard(content: Any, told: str, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "some.pt")
     with pytest.raises(InputError, match=rf"some\.pt: .*{told}"):
+        read_shard(tmp_path / "some.pt")
+
+
+@pytest.mark.parametrize("sizes", [(3,), (1, 3), (3, 3), (2, 3, 1)])
+def test_edges_have_two_ends(sizes: tuple[int, ...], tmp_path: Path) -> None:
+    edges = torch.zeros(sizes, dtype=torch.long)
+    content = ({"x": X, "edge_index": edges}, {"x": SLICES, "edge_index": SLICES})
+    torch.save(content, tmp_path / "some.pt")
+    with pytest.raises(InputError, match=r"some\.pt: .* has an edge_index \["):
+        read_shard(tmp_path / "some.pt")
+
+
+@pytest.mark.parametrize("columns", [4, 6])
+def test_layouts_are_five_numbers(columns: int, tmp_path: Path) -> None:
+    layout = torch.zeros(2, columns, dtype=torch.long)
+    content = ({"x": X, "layout": layout}, {"x": SLICES, "layout": torch.arange(3)})
+    torch.save(content, tmp_path / "some.pt")
+    with pytest.raises(InputError, match=r"some\.pt: .* has layouts that are none"):
         read_shard(tmp_path / "some.pt")
 
 

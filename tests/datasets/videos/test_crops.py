@@ -127,3 +127,10 @@ def test_boxes_follow_the_pixels(top, left, rows, columns) -> None:
 def test_bad_input_is_refused(make) -> None:
     with pytest.raises(InputError):
         make()
+
+
+@pytest.mark.parametrize(("side", "cut"), [(226, 224), (227, 227), (222, 222), (223, 223)])
+def test_a_side_less_than_three_pixels_from_the_size_is_the_size(side: int, cut: int) -> None:
+    """Where there is room for it."""
+    view = MultiScaleCrops(224, scales=(1.0,))(side, side, words(0, np.array([0]), 2)[0])
+    assert view.cut == (cut, cut)

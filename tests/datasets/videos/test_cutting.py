@@ -101,3 +101,11 @@ def test_frames_of_any_size_are_seen(size: tuple[int, int]) -> None:
             expected = by_pillow(frames[0].permute(1, 2, 0).numpy(), view)
             difference = shown[0].permute(1, 2, 0).numpy().astype(int) - expected
             assert abs(difference).max() <= 1
+
+
+@pytest.mark.parametrize("corner", [(-1, 0), (0, -1), (3, 0), (0, 5)])
+def test_a_cut_lies_within_its_frame_to_the_pixel(corner: tuple[int, int]) -> None:
+    frames = torch.zeros(1, 3, 6, 8, dtype=torch.uint8)
+    assert seen(frames, View((6, 8), 2, 4, (4, 4), (4, 4))).shape == (1, 3, 4, 4)
+    with pytest.raises(InputError, match="view: expected a cut within 6 × 8"):
+        seen(frames, View((6, 8), *corner, (4, 4), (4, 4)))

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from stgraph.checks import InputError
 from stgraph.datasets import ItemLoader, collate
 from stgraph.datasets.clips import LeftOutError
+from stgraph.datasets.draws import words
 from stgraph.datasets.videos import (
     CentreClips,
     Crops,
@@ -23,6 +24,7 @@ from stgraph.datasets.videos import (
     TrainClips,
     VideoClips,
     VideoFolder,
+    long_enough,
     protocol,
     skip,
 )
@@ -197,3 +199,30 @@ def test_annotations_that_cannot_be_read_are_the_policys_too(
         VideoFolder(classes, clips, annotations=damaged)[0]
     with pytest.raises(LeftOutError):
         VideoFolder(classes, clips, annotations=damaged, on_error=skip)[0]
+
+
+def test_a_rule_draws_from_a_stream_that_torch_names(classes: Path) -> None:
+    """So that the clips of a seed are the same in later versions."""
+    told = []
+
+    class Told(CentreClips):
+        draws = 5
+
+        def frames(self, length: int, words: Any) -> Any:
+            told.append(words)
+            return super().frames(length, words)
+
+    data = VideoFolder(classes, Told(**SMALL))
+    torch.manual_seed(3)
+    data[0], data[1]
+    torch.manual_seed(3)
+    keys = [int(torch.randint(1 << 62, ())) for _ in range(2)]
+    expected = [words(key, np.array([0]), 5)[0] for key in keys]
+    np.testing.assert_array_equal(told, expected)
+
+
+def test_videos_of_as_many_frames_as_are_asked_for_are_long_enough(classes: Path) -> None:
+    entries = VideoFolder(classes, CentreClips(**SMALL)).entries  # of 12, 13, 12 and 13 frames
+    assert long_enough(entries, 12) == entries
+    assert long_enough(entries, 13) == entries[1::2]
+    assert long_enough(entries, 14) == []

@@ -12,7 +12,7 @@ import torch
 
 from stgraph.checks import InputError
 from stgraph.datasets.videos import VideoFile, reading
-from stgraph.datasets.videos.index import FrameIndex, IndexCache, identity
+from stgraph.datasets.videos.index import FrameIndex, Identity, IndexCache, identity
 
 pytest.importorskip("av")
 
@@ -122,3 +122,12 @@ def test_frames_are_those_of_the_file_that_was_opened_or_none(
     for read in (lambda: video.read([3]), lambda: next(video.frames())):
         with pytest.raises(InputError, match=r"a\.mp4: expected"):
             read()
+
+
+def test_a_cache_may_be_full_to_the_byte() -> None:
+    index = FrameIndex(9, np.arange(9), np.zeros((1, 2), dtype=np.int64), 1.0)
+    for most, kept in ((2 * index.nbytes, 2), (index.nbytes, 1), (index.nbytes - 1, 0)):
+        cache = IndexCache(most)
+        for number in range(3):
+            cache(Identity("a", number, 0, 0), lambda: index)
+        assert len(cache) == kept

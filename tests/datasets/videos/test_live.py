@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,24 @@ def test_frames_of_a_file_are_those_of_random_access(video_file, frame_folder, t
         frames = list(video.frames())
         assert len(frames) == video.length
         assert torch.equal(torch.stack(frames), video.read(range(video.length)))
+
+
+def test_frames_have_the_times_of_the_stream(tmp_path: Path) -> None:
+    """Of one whose rate varies; there counting tells others."""
+    av = pytest.importorskip("av")
+    times = [100, 140, 600, 660, 900]
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height = 32, 24
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for time_of in times:
+            frame = av.VideoFrame(32, 24, "yuv420p")
+            frame.pts, frame.time_base = time_of, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with LiveVideo(str(tmp_path / "a.mkv")) as live:
+        seen = list(live)
+    assert seen[-1].number == 4
+    for one in seen:
+        expected = (times[one.number] - times[0]) / 1000
+        assert one.seconds == pytest.approx(expected, abs=1e-3)

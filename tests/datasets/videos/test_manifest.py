@@ -224,3 +224,10 @@ def test_paths_of_other_systems_and_of_odd_characters(tmp_path: Path) -> None:
     assert first.path == tmp_path / "day 1" / "ü.mp4"
     assert first.name == "day 1/ü.mp4"
     assert (second.name, second.label) == ("a\u2028b\x85.mp4", 1)
+
+
+def test_a_table_without_labels_has_no_names_of_them(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("path\none.mp4\ntwo.mp4\n")
+    table = VideoManifest(tmp_path / "a.csv")
+    assert table.label_names == []
+    assert [entry.label for entry in table.entries] == [None, None]

@@ -142,11 +142,67 @@ def test_either_digit_may_cover_the_other() -> None:
     ("name", "options"),
     [
         ("length", {"length": 0}),
-        ("height", {"height": 30}),
+        ("side", {"side": 3}),
+        ("height", {"height": 35}),
+        ("width", {"width": 35}),
         ("frames", {"frames": (1, 4)}),
+        ("frames", {"frames": (5, 4)}),
         ("speed", {"speed": (2.0, 1.0)}),
+        ("speed", {"speed": (0.0, 1.0)}),
     ],
 )
 def test_wrong_settings_are_named(name: str, options) -> None:
     with pytest.raises(InputError, match=name):
         MovingDigits(sklearn_digits("train"), **{"length": 4, **options})
+
+
+def test_the_least_that_makes_a_video() -> None:
+    least = {"side": 4, "height": 8, "width": 8, "frames": (2, 2), "speed": (0.5, 0.5)}
+    videos = MovingDigits(sklearn_digits("train"), 1, **least)
+    assert videos[0].frames.shape == (2, 8, 8, 3)
+    for number in (-1, 1):
+        with pytest.raises(IndexError):
+            videos[number]
+
+
+# Label, digits, frames; corners in the first and in the last frame; boxes in the first; and the sum
+# of each colour over the first and the last frame, which a rounding or two may be off.
+MADE = [
+    (
+        *(1, (2, 3), 22),
+        [[[6, 27], [12, 56]], [[0, 32], [18, 51]]],
+        [[29, 6, 43, 24], [59, 12, 71, 30]],
+        [[368259, 380373, 372715], [367545, 392626, 377276]],
+    ),
+    (
+        *(2, (1, 8), 20),
+        [[[28, 36], [39, 2]], [[1, 38], [12, 4]]],
+        [[38, 28, 52, 46], [4, 39, 16, 57]],
+        [[391899, 372422, 347890], [399569, 387162, 360209]],
+    ),
+    (
+        *(3, (8, 1), 23),
+        [[[28, 15], [38, 36]], [[39, 47], [38, 36]]],
+        [[17, 28, 31, 46], [40, 38, 51, 56]],
+        [[381751, 408802, 381625], [381626, 406555, 386727]],
+    ),
+    (
+        *(0, (8, 2), 18),
+        [[[23, 5], [45, 55]], [[19, 31], [21, 52]]],
+        [[8, 23, 19, 41], [58, 45, 70, 63]],
+        [[374017, 398083, 420713], [368853, 396700, 428166]],
+    ),
+]
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_videos_stay_what_they_were(number: int) -> None:
+    """A data set that was made on another day, or on another machine, is this one."""
+    label, digits, frames, places, boxes, colours = MADE[number]
+    videos = MovingDigits(sklearn_digits("train"), 4)
+    scene = videos[number]
+    assert (scene.label, scene.digits, len(scene.frames)) == (label, digits, frames)
+    assert videos.places(number)[[0, -1]].tolist() == places
+    assert scene.box[0].tolist() == boxes
+    sums = scene.frames[[0, -1]].astype(int).sum((1, 2))
+    np.testing.assert_allclose(sums, colours, rtol=0, atol=30)

@@ -312,8 +312,20 @@ def test_a_video_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         image.new("RGB", size).save(tmp_path / f"{number}.png")
     with pytest.raises(InputError, match=r"frames of 6 × 8 pixels, got 8 × 6 in frame 1"):
         FrameFolder(tmp_path).read([0, 1])
-    monkeypatch.setattr(reading, "MOST_PIXELS", 100)
-    with pytest.raises(InputError, match=r"at most 100 pixels, got 48 × 64"):
+    (tmp_path / "one").mkdir()
+    image.new("RGB", (64, 48)).save(tmp_path / "one" / "1.png")
+    monkeypatch.setattr(reading, "MOST_FRAMES", 3)
+    monkeypatch.setattr(reading, "MOST_PIXELS", 48 * 64)
+    for video in (VideoFile(path), FrameFolder(tmp_path / "one")):
+        assert video.read([0]).shape == (1, 3, 48, 64)
+    monkeypatch.setattr(reading, "MOST_PIXELS", 48 * 64 - 1)
+    for look in (lambda: VideoFile(path), lambda: FrameFolder(tmp_path / "one").read([0])):
+        with pytest.raises(InputError, match=r"at most 3071 pixels, got 48 × 64"):
+            look()
+    monkeypatch.setattr(reading, "MOST_FRAMES", 2)
+    monkeypatch.setattr(reading, "MOST_PIXELS", 48 * 64)
+    os.utime(path, (0, 0))  # another file, which is gone through anew
+    with pytest.raises(InputError, match="at most 2 frames, got more"):
         VideoFile(path)
     assert set(decoder()) == {"PyAV", "Pillow", "libavcodec", "libswscale"}
 

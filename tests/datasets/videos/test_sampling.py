@@ -107,3 +107,11 @@ def test_frames_exist_and_depend_on_the_words_alone(sampler, length, key, clip) 
 def test_bad_input_is_refused(call, message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         call()
+
+
+def test_words_are_those_of_one_clip() -> None:
+    several = words(0, np.arange(4), 4)  # [4, 4]
+    assert Segments(4).train(8, several[0]).shape == (4,)
+    for wrong in (several, several[0, :3], several[0, 0]):
+        with pytest.raises(InputError, match="words: expected 4 random words"):
+            Segments(4).train(8, wrong)
