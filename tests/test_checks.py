@@ -51,3 +51,28 @@ def test_errors_survive_the_way_out_of_a_worker():
     error = pickle.loads(pickle.dumps(checks.InputError("x", "this", "that")))
     assert isinstance(error, checks.InputError)
     assert (str(error), error.name) == ("x: expected this, got that", "x")
+
+
+@pytest.mark.parametrize(
+    ("check", "values", "beyond"),
+    [
+        (checks.integer, (1, 2**31 - 1), (0, 2**31)),
+        (checks.times, (1, 1000), (0, 1001)),
+        (checks.node_count, (1, 4096), (0, 4097)),
+        (checks.fraction, (0, 1), (-1e-9, 1 + 1e-9)),
+        (checks.positive, (1e-30, float("inf")), (0.0, -1e-30)),
+        (checks.sides, ((64,), (63, 11, 2, 1, 1)), ((64, 1), ())),
+    ],
+)
+def test_bounds_belong_to_the_range(check, values, beyond):
+    for value in values:
+        assert check("size", value) == value
+    for value in beyond:
+        with pytest.raises(checks.InputError, match=r"^size: expected "):
+            check("size", value)
+
+
+def test_what_came_is_told_up_to_a_thousand_characters():
+    told = [str(checks.InputError("x", "this", "a" * length)) for length in (1000, 1001)]
+    whole = "x: expected this, got " + "a" * 1000
+    assert told == [whole, whole + " …"]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from stgraph.fused import is_just
 from stgraph.gru import Sweep
 from stgraph.layers.edge_messages import EdgeDots, EdgeSums
 from stgraph.layers.messages import WeightedSums
@@ -44,3 +45,28 @@ def test_without_gradients_the_value_alone_is_made(name, mode, monkeypatch):
     for made, plain in zip(found, expected, strict=True):
         assert not made.requires_grad
         torch.testing.assert_close(made, plain.detach(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_a_trace_has_no_function_of_ours():
+    """It would be one that nothing but this process could run."""
+    kernel = torch.rand(2, 3, 3, requires_grad=True)
+    traced = torch.jit.trace(lambda kernel: Shares.of(kernel)[0], kernel)
+    assert "PythonOp" not in str(traced.graph)
+    torch.testing.assert_close(traced(kernel + 1), Shares.of(kernel + 1)[0])
+
+
+def test_a_subclass_is_not_just_its_class():
+    class Twice:
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 2 * x
+
+    class Mixed(Twice, nn.Identity):
+        pass
+
+    class Other(nn.Identity):
+        pass
+
+    assert is_just(nn.Identity(), nn.Identity)
+    assert not is_just(Mixed(), nn.Identity)
+    assert not is_just(Other(), nn.Identity)

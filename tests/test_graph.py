@@ -167,7 +167,8 @@ def test_other_graphs_are_refused():
     ("edges", "message"),
     [
         ([[0, 5], [1, 1]], "edges across frames"),
-        ([[0, 99], [1, 23]], "edge_index: expected nodes in"),
+        ([[0, 24], [1, 23]], r"edge_index: expected nodes in 0\.\.23, got 0\.\.24"),
+        ([[-1, 0], [0, 1]], r"edge_index: expected nodes in 0\.\.23, got -1\.\.1"),
         ([[0, 0], [1, 1]], "repeated edges"),
         ([[5, 0], [4, 1]], "another order"),
     ],
@@ -215,12 +216,48 @@ def test_validate_finds_wrong_fields():
         validate(graph)
 
 
-def test_an_identity_below_0_is_noticed():
-    mask = torch.tensor([[[True, True, False], [True, True, True]]])
+@pytest.mark.parametrize(("row", "identity"), [(2, -1), (1, 3)])
+def test_an_identity_whose_slot_is_that_of_nobody_in_the_next_frame_is_noticed(row, identity):
+    mask = torch.tensor([[[True, True, False], [False, True, True]]])
     graph = frame_graphs({"x": torch.zeros(1, 2, 3, 4)}, Layout(1, 2, 3, 4, 4), mask)
-    graph.node_id[2] = -1  # whose slot is that of nobody in the frame before
+    graph.node_id[row] = identity
     with pytest.raises(InputError, match="in order"):
         to_dense(graph.x, graph)
+
+
+def test_on_another_device_the_counts_of_a_loader_are_looked_at():
+    """They lie on the CPU, so nothing is waited for; of what lies on the device nothing is read."""
+    frames = frame_graphs(fields(), LAYOUT, some()).to_data_list()
+    graph = Batch.from_data_list(frames).to("meta")
+    assert slots(graph).shape == graph.node_id.shape
+    more = Batch.from_data_list(frames)
+    more._slice_dict["node_id"] = torch.tensor([0, 5, 5, 5, 5, 5, 5])  # one more than there are
+    with pytest.raises(InputError, match="in order, got added, repeated or moved nodes"):
+        slots(more.to("meta"))
+    for mask in (None, some()):  # with a mask the counts of one made there lie there too
+        made = frame_graphs({"x": torch.zeros(2, 3, 4, 8, device="meta")}, LAYOUT, mask)
+        assert (slots(made) is None) == (mask is None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("box", [-0.1, 0.2, 0.6, 0.7], r"box: expected \(x1, y1, x2, y2\) in 0\.\.1"),
+        ("box", [0.1, 0.2, 0.6, 1.1], r"box: expected \(x1, y1, x2, y2\) in 0\.\.1"),
+        ("box", [0.0, 0.3, 0.0, 0.3], None),  # without area
+        ("box", [0.0, 0.0, 1.0, 1.0], None),
+        ("time", -1, "time: expected frame numbers from 0 on, got -1"),
+        ("time", 0, None),
+    ],
+)
+def test_validate_takes_all_up_to_the_bounds_and_nothing_beyond(name, value, message):
+    graph = frame_graphs(fields(), LAYOUT)
+    graph[name][5] = torch.tensor(value)
+    if message is None:
+        assert validate(graph) is graph
+    else:
+        with pytest.raises(InputError, match=message):
+            validate(graph)
 
 
 def test_edges_of_a_wrong_form_are_refused():
@@ -231,6 +268,8 @@ def test_edges_of_a_wrong_form_are_refused():
         attach_edges(graph, torch.zeros(2, 4))
     with pytest.raises(InputError, match=r"edge_attr: expected \[4, \.\.\.\], got \[3, 1\]"):
         attach_edges(graph, torch.zeros(2, 4, dtype=torch.long), torch.zeros(3, 1))
+    with pytest.raises(InputError, match=r"edge_attr: expected \[0, \.\.\.\], got \[\]"):
+        attach_edges(graph, torch.zeros(2, 0, dtype=torch.long), torch.tensor(1.0))
 
 
 def test_rows_that_move_after_they_were_looked_at_are_noticed():

@@ -84,6 +84,7 @@ def test_bad_scales_are_refused():
         GridEdges((5,), frame=(4, 8))
     with pytest.raises(InputError, match=r"adjacency: expected \[5, 5\], got \[14, 14\]"):
         GridEdges((3, 2, 1))(graph(5))
+    assert validate(GridEdges((2,), frame=(2, 8))(graph(4))).num_edges == 6 * 8  # as fine as it
 
 
 @pytest.mark.parametrize(("frame", "edges"), [((64, 64), 528), ((256, 256), 490), ((48, 100), 534)])

@@ -119,3 +119,22 @@ def test_messages_leave_a_position_part_as_it_was_made():
     before = position.linear.weight.clone()
     ConcatSend(8, position=position)
     assert torch.equal(position.linear.weight, before)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "cells"),
+    [
+        (0.6, 0.9, [4]),  # begins at a multiple of its width, which does not divide the frame
+        (0.3, 0.8, [2, 3, 4]),  # of half a frame, and neither half
+        (0.3, 0.4, [2]),  # a cell of a grid finer than the map
+        (0.5, 1.0, [3, 4, 5]),
+    ],
+)
+@pytest.mark.parametrize("axis", [0, 1], ids=["rows", "columns"])
+def test_only_cells_of_grids_that_the_map_can_hold_begin_by_their_number(low, high, cells, axis):
+    box = torch.tensor([low, 0.0, high, 1.0] if axis else [0.0, low, 1.0, high])
+    graph = frame_graphs(
+        {"x": torch.zeros(1, 1, 1, 1), "box": box[None, None, None]}, Layout(*[1] * 5)
+    )
+    window = GaussianMaps(6)(graph).view(6, 6)
+    assert window.sum(1 - axis).nonzero()[:, 0].tolist() == cells

@@ -14,7 +14,7 @@ from torch_geometric.nn.aggr import (
 from stgraph.checks import InputError
 from stgraph.graph import presence, to_dense
 from stgraph.kernels import spread
-from stgraph.layers import AggregateReadout, Readout, Remap, mean_over_time
+from stgraph.layers import AggregateReadout, ClipMeanTime, Readout, Remap, mean_over_time
 from stgraph.nodes import BoxNodes
 
 
@@ -88,6 +88,19 @@ def test_frames_without_nodes_may_stand_anywhere(name, filled):
     needed = [features, *part.parameters()]
     for grad in torch.autograd.grad((frames + graph.x.sum()).sum(), needed, materialize_grads=True):
         assert grad.isfinite().all()
+
+
+@pytest.mark.parametrize("nodes", ["sum", "mean", "max"])
+def test_one_node_and_one_frame_are_read_out_as_they_are(nodes):
+    """Of the second clip one frame exists, in which one of two nodes is."""
+    boxes = torch.tensor([0.1, 0.1, 0.5, 0.5]).expand(2, 3, 2, 4)
+    present, mask = torch.ones(2, 3, 2, dtype=torch.bool), torch.ones(2, 3, dtype=torch.bool)
+    present[1, 0, 1] = mask[1, 1:] = False
+    graph, _ = BoxNodes(8, 2)(
+        torch.randn(2, 3, 8, 4, 4), frame_mask=mask, boxes=boxes, present=present
+    )
+    torch.testing.assert_close(Readout(nodes)(graph.x, graph)[1], graph.x[-1])
+    torch.testing.assert_close(ClipMeanTime()(graph.x, graph)[0][-1], graph.x[-1])
 
 
 def test_remap_spreads_with_the_graphs_own_kernels(graph):

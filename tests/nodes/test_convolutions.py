@@ -49,3 +49,20 @@ def test_what_is_normalised_is_not_kept():
         out = normed_convolution(norm, conv, x)
     assert out.requires_grad
     assert kept == {each.data_ptr() for each in (x, *norm.parameters(), *conv.parameters())}
+
+
+@pytest.mark.parametrize("hooked", ["norm", "conv"])
+def test_parts_with_hooks_are_called(hooked):
+    norm, conv = nn.GroupNorm(1, 6), nn.Conv2d(6, 4, 3)
+    calls = []
+    {"norm": norm, "conv": conv}[hooked].register_forward_hook(lambda *_: calls.append(1))
+    x = torch.randn(2, 6, 5, 5)
+    torch.testing.assert_close(normed_convolution(norm, conv, x), conv(norm(x)))
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("mode", ["reflect", "circular"])
+def test_what_is_around_the_map_is_as_the_convolution_has_it(mode):
+    norm, conv = nn.GroupNorm(1, 6), nn.Conv2d(6, 4, 3, padding=1, padding_mode=mode)
+    x = torch.randn(2, 6, 5, 5)
+    torch.testing.assert_close(normed_convolution(norm, conv, x), conv(norm(x)))

@@ -54,6 +54,18 @@ def test_windows_follow_the_printed_equations():
     assert inside[..., 0].max() <= 11
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_region_whose_anchor_is_on_the_border_can_leave_it(dtype):
+    anchor = torch.tensor([[0.0, 1.0]], dtype=dtype)
+    offset = torch.zeros(1, 4, dtype=dtype, requires_grad=True)
+    centre, _ = Windows.paper()(offset, anchor, 12, 18)
+    torch.testing.assert_close(centre, torch.tensor([[0.0, 18.0]], dtype=dtype), atol=1e-4, rtol=0)
+    assert torch.autograd.grad(centre.sum(), offset)[0].isfinite().all()
+    far = torch.tensor([[0.0, 0.0, 20.0, -20.0]], dtype=dtype)
+    moved, _ = Windows.paper()(far, anchor, 12, 18)
+    torch.testing.assert_close(moved, torch.tensor([[12.0, 0.0]], dtype=dtype), atol=1e-3, rtol=0)
+
+
 def test_growth_limits_the_size():
     offset = torch.tensor([[9.0, -9.0, 0.0, 0.0]])
     _, size = Windows(growth=0.5)(offset, centre_anchors(1), 6, 6)
@@ -184,8 +196,11 @@ def test_bad_options_are_refused():
         DynamicRegions(8, alpha=(0.0,))
     with pytest.raises(InputError, match="ratio: expected a number above 0"):
         Windows(ratio=0)
+    for option in ("cells", "margin"):
+        with pytest.raises(InputError, match="cells, margin: expected at least 0"):
+            Windows(**{option: -0.1})
     with pytest.raises(InputError, match="cells: expected at least 0"):
-        FixedSizeWindows(cells=-1.0)
+        FixedSizeWindows(cells=-0.1)
     with pytest.raises(InputError, match=r"cells: expected .* a size above 0"):
         FixedSizeWindows.of(0.0)
     with pytest.raises(InputError, match="channels: expected an even number"):

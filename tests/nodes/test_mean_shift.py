@@ -165,6 +165,24 @@ def test_a_saliency_of_the_frames_says_more_exactly_where_things_are():
         nodes(features)
 
 
+@pytest.mark.parametrize("finer", [(2, 6), (6, 2)])
+def test_frames_may_be_finer_on_one_axis_than_on_the_other(finer):
+    """Windows stand on the same cells of the features, and are drawn to the same place."""
+    spot = torch.zeros(1, 2, 1, 6 * finer[0], 6 * finer[1])
+    rows, columns = (slice(int(2.5 * n), int(3.5 * n)) for n in finer)
+    spot[..., rows, columns] = 1
+    nodes = MeanShiftRegions(1, 9, saliency=Contrast(stride=1), moves=(2.0,) * 8)
+    graph, _ = nodes(torch.zeros(1, 2, 1, 6, 6), frames=spot)
+    at = to_dense(graph.window, graph)[0, -1]  # half-sizes and centres in cells of the features
+    torch.testing.assert_close(at[:, :2], torch.ones(9, 2))
+    torch.testing.assert_close(at[4, 2:], torch.tensor([2.5, 2.5]), atol=0.05, rtol=0)
+    plain, _ = nodes(
+        torch.zeros(1, 1, 1, 6, 6), frames=torch.ones(1, 1, 1, 6 * finer[0], 6 * finer[1])
+    )
+    start = nodes.windows(torch.zeros(9, 4), nodes.anchor, 6, 6)[0]
+    torch.testing.assert_close(plain.window[:, 2:], start)
+
+
 @pytest.mark.parametrize("make", [Contrast, lambda: FilterEnergy(3, 5, side=5)])
 def test_nothing_uniform_is_salient_and_contrast_of_either_sign_is(make):
     torch.manual_seed(0)

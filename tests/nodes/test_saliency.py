@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from stgraph.checks import InputError
 from stgraph.edges import FullEdges
 from stgraph.nodes import (
     Competition,
@@ -48,6 +49,17 @@ def test_filters_without_their_means_give_the_root_of_the_energy(stride: int, ep
     weight = part.weight - part.weight.mean((2, 3), keepdim=True)
     answers = F.conv2d(rim, weight).square().mean(1).unflatten(0, (2, 3))
     torch.testing.assert_close(part(frames)[0], amplitude(answers, stride, eps))
+
+
+@pytest.mark.parametrize(
+    "part", [Contrast(3), FilterEnergy(2, stride=3)], ids=["contrast", "filters"]
+)
+@pytest.mark.parametrize("size", [(2, 9), (9, 2)])
+def test_frames_smaller_than_a_cell_on_one_side_are_refused(part, size) -> None:
+    message = rf"frames: expected at least 3 pixels a side, got \[{size[0]}, {size[1]}\]"
+    with pytest.raises(InputError, match=message):
+        part(torch.rand(1, 2, 2, *size))
+    assert part(torch.rand(1, 2, 2, 3, 3))[0].shape == (1, 2, 1, 1)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

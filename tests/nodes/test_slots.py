@@ -69,6 +69,11 @@ def test_permuting_the_start_permutes_the_nodes():
         )
 
 
+def test_the_hidden_layer_is_twice_as_wide_as_the_slots_unless_told_otherwise():
+    for options, hidden in (({}, 16), ({"width": 5}, 10), ({"width": 5, "hidden": 3}, 3)):
+        assert SlotNodes(8, 4, **options).mlp[0].out_features == hidden
+
+
 def test_it_is_deterministic():
     nodes, features = SlotNodes(8), torch.randn(1, 2, 8, 6, 7)
     assert torch.equal(nodes(features)[0].x, nodes(features)[0].x)
