@@ -47,6 +47,7 @@ class CellParts:
     def __init__(self, cell: nn.GRU | nn.LSTM) -> None:
         self.mode, self.bias, self.num_layers = cell.mode, cell.bias, cell.num_layers
         self.input_size, self.hidden_size = cell.input_size, cell.hidden_size
+        self.drops = cell.dropout > 0 and cell.num_layers > 1
         self._weights, self._names = cell._parameters, cell._all_weights
         self._hooks = (cell._forward_hooks, cell._forward_pre_hooks)
 
@@ -79,14 +80,14 @@ class Recurrent(nn.Module):
         super().__setattr__(name, value)
         if type(value) in (nn.GRU, nn.LSTM):
             vars(self)[f"_parts_of_{name}"] = CellParts(value)
-        elif isinstance(value, (nn.GRU, nn.LSTM)):
+        else:  # also of what is no cell, but stands in for one
             vars(self).pop(f"_parts_of_{name}", None)
 
     def cell_of(self, name: str) -> nn.GRU | nn.LSTM | CellParts:
         """The cell of a name; its parts alone where a compiler follows, which refuses the rest."""
         if torch.compiler.is_compiling():
             parts: CellParts | None = vars(self).get(f"_parts_of_{name}")
-            if parts is not None and parts.is_whole:
+            if parts is not None and parts.is_whole and not (parts.drops and self.training):
                 return parts
         return getattr(self, name)  # type: ignore[no-any-return]
 

@@ -225,14 +225,28 @@ def test_clips_of_different_lengths_go_through_compiled_code(cell):
     torch.testing.assert_close(found, layer(graph.x, graph))
 
 
-@pytest.mark.parametrize("change", ["hook", "parametrisation", "class"])
+@pytest.mark.parametrize("change", ["hook", "parametrisation", "class", "stand-in"])
 def test_a_cell_that_is_more_than_its_parts_is_called(change):
     class Twice(nn.GRU):
         def forward(self, *args: Any) -> Any:
             out, memory = super().forward(*args)
             return 2 * out, memory
 
+    class StandIn(nn.Module):
+        mode, batch_first = "GRU", False
+        input_size = hidden_size = 3
+        num_layers = 1
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(3, 3)
+
+        def forward(self, steps: torch.Tensor, memory: torch.Tensor) -> Any:
+            return self.inner(steps), memory
+
     layer = TimeLayer(Twice(3, 3) if change == "class" else nn.GRU(3, 3))
+    if change == "stand-in":
+        layer.cell = StandIn()
     if change == "hook":
         layer.cell.register_forward_hook(lambda cell, args, out: (2 * out[0], out[1]))
     if change == "parametrisation":
@@ -242,6 +256,18 @@ def test_a_cell_that_is_more_than_its_parts_is_called(change):
     with torch.no_grad():
         found, _ = torch.compile(layer, backend="eager")(graph.x, graph)
         torch.testing.assert_close(found, layer(graph.x, graph)[0])
+
+
+def test_layers_of_a_cell_drop_in_compiled_training_too():
+    layer = TimeLayer(nn.GRU(3, 3, num_layers=2, dropout=0.9))
+    graph, _ = GridNodes(3, (2,))(torch.randn(1, 2, 3, 6, 6))
+    torch._dynamo.reset()
+    with torch.no_grad():
+        followed = torch.compile(layer, backend="eager")
+        first, second = (followed(graph.x, graph)[0] for _ in range(2))
+        assert not torch.equal(first, second)
+        layer.eval()
+        torch.testing.assert_close(followed(graph.x, graph)[0], layer(graph.x, graph)[0])
 
 
 @pytest.mark.slow
