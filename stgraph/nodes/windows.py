@@ -91,7 +91,7 @@ class Windows:
 
     def __post_init__(self) -> None:
         positive("ratio", self.ratio)
-        if self.cells < 0 or self.margin < 0:
+        if not (self.cells >= 0 and self.margin >= 0):
             raise InputError("cells, margin", "at least 0", (self.cells, self.margin))
         if self.growth is not None:
             positive("growth", self.growth)

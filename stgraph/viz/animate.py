@@ -70,7 +70,7 @@ def animation_bytes(
     """
     choice("kind", kind, _KINDS)
     positive("fps", fps)
-    if pause < 0:
+    if not pause >= 0:
         raise InputError("pause", "a number of at least 0", pause)
     if quality is not None:
         choice("kind, with a quality,", kind, ("webp",))

@@ -69,7 +69,8 @@ def save_pretrained(model: nn.Module, folder: str | Path) -> Path:
         The folder.
 
     Raises:
-        OSError: when it cannot be written; what stood there before still stands there.
+        InputError: when the model has tensors of a type that safetensors has not.
+        OSError: when it cannot be written. In both cases what stood there before still stands.
     """
     from stgraph import __version__
 
@@ -173,6 +174,11 @@ def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> N
     """Write tensors; what a disk refuses, safetensors tells in words alone."""
     try:
         save_file(tensors, path, metadata=metadata)
+    except KeyError as error:  # a type that the format has not
+        (kind,) = error.args
+        name = next(name for name, value in tensors.items() if value.dtype == kind)
+        expected = "tensors of types that safetensors has"
+        raise InputError("model", expected, f"{kind} in {name}") from error
     except SafetensorError as error:
         number = re.search(r"\(os error (\d+)\)", str(error))
         if number is None:

@@ -199,6 +199,8 @@ def test_bad_options_are_refused():
     for option in ("cells", "margin"):
         with pytest.raises(InputError, match="cells, margin: expected at least 0"):
             Windows(**{option: -0.1})
+        with pytest.raises(InputError, match="cells, margin: expected at least 0"):
+            Windows(**{option: float("nan")})
     with pytest.raises(InputError, match="cells: expected at least 0"):
         FixedSizeWindows(cells=-0.1)
     with pytest.raises(InputError, match=r"cells: expected .* a size above 0"):

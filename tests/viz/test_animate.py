@@ -139,8 +139,9 @@ def test_bad_input_is_named(frames, tmp_path):
         animation_bytes(frames[:0], "gif")
     with pytest.raises(InputError, match="fps: expected"):
         animation_bytes(frames, "gif", fps=0)
-    with pytest.raises(InputError, match="pause: expected"):
-        animation_bytes(frames, "gif", pause=-1)
+    for pause in (-1, float("nan")):
+        with pytest.raises(InputError, match="pause: expected"):
+            animation_bytes(frames, "gif", pause=pause)
     assert not list(tmp_path.iterdir())
 
 

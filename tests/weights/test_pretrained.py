@@ -430,6 +430,16 @@ def test_complex_numbers_stay_complex(tmp_path: Path):
         assert torch.equal(again[name], value)
 
 
+def test_types_that_the_format_has_not_are_told(tmp_path: Path):
+    net = nn.Linear(2, 2)
+    save_pretrained(net, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    net.register_buffer("turn", torch.zeros(3, dtype=torch.complex128))
+    with pytest.raises(InputError, match=r"has, got torch\.complex128 in turn"):
+        save_pretrained(net, tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def own() -> nn.Module:
     return recipes.dyreg_small(3, nodes=GridNodes(32, (2,), edges=FullEdges()))
 

@@ -9,7 +9,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FunctionType
+from types import CellType, FunctionType
 from typing import Any
 
 import torch
@@ -276,13 +276,24 @@ def _kept(sheet: Sheet, pre_transform: object, pre_filter: object) -> list[str]:
     return [f"graphs_{hashlib.sha256(chr(10).join(told).encode()).hexdigest()[:16]}.pt"]
 
 
-def _told(part: object) -> str:
-    """A part by how it prints, without addresses; a function by its code."""
-    if isinstance(part, FunctionType):
-        code = io.BytesIO()
-        marshal.dump(part.__code__, code)
-        inner = [cell.cell_contents for cell in part.__closure__ or ()]
-        more = " ".join(map(_told, [*(part.__defaults__ or ()), *inner]))
-        told = hashlib.sha256(code.getvalue()).hexdigest()
-        return f"{part.__module__}.{part.__qualname__} {told} {more}"
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(part))
+def _told(part: object, within: tuple[object, ...] = ()) -> str:
+    """A part by how it prints, without addresses; a function by its code and what it was given."""
+    if not isinstance(part, FunctionType):
+        return re.sub(r" at 0x[0-9a-f]+", "", repr(part))
+    name = f"{part.__module__}.{part.__qualname__}"
+    if part in within:  # it calls itself
+        return name
+    code = io.BytesIO()
+    marshal.dump(part.__code__, code)
+    given: list[object] = [*(part.__defaults__ or ())]
+    given += [value for _, value in sorted((part.__kwdefaults__ or {}).items())]
+    given += map(_content, part.__closure__ or ())
+    more = " ".join(_told(value, (*within, part)) for value in given)
+    return f"{name} {hashlib.sha256(code.getvalue()).hexdigest()} {more}"
+
+
+def _content(cell: CellType) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:  # nothing was put there so far
+        return CellType

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stgraph.backbones import ConvStack, NonLocalBlock, ResNet3d
@@ -56,7 +57,8 @@ def rstg_to_official(
         where messages have them.
 
     Raises:
-        InputError: when a part of the model is none of the official code.
+        InputError: when a part of the model is none of the official code, or NumPy has no such
+            type as its weights are.
 
     Examples:
         >>> from stgraph.recipes import rstg_block_official
@@ -75,7 +77,15 @@ def rstg_to_official(
         made = _of_net(model, tag, layout)
     else:
         raise InputError("model", "a model, block or graph of RSTG", type(model).__name__)
-    return {name: np.ascontiguousarray(value.numpy()) for name, value in made.items()}
+    return {name: _array(name, value) for name, value in made.items()}
+
+
+def _array(name: str, value: Tensor) -> NDArray[Any]:
+    try:
+        return np.ascontiguousarray(value.numpy())
+    except TypeError as error:  # of bfloat16, for instance
+        expected = "weights of a type that NumPy has"
+        raise InputError("model", expected, f"{value.dtype} in {name}") from error
 
 
 def _of_cnn(model: CNNClassifier, layout: Layout) -> dict[str, Tensor]:

@@ -124,6 +124,29 @@ def test_functions_of_one_maker_are_told_apart(root: Path) -> None:
     assert [set(one.y.tolist()) for one in found] == [{0}, {1}, {2}]
 
 
+def test_functions_are_told_apart_by_what_is_given_by_name(root: Path) -> None:
+    def of_class(number: int) -> Callable[[Data], bool]:
+        def wanted(one: Data, *, label: int = number) -> bool:
+            return bool(one.y == label)
+
+        return wanted
+
+    found = [InMemoryGraphs(root, pre_filter=of_class(number)) for number in range(3)]
+    assert [set(one.y.tolist()) for one in found] == [{0}, {1}, {2}]
+
+
+def test_functions_may_call_themselves_and_name_what_is_not_there_yet(root: Path) -> None:
+    def deep(one: Data, depth: int = 3) -> bool:
+        return deep(one, depth - 1) if depth else bool(one.y == 1)
+
+    def early(one: Data) -> bool:
+        return one.num_nodes >= 0 or later
+
+    assert {one.y.item() for one in InMemoryGraphs(root, pre_filter=deep)} == {1}
+    assert len(InMemoryGraphs(root, pre_filter=early)) == 15
+    later = False
+
+
 def test_one_graph_and_none(tmp_path: Path, same: Same, packer: Pack, write_set: Write) -> None:
     single = packer(1, frames=1)
     root = write_set(tmp_path / "one", [single])

@@ -455,3 +455,8 @@ def test_graphs_with_other_parts_have_no_official_names(message, part):
     setattr(block.net.layers["space"], *part)
     with pytest.raises(InputError, match=f"model: expected .*{message}"):
         rstg_to_official(block)
+
+
+def test_weights_of_a_type_that_arrays_have_not_are_told():
+    with pytest.raises(InputError, match=r"type that NumPy has, got torch\.bfloat16 in whole"):
+        rstg_to_official(rstg_block_official(6, width=4).bfloat16())

@@ -83,7 +83,7 @@ def _found(root: Path, files: str) -> dict[str, Path]:
     names = ((rule.fullmatch(path.relative_to(root).as_posix()), path) for path in paths)
     found = {match[1]: path for match, path in names if match is not None}
     if not found:
-        raise InputError("root", f"files such as {files.format('video')}", f"none in {root}")
+        raise InputError("root", f"files such as {files.replace('{}', 'video')}", f"none in {root}")
     return found
 
 

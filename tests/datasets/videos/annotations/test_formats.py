@@ -313,6 +313,7 @@ def test_folders_without_boxes_are_refused(tmp_path):
         (tmp_path, "{}.txt", r"root: expected files such as video\.txt"),
         (tmp_path / "no", "{}.txt", "root: expected a folder"),
         (tmp_path, "gt.txt", "files: expected a path with {}"),
+        (tmp_path, "{a}/{}.txt", r"root: expected files such as {a}/video\.txt"),
     ]:
         with pytest.raises(InputError, match=message):
             MotBoxes(root, files=files)
