@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -8,8 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from stgraph.checks import InputError
+from stgraph.datasets.clips import LeftOut
 from stgraph.training import ClassificationModule, raw
-from stgraph.training.batches import check_classes, mean_of_views, no_clips, one_view_each
+from stgraph.training.batches import (
+    check_classes,
+    mean_of_processes,
+    mean_of_views,
+    no_clips,
+    one_view_each,
+    readable,
+    sums_of_processes,
+)
 
 
 class Answer(NamedTuple):
@@ -119,3 +130,44 @@ def test_the_labels_of_a_test_are_those_to_train_on() -> None:
             check_classes(data(train=["a", "c"], **{stage: ["c", "d"]}), model, stage)
     with pytest.raises(InputError, match=r"data.val: expected the labels of data.train"):
         check_classes(data(train=["a", "c"], val=["c", "d"]), model, "validate")
+
+
+def test_a_long_list_of_other_labels_is_cut() -> None:
+    model, names = nn.Linear(1, 1), "abcdefghijk"
+    told = r"got \['b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j'\] more, \[\] fewer"
+    with pytest.raises(InputError, match=told):
+        check_classes(data(train=["a"], val=list(names)), model, "fit")
+
+
+def test_the_first_clip_that_cannot_be_read_is_named() -> None:
+    left = [LeftOut(3, "a.mp4", "of damage"), LeftOut(5, "b.mp4", "it is gone")]
+    readable("val", 1.0, left, 2.0)
+    with pytest.raises(InputError) as caught:
+        readable("val", 0.0, left, 2.0)
+    assert str(caught.value).endswith("got none; 2 left out, a.mp4 since of damage")
+    with pytest.raises(InputError, match="got none; 2 left out$"):  # by other processes
+        readable("val", 0.0, [], 2.0)
+
+
+@pytest.fixture
+def alone() -> Iterator[None]:
+    """A group of processes, of which this is the only one."""
+    store = torch.distributed.HashStore()
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.usefixtures("alone")
+def test_processes_share_means_and_sums() -> None:
+    for clips in (1, 2, 5):
+        assert mean_of_processes(torch.tensor(3.0), clips).item() == 3
+    assert mean_of_processes(torch.tensor(3.0), 0).item() == 0
+    assert sums_of_processes(2, 0.5, True) == [2, 0.5, 1]
+    with pytest.raises(InputError, match="batch: expected a clip that can be read, for norms"):
+        no_clips(nn.SyncBatchNorm(2))
+    assert no_clips(nn.BatchNorm1d(2)).item() == 0
+
+
+def test_norms_of_all_processes_wait_for_none_where_there_is_one() -> None:
+    assert no_clips(nn.SyncBatchNorm(2)).item() == 0

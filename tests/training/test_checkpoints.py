@@ -53,6 +53,8 @@ def test_all_differences_are_named() -> None:
 def test_a_long_list_is_cut() -> None:
     with pytest.raises(InputError, match=r"missing: 0.weight, .* and 7 more\)"):
         check_keys(nn.Sequential(*[nn.Linear(1, 1) for _ in range(6)]), {})
+    with pytest.raises(InputError, match=r"\(unexpected: 0, 1, 2, 3, 4\)$"):
+        check_keys(nn.Sequential(), {str(number): torch.zeros(1) for number in range(5)})
 
 
 def test_nothing_is_unpickled(tmp_path: Path) -> None:

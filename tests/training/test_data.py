@@ -6,11 +6,12 @@ import csv
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningDataModule, Trainer
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from stgraph.applications.show import view
@@ -19,7 +20,7 @@ from stgraph.cli import main
 from stgraph.datasets import SyncMNIST, collate, sklearn_digits
 from stgraph.recipes import dyreg_small
 from stgraph.training import ClassificationModule, ClipData
-from stgraph.training.data import dataset_of, validates
+from stgraph.training.data import clips_of_stage, dataset_of, validates
 
 PARTS = """
 import torch
@@ -240,6 +241,9 @@ def test_workers_that_would_have_nothing_to_do_are_told() -> None:
     with pytest.raises(InputError, match="num_workers: expected 0, since"):
         ClipData(train=digits, num_workers=2)
     ClipData(train=Plain(), val=digits, num_workers=2)
+    ClipData(num_workers=2)  # whose data sets are set later
+    with pytest.raises(InputError, match="num_workers: expected a whole number of at least 0"):
+        ClipData(train=Plain(), num_workers=-1)
 
 
 def test_an_empty_evaluation_batch_is_told() -> None:
@@ -310,3 +314,34 @@ def test_what_is_too_little_for_a_batch_may_be_left_out_of_training_alone(
     assert [len(batch["video"]) for batch in data.train_dataloader()] == sizes
     assert sum(len(batch["video"]) for batch in data.val_dataloader()) == 10
     assert sum(len(batch["video"]) for batch in data.test_dataloader()) == 10
+
+
+class Drawn(Plain):
+    """Draws anew whenever a clip is asked for."""
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {"video": torch.randint(0, 256, (2, 1, 4, 4)).byte(), "label": 0}
+
+
+def test_what_is_drawn_differs_from_epoch_to_epoch_in_training_alone() -> None:
+    data = ClipData(train=Drawn(), val=Drawn(), batch_size=4)
+    for loader, again in ((data.train_dataloader(), False), (data.val_dataloader(), True)):
+        one, other = (torch.cat([batch["video"] for batch in loader]) for _ in range(2))
+        assert torch.equal(one.sort(0)[0], other.sort(0)[0]) is again
+
+
+class Bare(LightningDataModule):
+    """Of a user, with loaders that are no more than they have to be."""
+
+    def test_dataloader(self) -> Any:
+        return SimpleNamespace(dataset=Plain())
+
+    def predict_dataloader(self) -> Any:
+        return DataLoader(Plain(), batch_size=3, num_workers=2)
+
+
+def test_clips_of_somebodys_loader_come_as_it_says() -> None:
+    found = clips_of_stage(Bare(), "test")
+    assert (found.batch_size, found.num_workers, found.collate) == (1, 0, collate)
+    found = clips_of_stage(Bare(), "predict")
+    assert (found.batch_size, found.num_workers, found.collate) == (3, 2, collate)

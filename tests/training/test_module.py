@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from stgraph.checks import InputError
-from stgraph.training import ClassificationModule, signed
+from stgraph.datasets.clips import LeftOut
+from stgraph.training import Auxiliary, ClassificationModule, Constant, signed
 from stgraph.training.module import hits
 
 
@@ -72,10 +73,14 @@ def test_modules_do_not_share_their_loss() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
+@pytest.mark.parametrize("says", [True, False], ids=["says how many", "silent"])
 @pytest.mark.parametrize(("classes", "told"), [(5, False), (6, True)])
-def test_the_best_five_are_counted_where_there_are_more(classes: int, told: bool) -> None:
+def test_the_best_five_are_counted_where_there_are_more(
+    classes: int, told: bool, says: bool
+) -> None:
     model = Mean(classes)
-    model.num_classes = classes  # type: ignore[assignment]
+    if says:
+        model.num_classes = classes  # type: ignore[assignment]
     video = torch.randint(0, 256, (4, 2, 1, 3, 3)).byte()
     clips = [{"video": one, "label": torch.tensor(0)} for one in video]
     trainer = Trainer(
@@ -83,6 +88,72 @@ def test_the_best_five_are_counted_where_there_are_more(classes: int, told: bool
     )
     (found,) = trainer.validate(ClassificationModule(model), DataLoader(clips, 2), verbose=False)
     assert ("val/top5" in found) is told
+    assert set(trainer.progress_bar_metrics) == {"val/top1"}
+
+
+def bare(**options: Any) -> Trainer:
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    return Trainer(accelerator="cpu", enable_model_summary=False, **quiet, **options)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:You defined a")
+@pytest.mark.parametrize(("classes", "told"), [(5, False), (6, True)])
+def test_answers_tell_a_training_how_many_classes_there_are(classes: int, told: bool) -> None:
+    """The first batch has none: its clips cannot be read."""
+    clip = {"video": torch.zeros(2, 2, 1, 3, 3).byte(), "label": torch.tensor([0, 1])}
+    trainer = bare(max_epochs=1, log_every_n_steps=1)
+    loader = DataLoader([{}, clip], batch_size=None)
+    trainer.fit(ClassificationModule(Mean(classes)), loader)
+    assert ("train/top5" in trainer.callback_metrics) is told
+    assert trainer.callback_metrics["train/top1"].isfinite()
+
+
+class Stop(Callback):
+    """Ends a run that has no end."""
+
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        trainer.should_stop = True
+
+
+class Zero(Auxiliary):
+    def forward(self, answer: Any, batch: Any) -> Tensor:
+        return 0 * answer.logits.sum()
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:You defined a")
+def test_a_run_without_an_end_may_have_an_auxiliary_that_is_always_asked() -> None:
+    clip = {"video": torch.zeros(2, 1, 3, 3).byte(), "label": torch.tensor(0)}
+    trainer = bare(max_epochs=-1, callbacks=[Stop()], log_every_n_steps=1)
+    module = ClassificationModule(Mean(), schedule=Constant(), auxiliary=Zero())
+    trainer.fit(module, DataLoader([clip] * 2, batch_size=2))
+    assert trainer.global_step == 1
+
+
+def test_a_schedule_waits_as_long_as_for_the_value_that_it_looks_at() -> None:
+    module: Any = ClassificationModule(Mean(), auxiliary=Zero())
+    module._trainer = SimpleNamespace(check_val_every_n_epoch=3, enable_validation=True)
+    assert [module._pace(f"{stage}/loss") for stage in ("train", "val")] == [1, 3]
+    assert module._pace("train/auxiliary") == 1
+    module.auxiliary = None
+    with pytest.raises(InputError, match="schedule: expected a monitor"):
+        module._pace("train/auxiliary")
+
+
+@pytest.mark.parametrize(("processes", "first", "told"), [(1, True, True), (2, True, False)])
+@pytest.mark.parametrize("left", [0, 2])
+def test_first_batches_that_cannot_be_read_end_a_run_of_one_process(
+    processes: int, first: bool, told: bool, left: int
+) -> None:
+    module: Any = ClassificationModule(Mean())
+    loader = SimpleNamespace(left_out=[LeftOut(7, "a.mp4", "of damage")] * left)
+    module._trainer = SimpleNamespace(
+        world_size=processes, sanity_checking=first, val_dataloaders=loader
+    )
+    if told and left:
+        with pytest.raises(InputError, match=r"none; 2 left out, a\.mp4 since of damage"):
+            module._compare("val")
+    else:
+        assert module._compare("val") == 0
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")

@@ -64,3 +64,15 @@ def test_a_model_without_graphs_is_refused():
         NodeClasses(8, 3)(Answer(torch.zeros(2, 5), None, None, None), batch())
     with pytest.raises(InputError, match="over: expected"):
         NodeClasses(8, 3, over="mean")
+
+
+@pytest.mark.parametrize("over", ["max", "softmax"])
+def test_one_node_in_all_counts_whole_and_none_counts_nothing(over):
+    mask = torch.zeros(2, 3, 4, dtype=torch.bool)
+    part, told = NodeClasses(8, 3, over=over), batch()
+    assert part(answer(mask), told).item() == 0
+    mask[0, 1, 2] = True
+    given = answer(mask)
+    (logits,) = part.head(given.graph.x)
+    expected = F.binary_cross_entropy_with_logits(logits, torch.tensor([1.0, 0, 1]))
+    torch.testing.assert_close(part(given, told), expected)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -82,3 +84,15 @@ def test_what_does_not_fit_is_refused() -> None:
         NodePresence(4)(answer, {"digit_class": torch.tensor([0])})
     with pytest.raises(InputError, match="digit_class: expected"):
         NodePresence(4)(answer, {"digit_class": torch.tensor([[0], [1]])})
+
+
+def test_it_begins_where_a_map_of_some_hundred_cells_says_nothing() -> None:
+    """Of the mass of 403 cells, each class is as likely as not."""
+    answer = answer_of(torch.full((1, 2, 4), math.exp(6)))
+    loss = NodePresence(4)(answer, {"digit_class": torch.tensor([[1]])})
+    assert loss.item() == pytest.approx(math.log(2))
+
+
+def test_a_clip_may_have_no_digits() -> None:
+    none = {"digit_class": torch.zeros(1, 0, dtype=torch.long)}
+    assert NodePresence(4)(answer_of(torch.ones(1, 2, 4)), none).isfinite()

@@ -74,3 +74,15 @@ def test_what_is_new_is_named_too() -> None:
     before, now = describe(sgd(), Milestones(), NAMES), describe(sgd(), Milestones(), NAMES)
     with pytest.raises(InputError, match=r"schedule.warmup 5 for nothing"):
         check_same(before, now | {"schedule.warmup": "5"})
+
+
+@pytest.mark.parametrize(("differ", "more"), [(3, ""), (4, " and 1 more"), (5, " and 2 more")])
+def test_three_differences_are_told_with_no_more_than_eighty_letters_each(
+    differ: int, more: str
+) -> None:
+    before = {str(number): "x" * 80 for number in range(differ)}
+    now = {str(number): "y" * 81 for number in range(differ)}
+    with pytest.raises(InputError) as caught:
+        check_same(before, now)
+    told = "; ".join(f"{number} {'y' * 80}… for {'x' * 80}" for number in range(3))
+    assert str(caught.value).endswith(f", got {told}{more}")

@@ -69,3 +69,23 @@ def test_who_was_told_how_to_write_checkpoints_writes_them_so() -> None:
         save_whole(trainer)
     assert told.strategy.checkpoint_io is mine
     assert type(usual.strategy.checkpoint_io) is WholeCheckpoints
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "elsewhere"),
+    [("s3://bucket/a.ckpt", None, True), ("a.ckpt", {"key": "x"}, True), ("a.ckpt", None, False)],
+)
+def test_what_lies_at_another_machine_is_left_to_lightning(
+    path: str,
+    options: object,
+    elsewhere: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    seen: list[tuple[object, ...]] = []
+    monkeypatch.setattr(TorchCheckpointIO, "save_checkpoint", lambda self, *told: seen.append(told))
+    WholeCheckpoints().save_checkpoint({"step": 1}, path, options)
+    assert seen == ([({"step": 1}, path, options)] if elsewhere else [])
+    assert Path("a.ckpt").exists() is not elsewhere
+    assert [file.name for file in tmp_path.iterdir()] == ([] if elsewhere else ["a.ckpt"])

@@ -39,6 +39,8 @@ def test_what_does_not_fit_is_refused():
             scale(FRAMES.long())
     with pytest.raises(InputError, match=r"video: expected \[..., 3, H, W\], got \[2, 4, 5\]"):
         imagenet(FRAMES[:, 0])
+    with pytest.raises(InputError, match=r"video: expected \[..., 3, H, W\], got \[4, 5\]"):
+        imagenet(FRAMES[0, 0])
     with pytest.raises(InputError, match=r"spread: expected 2 numbers, as mean, got 1"):
         Standardised([0.5, 0.5], [0.2])
     with pytest.raises(InputError, match="spread: expected"):

@@ -44,6 +44,26 @@ def test_a_schedule_may_be_all_cosine_or_all_warm_up(warmup: float) -> None:
     assert all(0 < rate <= 2 for rate in found)
 
 
+def test_a_run_of_one_step_or_none_has_the_rate_of_its_middle() -> None:
+    for steps in (0, 1):
+        optimizer: Optimizer = SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+        WarmupCosine(warmup=0.0)(optimizer, steps)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("warmup", "final", "rate"), [(0.5, 0.25, 0.5), (1.0, 0.25, 2.0)])
+def test_a_run_that_goes_on_beyond_its_end_keeps_the_last_rate(
+    warmup: float, final: float, rate: float
+) -> None:
+    optimizer: Optimizer = SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+    scheduler = WarmupCosine(warmup, final)(optimizer, 4)["scheduler"]
+    for step in range(9):
+        if step > 4:
+            assert optimizer.param_groups[0]["lr"] == pytest.approx(rate)
+        optimizer.step()
+        scheduler.step()
+
+
 def test_milestones_divide_by_ten() -> None:
     found = rates(Milestones((0.5, 0.75)))
     assert found == pytest.approx([2.0] * 50 + [0.2] * 25 + [0.02] * 25)
@@ -93,3 +113,5 @@ def test_shares_are_shares() -> None:
         WarmupCosine(warmup=500)
     with pytest.raises(InputError, match="at: expected a number from 0 to 1"):
         Milestones((20, 40))
+    with pytest.raises(InputError, match="patience: expected a whole number of at least 0"):
+        Plateau(patience=-1)

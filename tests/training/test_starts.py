@@ -22,6 +22,13 @@ def test_a_model_starts_from_images(tmp_path):
         from_imagenet(model, "resnet50", tmp_path / "images.pth")
 
 
+def test_a_network_without_a_classifier_around_it_starts_from_images(tmp_path):
+    weights = resnet18(num_classes=7).state_dict()
+    torch.save(weights, tmp_path / "images.pth")
+    net = from_imagenet(resnet18(num_classes=3), "resnet18", tmp_path / "images.pth")
+    assert torch.equal(net.layer4[1].conv2.weight, weights["layer4.1.conv2.weight"])
+
+
 def test_a_model_of_clips_starts_from_images(tmp_path):
     weights = resnet50(num_classes=7).state_dict()
     torch.save(weights, tmp_path / "images.pth")

@@ -7,11 +7,13 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from stgraph.cli import main
+from stgraph.training.callbacks.session_time import SessionTime
 
 ROOT = Path(__file__).resolve().parents[3]
 RESULT = ROOT / "benchmarks" / "result.py"
@@ -93,3 +95,16 @@ def test_only_a_run_at_its_end_has_a_result(
     assert main(["fit", "--config", path, "--ckpt_path=last"]) == 0
     result.main()
     assert json.loads(Path("small.json").read_text())["steps"] == 10
+
+
+@pytest.mark.parametrize(("left", "over"), [(1.0, False), (0.0, True), (-1.0, True), (None, False)])
+def test_a_session_is_over_when_no_time_is_left(
+    left: float | None, over: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time = SessionTime("00:00:01:00")
+    monkeypatch.setattr(time, "time_remaining", lambda: left)
+    progress = SimpleNamespace(is_last_batch=True)
+    loop = SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=progress))
+    strategy = SimpleNamespace(broadcast=lambda value: value)
+    time.on_train_batch_end(SimpleNamespace(fit_loop=loop, strategy=strategy))
+    assert time.over is over

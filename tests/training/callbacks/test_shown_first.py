@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -354,3 +355,28 @@ def test_channels_last_changes_no_more_than_the_last_bits() -> None:
         m for m in model.modules() if isinstance(m, torch.nn.Conv2d) and m.in_channels > 1
     )
     assert convolution.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(
+    ("ckpt", "before", "shows"), [(None, 0, True), ("last.ckpt", 0, False), (None, 8, False)]
+)
+def test_they_are_shown_once_to_a_run_that_begins(
+    ckpt: str | None, before: int, shows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown, asked = TeachFirst(clips(8)), []
+    monkeypatch.setattr(shown, "_show", lambda *told: asked.append(told))
+    plain: Any = SimpleNamespace(world_size=1, ckpt_path=ckpt, precision_plugin=None)
+    shown.load_state_dict({"shown": before})
+    shown.on_fit_start(plain, None)  # type: ignore[arg-type]
+    assert bool(asked) is shows
+
+
+def test_several_processes_and_scaled_losses_are_refused() -> None:
+    shown = TeachFirst(clips(8))
+    several: Any = SimpleNamespace(world_size=2)
+    with pytest.raises(InputError, match=r"trainer\.devices: expected one, where clips are shown"):
+        shown.on_fit_start(several, None)  # type: ignore[arg-type]
+    plugin = SimpleNamespace(scaler=object())
+    scaled: Any = SimpleNamespace(world_size=1, precision="16-mixed", precision_plugin=plugin)
+    with pytest.raises(InputError, match=r"trainer\.precision: expected one that scales no loss"):
+        shown.on_fit_start(scaled, None)  # type: ignore[arg-type]
