@@ -26,7 +26,7 @@ from stgraph.commands import predict as commands_predict
 from stgraph.commands import show as commands_show
 from stgraph.commands import study as commands_study
 from stgraph.commands.described import described
-from stgraph.commands.overview import PURPOSES, overview
+from stgraph.commands.overview import PURPOSES, _row, overview
 from stgraph.training import ClassificationModule, ClipData
 
 
@@ -68,6 +68,17 @@ def test_the_help_of_a_run_is_short_and_begins_with_our_parts() -> None:
     assert max(map(len, lines)) <= 100
     titles = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
     assert [title.split()[1] for title in titles[:4]] == ["run:", "model", "data:", "trainer"]
+
+
+@pytest.mark.parametrize(("letters", "lines"), [(27, 2), (28, 3)])
+def test_texts_of_the_help_stand_in_one_column(letters: int, lines: int) -> None:
+    """An option that reaches into it has a line of its own."""
+    option = "--" + (letters - 2) * "x"
+    told = _row(option, "a" * 70 + " b")
+    assert len(told) == lines
+    assert all(len(line) == 100 and line[29] == " " for line in told if "a" in line)
+    assert told[-1] == 30 * " " + "b"
+    assert told[0].split()[0] == option
 
 
 def test_the_help_of_a_run_says_all_that_docstrings_do() -> None:

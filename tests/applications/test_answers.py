@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +179,8 @@ def test_a_covering_view_lies_in_the_frame(size) -> None:
         assert 0 <= view.top <= view.scaled[0] - wanted[0]
         assert 0 <= view.left <= view.scaled[1] - wanted[1]
         assert view.scaled[0] == wanted[0] or view.scaled[1] == wanted[1]
+        assert view.top == (view.scaled[0] - wanted[0]) // 2
+        assert view.left == (view.scaled[1] - wanted[1]) // 2
 
 
 def test_latencies_are_known_to_a_percent() -> None:
@@ -192,3 +195,12 @@ def test_latencies_are_known_to_a_percent() -> None:
     clock = Latency()
     clock.add(0.0)  # less than a clock tells
     assert 0 < clock.quantile(1.0) < 1e-5
+
+
+def test_it_is_told_why_a_model_does_not_stream() -> None:
+    trained = one(causal=False)
+    trained.module.model.backbone.append(Whole())
+    several = "backbone.1, backbone.2 need the whole clip at once"
+    assert streams(trained) == (False, several)
+    silent = replace(trained, module=ClassificationModule(nn.Linear(1, 1)))
+    assert streams(silent) == (False, "Linear does not say that it is causal")

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+import yaml
 
 from stgraph import recipes
 from stgraph.applications import demo
@@ -15,6 +18,8 @@ from stgraph.edges import FullEdges
 from stgraph.metrics import boxes_of_batch, boxes_of_graph, harmonic_mean, object_metrics
 from stgraph.nodes import BoxNodes, GridNodes, MeanShiftRegions
 from stgraph.training import model_of_run
+
+ROOT = Path(__file__).parents[2]
 
 
 def small(folder, seed: int = 0) -> dict:
@@ -125,6 +130,72 @@ def test_the_loss_of_a_curve_is_the_mean_since_the_last_measurement():
             curve.on_validation_end(trainer)
     assert curve.steps == [2, 4]
     assert curve.loss == [3.0, 0.5]
+
+
+def test_a_curve_counts_the_seconds_of_training_alone(monkeypatch):
+    """And of a warm-up, of whose losses it keeps none."""
+    times = iter((10.0, 13.0, 50.0, 51.0))
+    monkeypatch.setattr(demo.time, "perf_counter", lambda: next(times))
+    curve, warmup = demo.Curve(), demo.Warmup(demo.module(demo.dynamic()))
+    metrics = {"train/loss": torch.tensor(2.0), "val/top1": torch.tensor(0.5)}
+    trainer = SimpleNamespace(callback_metrics=metrics, global_step=1)
+    for one in (warmup, None):
+        curve.on_train_batch_start()
+        curve.on_train_batch_end(trainer, one)
+        metrics["train/loss"] = torch.tensor(4.0)
+    curve.on_validation_end(trainer)
+    assert (curve.seconds, curve.loss) == ([4.0], [4.0])
+    assert all(math.isnan(value) for (value,) in curve.objects.values())
+
+
+@pytest.mark.parametrize(
+    ("steps", "interval"), [(1000, 100), (1, 1), (4, 1), (19, 1), (25, 5), (97, 97), (110, 11)]
+)
+def test_about_ten_times_it_is_measured_and_at_the_end(steps: int, interval: int):
+    assert demo._interval(steps) == interval
+
+
+def test_it_trains_as_its_configuration_says():
+    """But for the implementation of the optimiser, which is fast."""
+    described = yaml.safe_load((ROOT / "configs/demo.yaml").read_text("utf-8"))
+    told, trainer = described["model"], demo._trainer(demo.Curve())
+    one = demo.module(demo.dynamic())
+    options = one.optimizer(one.parameters()).defaults
+    expected = told["optimizer"]["init_args"]
+    assert {name: options[name] for name in expected} == {
+        **expected,
+        "betas": tuple(expected["betas"]),
+    }
+    assert one.schedule.warmup == told["schedule"]["init_args"]["warmup"]
+    assert one.auxiliary.over == told["auxiliary"]["init_args"]["over"]
+    assert trainer.gradient_clip_val == described["trainer"]["gradient_clip_val"]
+    data, clips = described["data"]["test"]["init_args"], demo.clips("test", 10)
+    for name in ("num_digits", "num_classes", "step", "draw_order"):
+        assert getattr(clips, name) == data[name]
+    assert clips.canvas == clips.size == (data["canvas"], data["size"])
+    assert (trainer.max_epochs, trainer.num_sanity_val_steps) == (1, 0)
+    assert not trainer.loggers
+    assert not trainer.checkpoint_callbacks  # it leaves what it says, and no more
+
+
+def test_it_warms_up_on_three_times_as_many_single_frames(monkeypatch):
+    fitted = []
+    trainer = SimpleNamespace(
+        fit=lambda *told: fitted.append(told),
+        strategy=SimpleNamespace(root_device=torch.device("cpu")),
+    )
+    given = []
+    monkeypatch.setattr(demo, "_trainer", lambda curve, **told: given.append(told) or trainer)
+    unseen = demo.clips("test", 300, seed=8)
+    demo._train(demo.module(demo.dynamic()), 7, 30, 20, 4, unseen)
+    (_, first), (_, train, val) = fitted
+    assert (len(first), len(first.dataset)) == (20, 20 * 3 * 4)
+    assert (len(train), len(train.dataset)) == (30, 30 * 4)
+    assert [one.dataset.batch([0])["video"].shape[1] for one in (first, train)] == [1, 6]
+    assert len({one.dataset.seed for one in (first, train, val)}) == 3  # other clips in each
+    assert val.dataset is unseen
+    assert len(val) == 2
+    assert given == [{}, {"val_check_interval": 3}]
 
 
 def test_bad_numbers_are_refused(tmp_path):

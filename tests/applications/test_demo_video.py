@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -54,10 +55,118 @@ def test_the_best_guess_is_the_share_of_the_most_frequent_label(root: Path) -> N
     assert demo_video._most_frequent(root) == 1 / 3  # of three videos, no two of one label
 
 
-@pytest.mark.parametrize("name", ["epochs", "unseen"])
-def test_wrong_numbers_are_named(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "number"), [("epochs", 0), ("unseen", 0), ("clips", 1)])
+def test_wrong_numbers_are_named(name: str, number: int, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=name):
-        demo_video.run(str(tmp_path), **{name: 0})
+        demo_video.run(str(tmp_path), **{name: number})
+
+
+def test_it_trains_as_the_small_demonstration_does(root: Path) -> None:
+    config = demo_video.configuration(root, "following_regions", 3, 5)
+    model, data = config["model"], config["data"]
+    expected = {"lr": 0.005, "betas": [0.9, 0.98], "weight_decay": 0.01}
+    assert model["optimizer"]["init_args"] == expected
+    assert model["schedule"]["init_args"] == {"warmup": 0.1}
+    trainer = {"max_epochs": 3, "gradient_clip_val": 1.0, "limit_val_batches": 0}
+    assert config["trainer"] == trainer
+    assert (data["batch_size"], data["num_workers"]) == (32, 1)
+    assert config["seed_everything"] == data["seed"] == 5
+    crops = data["train"]["init_args"]["clips"]["init_args"]["crops"]["init_args"]
+    assert crops == {"size": 48, "scales": [1.0]}
+    assert demo_video.FRAMES == 8
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_its_commands_follow_each_other(
+    begun: bool,
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(demo_video, "make_something", lambda *told: asked.append(told[3:]) or root)
+    for model, top1 in (("following", 0.9), ("still", 0.25)):
+        folder = tmp_path / model / "checkpoints"
+        folder.mkdir(parents=True)
+        if begun:
+            (folder / "last.ckpt").touch()
+        found = {"test/top1": top1, "test/iou": 0.5} | ({"test/l2_r": 0.1} if top1 > 0.5 else {})
+        (tmp_path / model / "test.json").write_text(json.dumps(found))
+    stages: list[Any] = []
+    monkeypatch.setattr(demo_video, "_stage", lambda what, words: stages.append(words) or 20.0)
+    path = demo_video.run(str(tmp_path), 3, epochs=2, clips=7, unseen=4, digits="sklearn")
+    assert asked == [((7, 4, 4), 3)]
+    fits, tests, last = stages
+    end = ["--ckpt_path", "last"] if begun else []
+    assert [words[0] for words in fits + tests] == ["fit", "fit", "test", "test"]
+    assert all(words[7:] == end for words in fits)
+    assert all(words[7:] == ["--ckpt_path", "last"] for words in tests)
+    extract, show = last
+    assert (extract[0], show[0]) == ("extract", "show")
+    assert show[show.index("--video") + 1].endswith("/8.webm")  # the first one that is unseen
+    results = json.loads(path.read_text())
+    assert (results["chance"], results["best_without_motion"]) == (0.25, 1 / 3)
+    assert results["seconds"] | {"make": 0} == {
+        **{"make": 0, "fit": 20, "test": 20, "extract and show": 20},
+    }
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "== making 15 videos"
+    rows = [line.split() for line in printed if line[34:35] == " "]
+    assert ["right,", "of", "unseen", "videos", "0.900", "0.250"] in rows
+    assert ["best", "guess", "without", "motion", "0.333", "0.333"] in rows
+    assert not [row for row in rows if row[0] == "digit"]  # one of them has no such number
+    assert "all of it took 60 s" in printed
+
+
+@pytest.mark.parametrize(("cores", "share"), [(8, "4"), (3, "1"), (1, "1"), (None, "1")])
+def test_commands_share_the_cores(
+    cores: int | None, share: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[str] = []
+
+    class Done:
+        returncode = 0
+
+        def __init__(self, words: list[str], env: dict[str, str], **_: Any) -> None:
+            given.append(env["OMP_NUM_THREADS"])
+
+        def communicate(self) -> tuple[str, None]:
+            return "", None
+
+        def poll(self) -> int:
+            return 0
+
+    monkeypatch.setattr(demo_video.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(demo_video.subprocess, "Popen", Done)
+    assert demo_video._stage("nothing", [["a"], ["b"]]) < 5
+    assert given == [share] * 2
+    assert demo_video._stage("nothing", []) < 5
+
+
+def test_commands_beside_one_that_is_interrupted_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+
+    class Running:
+        def __init__(self, words: list[str], **_: Any) -> None:
+            self.number = int(words[-1])
+
+        def communicate(self) -> None:
+            raise KeyboardInterrupt
+
+        def poll(self) -> int | None:
+            return 0 if self.number == 1 else None
+
+        def terminate(self) -> None:
+            ended.append(self.number)
+
+        def wait(self) -> None:
+            ended.append(-self.number)
+
+    monkeypatch.setattr(demo_video.subprocess, "Popen", Running)
+    with pytest.raises(KeyboardInterrupt):
+        demo_video._stage("nothing", [["1"], ["2"], ["3"]])
+    assert ended == [2, -2, 3, -3]
 
 
 @pytest.mark.slow

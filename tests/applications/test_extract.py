@@ -348,8 +348,9 @@ def test_graphs_without_edges_are_extracted(tmp_path: Path) -> None:
         graph = InMemoryGraphs(folder)[0]
         assert graph.num_nodes == 4
         assert "edge_index" not in graph
-    with pytest.raises(InputError, match="attention: expected none"):
-        extract(module, data(), tmp_path / "all", wanted=Wanted(attention="1"))
+    for wish in ("1", "all"):
+        with pytest.raises(InputError, match="attention: expected none"):
+            extract(module, data(), tmp_path / "all", wanted=Wanted(attention=wish))
 
 
 def test_models_without_graphs_are_refused(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from stgraph.applications.extract import extract
 from stgraph.applications.graphing import Wanted
+from stgraph.applications.sheets import _short
 from stgraph.checks import InputError
 from stgraph.datasets import SyncMNIST, sklearn_digits
 from stgraph.datasets.graphs import InMemoryGraphs, OnDiskGraphs
@@ -153,3 +154,19 @@ def test_two_do_not_write_to_one_folder(module: ClassificationModule, tmp_path: 
         pytest.raises(InputError, match=r"out: expected one that nobody extracts, got .* process"),
     ):
         extract(module, data(), tmp_path)
+
+
+def test_it_prints_a_line_and_leaves_nothing_beside_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    extract(ClassificationModule(small()), data(), "graphs")
+    assert capsys.readouterr() == ("wrote graphs: 40 graphs of 10 clips\n", "")
+    assert [one.name for one in tmp_path.iterdir()] == ["graphs"]
+
+
+@pytest.mark.parametrize(
+    ("letters", "told"), [(78, '"' + 78 * "x" + '"'), (79, '"' + 79 * "x" + "…")]
+)
+def test_long_values_are_cut_where_they_differ(letters: int, told: str) -> None:
+    assert _short(letters * "x") == told

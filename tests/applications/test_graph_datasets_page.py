@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from stgraph.applications.readme import _table
+from stgraph.applications.readme import _label, _left_out, _table
 from stgraph.cli import main
+from stgraph.datasets.graphs.sheet import Skipped
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/tutorials/graph_datasets.md").read_text("utf-8")
@@ -48,3 +49,17 @@ def test_a_bar_in_a_name_is_no_column() -> None:
     table = _table(["clip", "why"], [["a|b", "no | film"], ["c", "d"]])
     assert table[2] == r"| a\|b | no \| film |"
     assert [line.replace(r"\|", "").count("|") for line in table] == [3] * 4
+
+
+@pytest.mark.parametrize(
+    ("count", "more"), [(1, None), (20, None), (21, "and 1 more."), (1520, "and 1,500 more.")]
+)
+def test_the_first_twenty_clips_that_were_left_out_are_listed(count: int, more: str | None) -> None:
+    told = _left_out([Skipped(number, f"c{number}", "why") for number in range(count)])
+    rows = [line for line in told if line.startswith("|")][2:]
+    assert rows == [f"| {number} | c{number} | why |" for number in range(min(count, 20))]
+    assert told[2 + len(rows) :] == ([] if more is None else ["", more])
+
+
+def test_a_label_without_a_name_is_a_number() -> None:
+    assert [_label(str(number), ["a", "b"]) for number in range(3)] == ["a", "b", "2"]

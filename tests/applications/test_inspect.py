@@ -88,6 +88,19 @@ def test_long_lists_are_cut() -> None:
     assert "right in 9.1 %" in text
 
 
+def test_lists_that_are_just_short_enough_are_whole() -> None:
+    files = [FileFacts("a.mp4", bytes=1_200_000), FileFacts("b.mp4", bytes=1_000_000)]
+    bad = {f"clip {number}": "damaged" for number in range(20)}
+    classes = {f"class {number}": 1 for number in range(8)}
+    text = Inspection(files, bad, classes, 20, True, {}).text()
+    assert "2 files (2.2 MB; .mp4 (2))" in text
+    assert text.endswith("bad clip 19: damaged")
+    assert "class 7 (1)\n" in text
+    assert "others" not in text
+    alone = Inspection(files, {}, {"one": 1}, 1, True, {}).text()
+    assert "always the commonest answer is right in 100.0 %" in alone
+
+
 def test_no_labels_make_no_classes(video_file: Callable[..., Path], tmp_path: Path) -> None:
     told = inspect_videos([Entry(video_file(tmp_path / "a.mp4", frames=5))], NAMES, processes=1)
     assert told.classes == {}

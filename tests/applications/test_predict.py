@@ -5,28 +5,35 @@ import errno
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 import yaml
 
-from stgraph.applications.predict import entries_of
-from stgraph.applications.trained import trained
+from stgraph.applications import predict
+from stgraph.applications.answers import Answered, Latency
+from stgraph.applications.predict import _device, _latencies, _step, entries_of
+from stgraph.applications.trained import _changed, _channels, trained
 from stgraph.checks import InputError
 from stgraph.cli import main
 from stgraph.datasets.videos import (
     CentreClips,
     Crops,
     EvenFrames,
+    MultiScaleCrops,
     ProtocolClips,
     Segments,
+    TrainClips,
     VideoFolder,
 )
 from stgraph.recipes import dyreg_small
@@ -353,7 +360,9 @@ def test_a_rule_is_known_where_its_videos_are_gone(run_of, video_file, tmp_path:
         video_file(tmp_path / "clips" / name / "a.mp4")
     there = trained(folder)
     assert there.rule == gone.rule
-    assert there.name(1) == "right"
+    assert [there.name(label) for label in (0, 1, 2)] == ["left", "right", "2"]
+    with pytest.raises(InputError, match="size: expected"):
+        trained(folder, size=0)
     changed = trained(folder, frames=5, size=20)
     assert changed.rule == CentreClips(Segments(5), Crops(1, 20, 24))
 
@@ -373,6 +382,62 @@ def test_a_rule_to_train_by_is_known_with_all_its_parts(run_of, tmp_path: Path) 
         run_of({"class_path": "stgraph.training.ClipData", "init_args": {"train": train}})
     )
     assert made.rule == ProtocolClips(EvenFrames(3), Crops(1, 28, 32))
+
+
+def test_a_rule_without_a_side_has_that_of_the_papers() -> None:
+    """256 for crops of 224."""
+    made = _changed(TrainClips(EvenFrames(3), MultiScaleCrops(112)), None, None)
+    assert made == ProtocolClips(EvenFrames(3), Crops(1, 112, 128))
+
+
+def test_a_model_without_convolutions_sees_colours() -> None:
+    assert _channels(torch.nn.Linear(1, 1)) == 3
+
+
+@pytest.mark.parametrize(
+    ("there", "name", "found"),
+    [(True, "auto", "cuda"), (False, "auto", "cpu"), (True, "cuda", "cuda"), (True, "cpu", "cpu")],
+)
+def test_a_gpu_is_taken_if_there_is_one(
+    there: bool, name: str, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    assert _device(name) == found
+    if not there:
+        with pytest.raises(InputError, match="device: expected cpu: there is no GPU"):
+            _device("cuda")
+
+
+def test_numbers_of_an_answer_are_rounded() -> None:
+    made: Any = SimpleNamespace(name="class {}".format)
+    answered = Answered(torch.tensor([0.123456789, 0.876543211]).double(), 4, 1.23456, 0.0123456)
+    row = _step(made, "a", answered)
+    assert row == {
+        **{"video": "a", "answer": 1, "class": "class 1", "probability": 0.876543},
+        **{"frames": 4, "seconds": 1.235, "milliseconds": 12.346},
+    }
+    latency = Latency()
+    for seconds in [0.01] * 98 + [0.5] * 2:
+        latency.add(seconds)
+    told = re.fullmatch(r"latency of 100 answers: p50 (.*) ms, p99 (.*) ms", _latencies(latency))
+    assert told is not None
+    assert [float(told[k]) for k in (1, 2)] == pytest.approx([10, 500], rel=0.02)
+
+
+def test_the_pace_of_a_live_video_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Live(nullcontext):  # type: ignore[type-arg]
+        source, dropped = "a camera", 3
+
+    times = iter((100.0, 104.0))
+    answer = Answered(torch.tensor([0.5, 0.5]), 12, 1.0, 0.25)
+    monkeypatch.setattr(predict, "_warm_up", lambda *_: None)
+    monkeypatch.setattr(predict, "answer_frames", lambda *_: [answer])
+    monkeypatch.setattr(predict.time, "monotonic", lambda: next(times))
+    made: Any = SimpleNamespace(name=str)
+    predict.predict_live(made, Live(), str(tmp_path / "a.jsonl"))  # type: ignore[arg-type]
+    assert "12 frames, 3.0 a second, 3 dropped; latency of 1 " in capsys.readouterr().err
 
 
 def test_without_data_the_frames_must_be_said(run_of) -> None:

@@ -11,7 +11,7 @@ import yaml
 from torch_geometric.nn import GATv2Conv
 
 from stgraph import SpaceTimeGraph, viz
-from stgraph.applications.show import _single, view, view_of
+from stgraph.applications.show import _check, _single, run, view, view_of
 from stgraph.checks import InputError
 from stgraph.classifiers import Answer, GraphClassifier
 from stgraph.cli import main
@@ -97,6 +97,16 @@ def test_a_view_leaves_the_model_as_it_was(training: bool) -> None:
     assert all(part.training is training for part in module.modules())
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
     assert not any(layer._forward_pre_hooks for layer in module.modules())
+
+
+def test_numbers_of_clips_that_there_are_not_are_told() -> None:
+    _check(range(6, 8), 8)
+    for numbers, told in ((range(6, 9), "6 to 8"), (range(8, 9), "8")):
+        with pytest.raises(InputError, match=f"indices: .* from 0 to 7, got {told}$"):
+            _check(numbers, 8)
+    for options in ({"index": -1}, {"count": 0}):
+        with pytest.raises(InputError, match=f"{next(iter(options))}: expected a whole number"):
+            run(**options)
 
 
 def test_a_model_without_graphs_is_told() -> None:

@@ -10,10 +10,13 @@ import torch
 import yaml
 
 from stgraph.cli import main
+from stgraph.runs.command import Command
 
 Config = Callable[..., str]
 
 
+RICH = "lightning.pytorch.callbacks.RichProgressBar"
+SUMMARY = "lightning.pytorch.callbacks.RichModelSummary"
 QUICK = {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.01}}
 
 
@@ -72,8 +75,62 @@ def test_the_saved_configuration_is_resolved_and_repeats_the_run(config: Config)
     assert saved["model"]["model"]["init_args"] == {"width": 5, "classes": 7, "dropout": 0.0}
     assert saved["model"]["schedule"]["class_path"] == "stgraph.training.WarmupCosine"
     assert saved["seed_everything"] == 0
+    assert saved["keep_minutes"] == 5
     assert main(["fit", "--config", "runs/small/config.yaml", "--run", "again"]) == 0
     assert same(weights("small"), weights("again"))
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "more", "less"),
+    [
+        ("fit", [], {"_Best", "KeepLast", "LearningRateMonitor"}, {"Bar", "Size", "Report"}),
+        ("fit", ["--trainer.enable_progress_bar=null"], {"Bar"}, set()),
+        (
+            "fit",
+            ["--trainer.enable_progress_bar=true", f"--trainer.callbacks+={RICH}"],
+            {"RichProgressBar"},
+            {"Bar"},
+        ),
+        ("fit", ["--trainer.enable_model_summary=null"], {"Size"}, {"ModelSummary"}),
+        (
+            "fit",
+            ["--trainer.enable_model_summary=null", f"--trainer.callbacks+={SUMMARY}"],
+            {"RichModelSummary"},
+            {"Size"},
+        ),
+        ("fit", ["--trainer.enable_model_summary=true"], set(), {"Size"}),
+        ("fit", ["--trainer.logger=false"], {"KeepLast"}, {"LearningRateMonitor"}),
+        (
+            "fit",
+            ["--trainer.enable_checkpointing=false"],
+            {"LearningRateMonitor"},
+            {"_Best", "KeepLast", "RandomState"},
+        ),
+        ("fit", ["--data.val=null"], {"KeepLast", "RandomState"}, {"_Best"}),
+        ("fit", ["--trainer.max_time=00:01:00:00"], {"SessionTime"}, set()),
+        ("test", [], {"Report", "KeepLast"}, {"LearningRateMonitor", "SessionTime"}),
+    ],
+)
+def test_a_command_has_the_callbacks_that_it_needs(
+    config: Config, command: str, options: list[str], more: set[str], less: set[str]
+) -> None:
+    built = Command([command, "--config", config(), *options], run=False)
+    names = {type(callback).__name__ for callback in built.trainer.callbacks}
+    always = {"SoFar", "Metrics", "Decoded", "LeftOutClips", "Leave"}
+    assert names >= more | always
+    assert not names & less
+
+
+def test_the_largest_seed_is_taken(config: Config) -> None:
+    Command(["test", "--config", config(), f"--seed_everything={2**32 - 1}"], run=False)
+
+
+def test_predictions_are_those_of_one_process(
+    config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--trainer.devices=2", "--trainer.strategy=ddp"]
+    assert main(["predict", "--config", config(), *options]) == 2
+    assert "trainer.devices: expected one device, got 2" in capsys.readouterr().err
 
 
 def test_another_seed_gives_other_weights(config: Config) -> None:

@@ -91,6 +91,7 @@ def test_a_lock_is_gone_afterwards_and_so_is_an_empty_folder(tmp_path: Path) -> 
         told = json.loads((tmp_path / "a/.lock").read_text())
         assert told["pid"] == os.getpid()
         assert told["host"] == socket.gethostname()
+        assert not (tmp_path / "a/.lock").stat().st_mode & 0o133  # others read it, and no more
     assert not (tmp_path / "a").exists()
     (tmp_path / "b").mkdir()
     with locked(tmp_path / "b"):
@@ -109,6 +110,24 @@ def test_a_lock_that_a_crash_left_is_written_anew(tmp_path: Path) -> None:
     with locked(tmp_path / "a"):
         assert json.loads((tmp_path / "a/.lock").read_text())["pid"] == os.getpid()
     assert not (tmp_path / "a/.lock").exists()
+
+
+def test_a_folder_that_cannot_be_locked_is_used_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a file system without locks, of which people are warned; and where Python has none."""
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*_: object) -> None:
+        raise OSError("No locks available")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", refuse)
+        with pytest.warns(UserWarning, match=r"cannot be locked \(No locks"), locked(tmp_path):
+            assert (tmp_path / ".lock").exists()
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with locked(tmp_path):
+        assert (tmp_path / ".lock").exists()
 
 
 def test_who_holds_a_lock_is_told(tmp_path: Path) -> None:

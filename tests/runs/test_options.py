@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from stgraph.edges import FullEdges
 from stgraph.kernels import tent
 from stgraph.layers import SpaceLayer, TimeLayer
 from stgraph.nodes import BoxNodes, GridNodes, WindowKernel
-from stgraph.runs.options import options_of_lightning
+from stgraph.runs.options import check_numbers, options_of_lightning
 from stgraph.training import ClassificationModule, ClipData, Constant, signed
 
 sgd = partial(torch.optim.SGD, lr=0.1, momentum=0.9)
@@ -270,3 +271,27 @@ def test_a_package_that_is_missing_is_no_wrong_option(only_its_own: bool) -> Non
         options_of_lightning(only_its_own),
     ):
         raise ModuleNotFoundError("no such logger", name="loggers")
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ({"devices": 64, "num_nodes": 64}, None),
+        ({"devices": "64"}, None),
+        ({"devices": -1}, None),
+        ({"devices": 65}, "trainer.devices: expected .* at most 64"),
+        ({"devices": "65"}, "trainer.devices: expected .* at most 64"),
+        ({"devices": -2}, "trainer.devices: expected .* at least -1"),
+        ({"num_nodes": 65}, "trainer.num_nodes: expected .* at most 64"),
+        ({"num_nodes": 0}, "trainer.num_nodes: expected .* at least 1"),
+    ],
+    ids=str,
+)
+def test_processes_are_bounded(option: dict[str, object], told: str | None) -> None:
+    with nullcontext() if told is None else pytest.raises(InputError, match=told):
+        check_numbers({"devices": 1, "num_nodes": 1, **option})
+
+
+def test_numbers_that_mean_no_bound_are_taken() -> None:
+    check_numbers({"devices": -1, "num_nodes": 1, "max_steps": -1, "limit_val_batches": 0})
+    check_numbers({"devices": "auto", "num_nodes": 1, "fast_dev_run": True})

@@ -11,7 +11,7 @@ import pytest
 from stgraph import recipes
 from stgraph.checks import InputError
 from stgraph.cli import main
-from stgraph.runs.part_help import part_help
+from stgraph.runs.part_help import _if_short, part_help
 
 DEMO = str(Path(__file__).resolve().parents[2] / "configs" / "demo_dyreg.yaml")
 
@@ -105,6 +105,13 @@ def test_what_an_option_passes_is_no_option() -> None:
 def test_a_part_that_is_none_is_told(given: list[str], message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         part_help("fit", given)
+
+
+@pytest.mark.parametrize(("names", "shown"), [(12, True), (13, False)])
+def test_names_of_subclasses_are_listed_where_they_are_few(names: int, shown: bool) -> None:
+    listed = re.fullmatch(".*", ", known subclasses:" + ",".join("abcdefghijklm"[:names]))
+    assert listed is not None
+    assert _if_short(listed) == (listed[0] if shown else "")
 
 
 def test_the_command_prints_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,6 +59,8 @@ def test_limits_are_within(study: Callable[..., str]) -> None:
     assert read_study(study(seeds=[0, 2**32 - 1])).seeds == (0, 2**32 - 1)
     (row,) = read_study(study(rows=[ROW | {"paper": 100, "source": "x"}])).rows
     assert row.paper == 100
+    (row,) = read_study(study(rows=[ROW | {"paper": 0, "source": "x"}])).rows
+    assert row.paper == 0
 
 
 @pytest.mark.parametrize(
@@ -76,6 +78,7 @@ def test_limits_are_within(study: Callable[..., str]) -> None:
         ({"rows": [ROW | {"paper": 95.1}]}, r"rows\[0\]: expected `paper` and `source`"),
         ({"rows": [ROW | {"source": "x"}]}, r"rows\[0\]: expected `paper` and `source`"),
         ({"rows": [ROW | {"paper": 101, "source": "x"}]}, r"rows\[0\]\.paper: .* per cent"),
+        ({"rows": [ROW | {"paper": -0.5, "source": "x"}]}, r"rows\[0\]\.paper: .* per cent"),
         ({"rows": [ROW | {"paper": True, "source": "x"}]}, r"rows\[0\]\.paper: .* per cent"),
         ({"rows": [ROW | {"set": {"seed_everything": 1}}]}, r"rows\[0\]\.set: .*which the study"),
         ({"set": {"run": "x"}}, "set: expected no name, seed or checkpoint"),

@@ -18,6 +18,7 @@ import pytest
 from stgraph.applications.study import _threads
 from stgraph.cli import main
 from stgraph.runs.folder import locked
+from stgraph.signals import Interrupted
 from stgraph.studies import running
 from stgraph.studies.checking import all_runs
 from stgraph.studies.file import read_study
@@ -85,14 +86,16 @@ def test_a_run_that_goes_on_keeps_its_log(study: Study, monkeypatch: pytest.Monk
     (run.own / "log.txt").write_text("of the first session\n")
     (run.own / "plan.json").write_text(json.dumps({"threads": 3}))
 
-    def started(words: list[str], stdout: Any, env: dict[str, str], **_: Any) -> Any:
+    def started(words: list[str], stdout: Any, env: dict[str, str], **more: Any) -> Any:
         stdout.write("of the second\n")
         jobs.append(env["OMP_NUM_THREADS"])
-        return popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, text=True)
+        command = [sys.executable, "-c", "input()"]
+        return popen(command, **{**more, "stderr": None})
 
     popen = subprocess.Popen
     monkeypatch.setattr("stgraph.studies.running.subprocess.Popen", started)
     process = running._start(read_study(path), run, threads=1)
+    assert os.getsid(process.pid) == process.pid  # Ctrl-C in a terminal is not for it
     process.communicate()
     assert (run.own / "log.txt").read_text() == "of the first session\nof the second\n"
     assert jobs == ["3"]
@@ -218,6 +221,39 @@ def test_runs_of_another_process_are_left_to_it(
     assert "0 of 2 runs are done" in Path("runs/small/table.md").read_text()
 
 
+class Slow:
+    """A process that does not end with its input."""
+
+    stdin = None
+
+    def __init__(self, number: int) -> None:
+        self.number, self.told, self.first = number, list[object](), True
+
+    def poll(self) -> int | None:
+        return 0 if self.number == 0 else None
+
+    def wait(self, seconds: float | None = None) -> None:
+        if seconds is None and self.first:
+            self.first = False
+            if self.number == 1:
+                raise Interrupted(signal.SIGTERM)
+        elif self.number == 2 and seconds is not None:
+            raise subprocess.TimeoutExpired("worker", seconds)
+
+    def send_signal(self, number: int) -> None:
+        self.told.append(number)
+
+    def kill(self) -> None:
+        self.told.append("kill")
+
+
+def test_a_second_signal_is_handed_on_and_who_does_not_end_is_killed() -> None:
+    processes: Any = [Slow(number) for number in range(4)]
+    running._end(processes)
+    term = signal.SIGTERM
+    assert [one.told for one in processes] == [[], [term], [term, "kill"], [term]]
+
+
 class Worker:
     """A process that has done its run."""
 
@@ -322,6 +358,8 @@ def test_a_changed_configuration_is_refused(
         ("--share=9/8", "share: expected a share as 2/8"),
         ("--jobs=0", "jobs: expected a whole number of at least 1"),
         ("--threads=0", "threads: expected a whole number of at least 1"),
+        ("--jobs=1001", "jobs: expected a whole number of at most 1000"),
+        ("--threads=4097", "threads: expected a whole number of at most 4096"),
     ],
 )
 def test_a_wrong_option_is_told(

@@ -60,6 +60,7 @@ def test_clips_are_compared_where_they_are_the_same() -> None:
     right, wrong = np.ones(10, dtype=bool), np.zeros(10, dtype=bool)
     found = paired([1.0, 1.0], [0.0, 0.0], [(right, wrong), None])
     assert found.clips == (pytest.approx(2 / 2**10), None)
+    assert found.p == 0  # both seeds differ by the very same
 
 
 def test_p_are_adjusted_as_holm_says() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from stgraph.checks import InputError
 from stgraph.metrics.answers import wilson
+from stgraph.studies import pages
 from stgraph.studies.collecting import collected, kept
 from stgraph.studies.measuring import pack
 from stgraph.studies.pages import page
@@ -298,3 +299,57 @@ def test_the_page_has_the_regions_of_the_rows_that_have_any(summary: dict[str, A
     assert rows[0][0] == "row"
     assert ["A", f"{mean:.3f}", "–"] in rows
     assert ["B", "–", "0.125"] in rows
+
+
+def test_each_source_is_told_with_its_rows(summary: dict[str, Any]) -> None:
+    assert "- Paper: a paper, table 7.\n" in markdown(summary)
+    summary["rows"][1] |= {"paper": 50.0, "source": "another"}
+    summary["rows"][2] |= {"paper": 60.0, "source": "another"}
+    text = markdown(summary)
+    assert "- Paper, A: a paper, table 7.\n- Paper, B, C: another.\n" in text
+    for row in summary["rows"]:
+        row |= {"paper": None, "source": ""}
+    assert "Paper" not in markdown(summary)
+
+
+def test_small_p_are_told_as_papers_do() -> None:
+    assert [probability(p) for p in (0.00099, 0.001, 1.0)] == ["< .001", ".001", "1.000"]
+
+
+@pytest.mark.parametrize(("seeds", "word"), [([3], "seed"), ([3, 4], "seeds")])
+def test_the_page_counts_its_seeds(summary: dict[str, Any], seeds: list[int], word: str) -> None:
+    html = re.sub(r"<[^>]*>|\s+", " ", page({**summary, "seeds": seeds}).html())
+    assert re.search(rf"\s{word}\s+{len(seeds)}\s", html)
+
+
+def test_curves_have_a_line_for_each_run_and_a_colour_for_each_row(
+    summary: dict[str, Any],
+) -> None:
+    found = lines(summary)
+    (axes,) = pages._figure(found * 3, "top1", "title", 100).axes
+    drawn, ends = axes.get_lines()[::2], axes.get_lines()[1::2]
+    assert len(drawn) == len(ends) == 3 * 8
+    first, last = drawn[0], ends[0]
+    assert list(first.get_xdata()) == [3200, 6400]
+    assert list(first.get_ydata()) == pytest.approx([45, 90])
+    assert (list(last.get_xdata()), list(last.get_ydata())) == ([6400], pytest.approx([90]))
+    assert {line.get_color() for line in drawn[:3]} == {first.get_color()}
+    styles = [(line.get_color(), line.get_linestyle()) for line in drawn]
+    assert len({colour for colour, _ in styles}) == 6
+    assert len(set(styles)) == 9  # rows whose colours stand again are dashed
+    assert len(axes.get_legend().get_texts()) == 9
+    assert (axes.get_xlim()[0], axes.get_ylim()[0]) == (0, 0)
+
+
+def test_accuracies_are_drawn_in_per_cent_and_regions_as_they_are(
+    summary: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, drawn = pages._figure, {}
+
+    def figure(found: Any, name: str, title: str, factor: float) -> Any:
+        drawn[name] = factor
+        return plain(found, name, title, factor)
+
+    monkeypatch.setattr(pages, "_figure", figure)
+    page(summary)
+    assert drawn == {"top1": 100, "iou": 1}

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -145,7 +144,7 @@ def test_the_first_clip_that_cannot_be_read_is_named() -> None:
     with pytest.raises(InputError) as caught:
         readable("val", 0.0, left, 2.0)
     assert str(caught.value).endswith("got none; 2 left out, a.mp4 since of damage")
-    with pytest.raises(InputError, match="got none; 2 left out$"):  # by other processes
+    with pytest.raises(InputError, match=r"got none; 2 left out$"):  # by other processes
         readable("val", 0.0, [], 2.0)
 
 
