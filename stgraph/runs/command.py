@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import (
     LearningRateMonitor,
     ModelCheckpoint,
@@ -50,7 +50,7 @@ from stgraph.training.rows import RowLogger
 from stgraph.training.saving import save_whole
 from stgraph.writing import whole, write_whole
 
-__all__ = ["Command"]
+__all__ = ["Command", "callbacks_of"]
 
 _LOADERS = {"fit": "train", "validate": "val", "test": "test", "predict": "predict"}
 
@@ -190,7 +190,7 @@ class Command(LightningCLI):
         check_numbers(config)
         fitting = self.subcommand == "fit"
         told = [Decoded(self.folder), LeftOutClips(self.folder)]
-        callbacks = config["callbacks"] = [SoFar(), Metrics(), *told, *(config["callbacks"] or [])]
+        callbacks = config["callbacks"] = [SoFar(), Metrics(), *told, *callbacks_of(config)]
         if self.subcommand == "test":
             callbacks.append(Report())
         wants_bar = config["enable_progress_bar"] is not False
@@ -313,6 +313,12 @@ class Command(LightningCLI):
                 writer.writerow(number | dict(zip(columns, row, strict=True)))
         write_whole(path, text.getvalue().encode())
         rank_zero_info(f"wrote {path}")
+
+
+def callbacks_of(options: Mapping[str, Any]) -> list[Callback]:
+    """Those in a trainer's options: none, one that stands there alone, or several."""
+    given = options["callbacks"]
+    return [given] if isinstance(given, Callback) else [*(given or ())]
 
 
 @rank_zero_only

@@ -22,7 +22,7 @@ import yaml
 
 from stgraph.checks import InputError
 from stgraph.reading import read_json
-from stgraph.runs.command import Command
+from stgraph.runs.command import Command, callbacks_of
 from stgraph.runs.folder import locked
 from stgraph.signals import Interrupted, handled
 from stgraph.studies.checking import resolved
@@ -61,7 +61,7 @@ class _Recorded(Command):
     def instantiate_trainer(self, **kwargs: Any) -> Any:
         """Build the trainer."""
         config = self._get(self.config_init, "trainer")
-        config["callbacks"] = [self.curve, *(config["callbacks"] or [])]
+        config["callbacks"] = [self.curve, *callbacks_of(config)]
         return super().instantiate_trainer(**kwargs)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,16 @@ def test_the_saved_configuration_is_resolved_and_repeats_the_run(config: Config)
     assert same(weights("small"), weights("again"))
 
 
+def test_a_model_that_diverged_is_tested_to_the_end(config: Config) -> None:
+    far = {"class_path": "torch.optim.SGD", "init_args": {"lr": 1e30}}
+    path = config({"trainer.max_epochs": 2, "model.optimizer": far})
+    assert main(["fit", "--config", path, "--run", "far"]) == 0
+    assert main(["test", "--config", path, "--run", "far", "--ckpt_path", "last"]) == 0
+    told = json.loads(Path("runs/far/test.json").read_text())
+    assert told["test/loss"] is None
+    assert 0 <= told["test/top1"] <= 1
+
+
 @pytest.mark.parametrize(
     ("command", "options", "more", "less"),
     [
@@ -88,6 +99,12 @@ def test_the_saved_configuration_is_resolved_and_repeats_the_run(config: Config)
         (
             "fit",
             ["--trainer.enable_progress_bar=true", f"--trainer.callbacks+={RICH}"],
+            {"RichProgressBar"},
+            {"Bar"},
+        ),
+        (
+            "fit",
+            ["--trainer.enable_progress_bar=true", f"--trainer.callbacks={RICH}"],
             {"RichProgressBar"},
             {"Bar"},
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ class Report(Callback):
     """Writes ``test.json``: what was logged, and what is too much for a log.
 
     The confusion matrix, the accuracies of each class, with the names of the labels where the data
-    have some, and what each of the numbers about regions is a mean over.
+    have some, and what each of the numbers about regions is a mean over. What is not finite is
+    null.
     """
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -37,5 +39,14 @@ class Report(Callback):
         names = getattr(getattr(loaders, "dataset", None), "label_names", None)
         if names is not None:
             told["labels"] = list(names)
-        text = json.dumps(told, indent=1, allow_nan=False)
+        text = json.dumps(_finite(told), indent=1, allow_nan=False)
         write_whole(Path(trainer.default_root_dir) / "test.json", text.encode())
+
+
+def _finite(value: Any) -> Any:
+    """With ``None`` for numbers that JSON has not: the loss of a model that diverged, say."""
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
