@@ -208,7 +208,7 @@ class Command(LightningCLI):
         if config["enable_checkpointing"] is not False:
             checkpoints = self.folder / "checkpoints"
             minutes = float(self._get(self.config, "keep_minutes"))
-            if not minutes >= 0:
+            if minutes < 0:
                 raise InputError("keep_minutes", "minutes, 0 or more", minutes)
             callbacks.append(RandomState())
             if validates(self.datamodule):

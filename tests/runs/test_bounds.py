@@ -185,7 +185,6 @@ def test_parts_of_others_are_measured_too(
         (["--trainer.max_time=x"], "trainer: expected options that Lightning takes"),
         (["--trainer.accelerator=tpu"], "trainer: expected options that Lightning takes"),
         (["--keep_minutes=-1"], "keep_minutes: expected minutes, 0 or more, got -1"),
-        (["--keep_minutes=nan"], "keep_minutes: expected minutes, 0 or more, got nan"),
         (["--trainer.num_nodes=1000000000"], "trainer.num_nodes: expected a whole number of at m"),
         (
             ["--trainer.max_epochs=-5"],
