@@ -200,13 +200,22 @@ def test_views_beyond_storages_of_the_former_format_are_refused(
         read_torch(tmp_path / "a.pt", EXPECTED)
 
 
-def test_forged_storages_of_the_former_format_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.pt"
-    torch.save({"a": torch.zeros(3, 4)}, path, _use_new_zipfile_serialization=False)
+@pytest.mark.parametrize(
+    ("first", "refused"), [(12, None), (2**31 - 1, 2**31 - 1), (-1, -1), (11, 12)]
+)
+def test_forged_storages_of_the_former_format_are_refused(
+    tmp_path: Path, first: int, refused: int | None
+) -> None:
+    """The first tensor says how many numbers the storage has, the next ones ask for no more."""
+    path, numbers = tmp_path / "a.pt", torch.arange(12, dtype=torch.uint8)
+    torch.save({"a": numbers[:6], "b": numbers[6:]}, path, _use_new_zipfile_serialization=False)
     data = path.read_bytes()
-    path.write_bytes(data.replace(b"K\x0cNtq", whole(2**31 - 1) + b"Ntq"))
-    assert path.read_bytes() != data
-    with pytest.raises(InputError, match=r"2147483647 numbers of storage .* in"):
+    assert data.count(b"K\x0cNtq") == 2
+    path.write_bytes(data.replace(b"K\x0cNtq", whole(first) + b"Ntq", 1))
+    if refused is None:
+        assert read_torch(path, EXPECTED)["b"].tolist() == [*range(6, 12)]
+        return
+    with pytest.raises(InputError, match=rf"{refused} numbers of storage .* in"):
         read_torch(path, EXPECTED)
 
 
