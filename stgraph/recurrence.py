@@ -37,19 +37,28 @@ Memory = tuple[Tensor, ...]
 class CellParts:
     """What a GRU or LSTM is made of, by the names that it has in the module.
 
-    The weights are those that the module has at any time: the dictionary is its own.
+    The weights are those that the module has at any time, and so are its mode and its dropout: the
+    dictionaries are its own.
     """
 
     batch_first = False
-    dropout = 0.0
-    training = False
 
     def __init__(self, cell: nn.GRU | nn.LSTM) -> None:
         self.mode, self.bias, self.num_layers = cell.mode, cell.bias, cell.num_layers
         self.input_size, self.hidden_size = cell.input_size, cell.hidden_size
-        self.drops = cell.dropout > 0 and cell.num_layers > 1
+        self._own = vars(cell)
         self._weights, self._names = cell._parameters, cell._all_weights
         self._hooks = (cell._forward_hooks, cell._forward_pre_hooks)
+
+    @property
+    def dropout(self) -> float:
+        """Share of the numbers that is dropped between its layers in training."""
+        return self._own["dropout"]  # type: ignore[no-any-return]
+
+    @property
+    def training(self) -> bool:
+        """Whether the cell is in training."""
+        return self._own["training"]  # type: ignore[no-any-return]
 
     @property
     def is_whole(self) -> bool:
@@ -78,6 +87,14 @@ class Recurrent(nn.Module):
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; of a cell its parts are noted too, whenever it is put there."""
         super().__setattr__(name, value)
+        self._note(name, value)
+
+    def add_module(self, name: str, module: nn.Module | None) -> None:
+        """Add a module, which may be a cell too."""
+        super().add_module(name, module)
+        self._note(name, module)
+
+    def _note(self, name: str, value: Any) -> None:
         if type(value) in (nn.GRU, nn.LSTM):
             vars(self)[f"_parts_of_{name}"] = CellParts(value)
         else:  # also of what is no cell, but stands in for one
@@ -87,7 +104,7 @@ class Recurrent(nn.Module):
         """The cell of a name; its parts alone where a compiler follows, which refuses the rest."""
         if torch.compiler.is_compiling():
             parts: CellParts | None = vars(self).get(f"_parts_of_{name}")
-            if parts is not None and parts.is_whole and not (parts.drops and self.training):
+            if parts is not None and parts.is_whole:
                 return parts
         return getattr(self, name)  # type: ignore[no-any-return]
 

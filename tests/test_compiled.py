@@ -225,7 +225,7 @@ def test_clips_of_different_lengths_go_through_compiled_code(cell):
     torch.testing.assert_close(found, layer(graph.x, graph))
 
 
-@pytest.mark.parametrize("change", ["hook", "parametrisation", "class", "stand-in"])
+@pytest.mark.parametrize("change", ["hook", "parametrisation", "class", "stand-in", "registered"])
 def test_a_cell_that_is_more_than_its_parts_is_called(change):
     class Twice(nn.GRU):
         def forward(self, *args: Any) -> Any:
@@ -247,6 +247,8 @@ def test_a_cell_that_is_more_than_its_parts_is_called(change):
     layer = TimeLayer(Twice(3, 3) if change == "class" else nn.GRU(3, 3))
     if change == "stand-in":
         layer.cell = StandIn()
+    if change == "registered":
+        layer.register_module("cell", StandIn())
     if change == "hook":
         layer.cell.register_forward_hook(lambda cell, args, out: (2 * out[0], out[1]))
     if change == "parametrisation":
@@ -258,16 +260,20 @@ def test_a_cell_that_is_more_than_its_parts_is_called(change):
         torch.testing.assert_close(found, layer(graph.x, graph)[0])
 
 
-def test_layers_of_a_cell_drop_in_compiled_training_too():
-    layer = TimeLayer(nn.GRU(3, 3, num_layers=2, dropout=0.9))
-    graph, _ = GridNodes(3, (2,))(torch.randn(1, 2, 3, 6, 6))
+def test_layers_of_a_cell_drop_in_compiled_code_when_the_cell_does():
+    """By its own mode, and by how much it drops now."""
+    layer = TimeLayer(nn.GRU(16, 16, num_layers=2))
+    layer.cell.dropout = 0.5
+    graph, _ = GridNodes(16, (2,))(torch.randn(2, 4, 16, 6, 6))
     torch._dynamo.reset()
+    followed = torch.compile(layer, backend="eager", fullgraph=True)
     with torch.no_grad():
-        followed = torch.compile(layer, backend="eager")
-        first, second = (followed(graph.x, graph)[0] for _ in range(2))
-        assert not torch.equal(first, second)
-        layer.eval()
-        torch.testing.assert_close(followed(graph.x, graph)[0], layer(graph.x, graph)[0])
+        for layer_mode, cell_mode in ((True, True), (False, True), (True, False), (False, False)):
+            layer.train(layer_mode)
+            layer.cell.train(cell_mode)
+            first, second = (followed(graph.x, graph)[0] for _ in range(2))
+            assert torch.equal(first, second) != cell_mode
+        torch.testing.assert_close(first, layer(graph.x, graph)[0])
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ of them anew.
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib
 import inspect
@@ -20,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 import stgraph
@@ -55,6 +57,8 @@ def _argument(one: inspect.Parameter) -> str:
 
 def _value(value: Any) -> str:
     """A value in words that are the same in every process."""
+    if isinstance(value, np.generic):
+        value = value.item()  # which every NumPy prints alike
     if isinstance(value, tuple):
         return f"({', '.join(map(_value, value))})"
     if isinstance(value, dict) and _has_numbers(value):
@@ -111,10 +115,20 @@ def interface() -> dict[str, dict[str, Any]]:
             home = getattr(value, "__module__", module.__name__)
             if home == module.__name__ or not str(home).startswith("stgraph"):
                 found.setdefault(module.__name__, {})[name] = told(value)
-        for name, value in vars(module).items():
-            if name.isupper() and name not in module.__all__ and _has_numbers(value):
-                found.setdefault(module.__name__, {})[name] = _value(value)
+        for name in _constants(module):
+            if name not in module.__all__ and _has_numbers(vars(module)[name]):
+                found.setdefault(module.__name__, {})[name] = _value(vars(module)[name])
     return found
+
+
+def _constants(module: ModuleType) -> Iterator[str]:
+    """Names of the constants that a module has of its own, not from another one."""
+    for line in ast.parse(inspect.getsource(module)).body:
+        if isinstance(line, ast.Assign | ast.AnnAssign):
+            for part in ast.walk(line):
+                stored = isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+                if stored and part.id.isupper():
+                    yield part.id
 
 
 EXPECTED = json.loads(FILE.read_text("utf-8")) if FILE.exists() else {}

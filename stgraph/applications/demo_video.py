@@ -238,7 +238,7 @@ def _table(results: dict[str, Any]) -> str:
     rows += [
         f"{told:34}{following[name]:10.3f}{still[name]:10.3f}"
         for name, told in names.items()
-        if name in following and name in still
+        if following.get(name) is not None and still.get(name) is not None
     ]
     guess = results["best_without_motion"]
     rows.append(f"{'best guess without motion':34}{guess:10.3f}{guess:10.3f}")

@@ -190,7 +190,8 @@ class Command(LightningCLI):
         check_numbers(config)
         fitting = self.subcommand == "fit"
         told = [Decoded(self.folder), LeftOutClips(self.folder)]
-        callbacks = config["callbacks"] = [SoFar(), Metrics(), *told, *callbacks_of(config)]
+        asked = callbacks_of(config["callbacks"])
+        callbacks = config["callbacks"] = [SoFar(), Metrics(), *told, *asked]
         if self.subcommand == "test":
             callbacks.append(Report())
         wants_bar = config["enable_progress_bar"] is not False
@@ -315,9 +316,8 @@ class Command(LightningCLI):
         rank_zero_info(f"wrote {path}")
 
 
-def callbacks_of(options: Mapping[str, Any]) -> list[Callback]:
-    """Those in a trainer's options: none, one that stands there alone, or several."""
-    given = options["callbacks"]
+def callbacks_of(given: Callback | Sequence[Callback] | None) -> list[Callback]:
+    """A trainer's option as a list: none, one that stands there alone, or several."""
     return [given] if isinstance(given, Callback) else [*(given or ())]
 
 

@@ -61,7 +61,7 @@ class _Recorded(Command):
     def instantiate_trainer(self, **kwargs: Any) -> Any:
         """Build the trainer."""
         config = self._get(self.config_init, "trainer")
-        config["callbacks"] = [self.curve, *callbacks_of(config)]
+        config["callbacks"] = [self.curve, *callbacks_of(config["callbacks"])]
         return super().instantiate_trainer(**kwargs)
 
 

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from stgraph import recipes
-from stgraph.checks import InputError
+from stgraph.checks import InputError, dense
 from stgraph.reading import (
     digest,
     opened,
@@ -69,7 +69,8 @@ def save_pretrained(model: nn.Module, folder: str | Path) -> Path:
         The folder.
 
     Raises:
-        InputError: when the model has tensors of a type that safetensors has not.
+        InputError: when the model has tensors of a type that safetensors has not, or that are not
+            dense.
         OSError: when it cannot be written. In both cases what stood there before still stands.
     """
     from stgraph import __version__
@@ -175,10 +176,11 @@ def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> N
     try:
         save_file(tensors, path, metadata=metadata)
     except KeyError as error:  # a type that the format has not
-        (kind,) = error.args
-        name = next(name for name, value in tensors.items() if value.dtype == kind)
+        refused = (name for name, value in tensors.items() if value.dtype in error.args)
+        if (name := next(refused, None)) is None:
+            raise
         expected = "tensors of types that safetensors has"
-        raise InputError("model", expected, f"{kind} in {name}") from error
+        raise InputError("model", expected, f"{tensors[name].dtype} in {name}") from error
     except SafetensorError as error:
         number = re.search(r"\(os error (\d+)\)", str(error))
         if number is None:
@@ -192,8 +194,14 @@ def _apart(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, st
     shared: dict[str, str] = {}
     names: dict[tuple[Any, ...], str] = {}
     memory = set()
-    for name, value in state.items():
-        tensor, storage = value.detach(), value.untyped_storage()
+    # What is conjugated or negated only where it is read is so here. All are kept to the end, for
+    # the next one may have the memory of one that is gone.
+    resolved = {
+        name: dense(f"model.state_dict()[{name!r}]", value).detach().resolve_conj().resolve_neg()
+        for name, value in state.items()
+    }
+    for name, tensor in resolved.items():
+        storage = tensor.untyped_storage()
         same = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
         if tensor.numel() and same in names:
             shared[name] = names[same]
@@ -329,14 +337,18 @@ def _check(
 def _cast(module: nn.Module, state: Mapping[str, Tensor], prefix: str = "") -> None:
     """Give a module the types of its weights; where floating ones agree, to all that is in it."""
     inside = [value for name, value in state.items() if name.startswith(prefix)]
-    types = {value.dtype for value in inside if value.is_floating_point() or value.is_complex()}
-    if len(types) == 1 and not any(value.is_complex() for value in inside):
-        module.to(types.pop())
-        return
+    types = {value.dtype for value in inside if value.is_floating_point()}
+    if len(types) == 1:
+        (kind,) = types
+        cast: Any = module._apply  # as `module.float()` does it
+        cast(lambda one: one.to(kind) if one.is_floating_point() else one)
+        if not any(value.is_complex() for value in inside):
+            return
     for name, child in module.named_children():
         _cast(child, state, f"{prefix}{name}.")
     own: list[dict[str, Any]] = [module._parameters, module._buffers]
     for tensors in own:
         for name, tensor in tensors.items():
-            if isinstance(value := state.get(prefix + name), Tensor):
+            value = state.get(prefix + name)
+            if value is not None and (tensor.is_floating_point() or tensor.is_complex()):
                 tensor.data = tensor.data.to(value.dtype)

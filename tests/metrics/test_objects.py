@@ -384,7 +384,7 @@ def test_bad_boxes(case: str) -> None:
 def test_bad_pairs() -> None:
     one, other = clips(1, 2, frames=3), clips(1, 2, frames=4)
     for function in (object_metrics, recall, nearest_region, displacement_error, match_tracks):
-        with pytest.raises(InputError, match=r"found: expected \[3, 4\] clips and frames"):
+        with pytest.raises(InputError, match=r"found: expected \[3, 4\] .* got \[3, 3\]$"):
             function(one, other)
     assert match_tracks(one, one, 1.0) is not None
     for threshold in (0.0, -1, 1.5, True, float("nan")):

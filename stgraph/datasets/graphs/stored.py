@@ -8,8 +8,9 @@ import marshal
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from types import CellType, FunctionType
+from types import CellType, FunctionType, MethodType
 from typing import Any
 
 import torch
@@ -276,19 +277,26 @@ def _kept(sheet: Sheet, pre_transform: object, pre_filter: object) -> list[str]:
     return [f"graphs_{hashlib.sha256(chr(10).join(told).encode()).hexdigest()[:16]}.pt"]
 
 
-def _told(part: object, within: tuple[object, ...] = ()) -> str:
+def _told(part: object, seen: list[object] | None = None) -> str:
     """A part by how it prints, without addresses; a function by its code and what it was given."""
+    seen = [] if seen is None else seen
+    if isinstance(part, partial):
+        named = [one for pair in sorted(part.keywords.items()) for one in pair]
+        return " ".join(_told(one, seen) for one in ("partial", part.func, *part.args, *named))
+    if isinstance(part, MethodType):
+        return f"{_told(part.__self__, seen)} {_told(part.__func__, seen)}"
     if not isinstance(part, FunctionType):
         return re.sub(r" at 0x[0-9a-f]+", "", repr(part))
     name = f"{part.__module__}.{part.__qualname__}"
-    if part in within:  # it calls itself
+    if any(part is one for one in seen):  # it calls itself, or is given twice
         return name
+    seen.append(part)
     code = io.BytesIO()
     marshal.dump(part.__code__, code)
     given: list[object] = [*(part.__defaults__ or ())]
     given += [value for _, value in sorted((part.__kwdefaults__ or {}).items())]
     given += map(_content, part.__closure__ or ())
-    more = " ".join(_told(value, (*within, part)) for value in given)
+    more = " ".join(_told(value, seen) for value in given)
     return f"{name} {hashlib.sha256(code.getvalue()).hexdigest()} {more}"
 
 

@@ -47,6 +47,6 @@ def _finite(value: Any) -> Any:
     """With ``None`` for numbers that JSON has not: the loss of a model that diverged, say."""
     if isinstance(value, dict):
         return {name: _finite(inner) for name, inner in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -24,7 +24,7 @@ def variables_of(source: Source) -> dict[str, Tensor]:
 
     Raises:
         InputError: when there is no such file, it is no ``.npz``, or holds objects; when a tensor
-            in a mapping is not dense, or something else there is no array.
+            in a mapping is not dense, or something else there makes no array.
     """
     arrays = source if isinstance(source, Mapping) else read_npz(source, name="source")
     found = {str(name): _tensor(f"source[{name!r}]", value) for name, value in arrays.items()}
@@ -38,7 +38,7 @@ def _tensor(name: str, value: Any) -> Tensor:
         return dense(name, value).detach().cpu()
     try:
         array = np.asarray(value)
-    except ValueError as error:  # of lists that are no array
+    except (TypeError, ValueError) as error:  # of lists that are no array
         raise InputError(name, "an array", type(value).__name__) from error
     if array.dtype.kind not in "fiub":
         return torch.empty(0)  # a name or a setting: no weight, and so skipped

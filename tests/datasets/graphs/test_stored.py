@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -132,7 +133,9 @@ def test_functions_are_told_apart_by_what_is_given_by_name(root: Path) -> None:
         return wanted
 
     found = [InMemoryGraphs(root, pre_filter=of_class(number)) for number in range(3)]
-    assert [set(one.y.tolist()) for one in found] == [{0}, {1}, {2}]
+    found += [InMemoryGraphs(root, pre_filter=partial(of_class(0), label=k)) for k in range(3)]
+    found += [InMemoryGraphs(root, pre_filter=partial(of_class(k))) for k in range(3)]
+    assert [set(one.y.tolist()) for one in found] == [{0}, {1}, {2}] * 3
 
 
 def test_functions_may_call_themselves_and_name_what_is_not_there_yet(root: Path) -> None:
