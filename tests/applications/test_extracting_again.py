@@ -13,7 +13,6 @@ from torch.utils.data import Dataset
 
 from stgraph.applications.extract import extract
 from stgraph.applications.graphing import Wanted
-from stgraph.applications.sheets import _short
 from stgraph.checks import InputError
 from stgraph.datasets import SyncMNIST, sklearn_digits
 from stgraph.datasets.graphs import InMemoryGraphs, OnDiskGraphs
@@ -163,10 +162,3 @@ def test_it_prints_a_line_and_leaves_nothing_beside_the_folder(
     extract(ClassificationModule(small()), data(), "graphs")
     assert capsys.readouterr() == ("wrote graphs: 40 graphs of 10 clips\n", "")
     assert [one.name for one in tmp_path.iterdir()] == ["graphs"]
-
-
-@pytest.mark.parametrize(
-    ("letters", "told"), [(78, '"' + 78 * "x" + '"'), (79, '"' + 79 * "x" + "…")]
-)
-def test_long_values_are_cut_where_they_differ(letters: int, told: str) -> None:
-    assert _short(letters * "x") == told

@@ -23,17 +23,15 @@ import yaml
 from stgraph.applications import predict
 from stgraph.applications.answers import Answered, Latency
 from stgraph.applications.predict import _device, _latencies, _step, entries_of
-from stgraph.applications.trained import _changed, _channels, trained
+from stgraph.applications.trained import trained
 from stgraph.checks import InputError
 from stgraph.cli import main
 from stgraph.datasets.videos import (
     CentreClips,
     Crops,
     EvenFrames,
-    MultiScaleCrops,
     ProtocolClips,
     Segments,
-    TrainClips,
     VideoFolder,
 )
 from stgraph.recipes import dyreg_small
@@ -382,16 +380,6 @@ def test_a_rule_to_train_by_is_known_with_all_its_parts(run_of, tmp_path: Path) 
         run_of({"class_path": "stgraph.training.ClipData", "init_args": {"train": train}})
     )
     assert made.rule == ProtocolClips(EvenFrames(3), Crops(1, 28, 32))
-
-
-def test_a_rule_without_a_side_has_that_of_the_papers() -> None:
-    """256 for crops of 224."""
-    made = _changed(TrainClips(EvenFrames(3), MultiScaleCrops(112)), None, None)
-    assert made == ProtocolClips(EvenFrames(3), Crops(1, 112, 128))
-
-
-def test_a_model_without_convolutions_sees_colours() -> None:
-    assert _channels(torch.nn.Linear(1, 1)) == 3
 
 
 @pytest.mark.parametrize(

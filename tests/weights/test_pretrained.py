@@ -246,7 +246,7 @@ def test_what_stood_there_stays_when_saving_fails(folder: Path):
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     with torch.device("meta"):
         broken = recipes.dyreg_small(5)
-    with pytest.raises(InputError, match="expected a dense tensor of numbers, got .* meta"):
+    with pytest.raises(InputError, match=r"a dense tensor of numbers, got .* meta"):
         save_pretrained(broken, folder)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
