@@ -147,6 +147,11 @@ class Curve(Callback):
             values.append(float(trainer.callback_metrics.get(f"val/{name}", math.nan)))
         self._losses.clear()
 
+    def last(self, clips: int) -> str:
+        """The last measurement in words."""
+        right = f"{100 * self.accuracy[-1]:.1f} % of {clips} unseen clips"
+        return f"{right}, {self.seconds[-1]:.0f} s of training"
+
 
 def run(
     out: str = "runs/demo",
@@ -229,11 +234,7 @@ def _run(
         short = name.split()[0]
         trainer.save_checkpoint(folder / f"{short}.ckpt", weights_only=True)
         write_whole(folder / f"{short}.yaml", yaml.safe_dump(_described(short)).encode())
-        print(
-            f"   {100 * curve.accuracy[-1]:.1f} % of {test_clips} unseen clips, "
-            f"{curve.seconds[-1]:.0f} s of training",
-            flush=True,
-        )
+        print(f"   {curve.last(test_clips)}", flush=True)
     about = viz.about_here(
         f"stgraph demo --seed {seed} --steps {steps} --warmup {warmup} "
         f"--batch_size {batch_size} --test_clips {test_clips} --shown {shown}",

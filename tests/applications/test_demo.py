@@ -132,6 +132,12 @@ def test_the_loss_of_a_curve_is_the_mean_since_the_last_measurement():
     assert curve.loss == [3.0, 0.5]
 
 
+def test_the_last_measurement_is_told():
+    curve = demo.Curve()
+    curve.accuracy, curve.seconds = [0.25, 0.5, 0.9375], [10.2, 20.4, 30.6]
+    assert curve.last(2000) == "93.8 % of 2000 unseen clips, 31 s of training"
+
+
 def test_a_curve_counts_the_seconds_of_training_alone(monkeypatch):
     """And of a warm-up, of whose losses it keeps none."""
     times = iter((10.0, 13.0, 50.0, 51.0))
