@@ -94,6 +94,16 @@ class Recurrent(nn.Module):
         super().add_module(name, module)
         self._note(name, module)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is noted of cells: a copy notes that of its own."""
+        return {name: one for name, one in vars(self).items() if not name.startswith("_parts_of_")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Note the cells of a copy."""
+        super().__setstate__(state)
+        for name, module in self._modules.items():
+            self._note(name, module)
+
     def _note(self, name: str, value: Any) -> None:
         if type(value) in (nn.GRU, nn.LSTM):
             vars(self)[f"_parts_of_{name}"] = CellParts(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from typing import Any
@@ -260,9 +261,12 @@ def test_a_cell_that_is_more_than_its_parts_is_called(change):
         torch.testing.assert_close(found, layer(graph.x, graph)[0])
 
 
-def test_layers_of_a_cell_drop_in_compiled_code_when_the_cell_does():
+@pytest.mark.parametrize(
+    "copied", [lambda layer: layer, deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))]
+)
+def test_layers_of_a_cell_drop_in_compiled_code_when_the_cell_does(copied):
     """By its own mode, and by how much it drops now."""
-    layer = TimeLayer(nn.GRU(16, 16, num_layers=2))
+    layer = copied(TimeLayer(nn.GRU(16, 16, num_layers=2)))
     layer.cell.dropout = 0.5
     graph, _ = GridNodes(16, (2,))(torch.randn(2, 4, 16, 6, 6))
     torch._dynamo.reset()
