@@ -140,13 +140,15 @@ def test_the_last_measurement_is_told():
 
 def test_a_curve_counts_the_seconds_of_training_alone(monkeypatch):
     """And of a warm-up, of whose losses it keeps none."""
-    times = iter((10.0, 13.0, 50.0, 51.0))
-    monkeypatch.setattr(demo.time, "perf_counter", lambda: next(times))
+    seconds = [0.0]
+    monkeypatch.setattr(demo.time, "perf_counter", lambda: seconds[0])
     curve, warmup = demo.Curve(), demo.Warmup(demo.module(demo.dynamic()))
     metrics = {"train/loss": torch.tensor(2.0), "val/top1": torch.tensor(0.5)}
     trainer = SimpleNamespace(callback_metrics=metrics, global_step=1)
-    for one in (warmup, None):
+    for one, begun, ended in ((warmup, 10.0, 13.0), (None, 50.0, 51.0)):
+        seconds[0] = begun
         curve.on_train_batch_start()
+        seconds[0] = ended
         curve.on_train_batch_end(trainer, one)
         metrics["train/loss"] = torch.tensor(4.0)
     curve.on_validation_end(trainer)

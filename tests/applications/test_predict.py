@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -418,11 +418,15 @@ def test_the_pace_of_a_live_video_is_told(
     class Live(nullcontext):  # type: ignore[type-arg]
         source, dropped = "a camera", 3
 
-    times = iter((100.0, 104.0))
-    answer = Answered(torch.tensor([0.5, 0.5]), 12, 1.0, 0.25)
+    seconds = [100.0]
+
+    def answers(*_: Any) -> Iterator[Answered]:
+        seconds[0] = 104.0
+        yield Answered(torch.tensor([0.5, 0.5]), 12, 1.0, 0.25)
+
     monkeypatch.setattr(predict, "_warm_up", lambda *_: None)
-    monkeypatch.setattr(predict, "answer_frames", lambda *_: [answer])
-    monkeypatch.setattr(predict.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr(predict, "answer_frames", answers)
+    monkeypatch.setattr(predict.time, "monotonic", lambda: seconds[0])
     made: Any = SimpleNamespace(name=str)
     predict.predict_live(made, Live(), str(tmp_path / "a.jsonl"))  # type: ignore[arg-type]
     assert "12 frames, 3.0 a second, 3 dropped; latency of 1 " in capsys.readouterr().err

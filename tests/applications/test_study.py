@@ -43,18 +43,19 @@ def test_what_became_of_a_run_is_told_in_a_line(kind: Any, told: str, tmp_path: 
 def test_the_bar_counts_what_was_done_before(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     runs: Any = [SimpleNamespace(name=name) for name in "ab"]
     moved: list[dict[str, Any]] = []
-    times = iter((100.0, 100.0, 160.0))
+    seconds = [100.0]
 
     def carry_out(_: Any, todo: Any, jobs: int, threads: int, tell: Any, look: Any) -> Outcome:
         assert (todo, jobs, threads) == (runs, 3, 2)
         look(runs[:1])
         tell(runs[0], "unfinished")
+        seconds[0] = 160.0
         look([])
         return Outcome(failed=runs[1:])
 
     monkeypatch.setattr(study, "carry_out", carry_out)
     monkeypatch.setattr(study, "progress_of", lambda run: 0.5)
-    monkeypatch.setattr(study.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr(study.time, "monotonic", lambda: seconds[0])
     monkeypatch.setattr(study.Progress, "update", lambda self, _, **told: moved.append(told))
     whole: Any = SimpleNamespace(name="small")
     assert study._train(whole, runs, 4, 3, 2) == 1
